@@ -1,0 +1,47 @@
+"""The cost of a step from what an agent has seen, exact in expectation: no sampling where a formula will do."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from backbone import Ledger
+from backbone.flops import Live
+from envs.layout import Layout, Rows
+
+
+def step_cost(ledger: Ledger, layout: Layout, rows: Rows, decisions: Tensor) -> Tensor:
+    """CNN's MACs of each row's step as a share of its clip's dense MACs, differentiable: (R,) float64.
+
+    :param rows: observations, which may stand at different sites
+    :param decisions: (R, F * D, 3); one-hot gives the cost that was paid, probabilities give its exact expectation
+        (decisions of different frames are independent given the observation; AdaFuse, equation 6)
+    """
+    decisions = decisions.unflatten(1, (layout.step_frames, layout.decisions))
+    cost = decisions.new_zeros(len(rows.site)).double()
+    for site in layout.sites:
+        here = (rows.site == site.index).nonzero().squeeze(1)
+        if len(here):
+            ready = site.to_channels(rows.ready[here, : site.decisions].unsqueeze(-1)).squeeze(-1)
+            chosen = site.to_channels(decisions[here][:, :, : site.decisions])
+            live = Live(rows.live_now[here], rows.live_before[here])
+            macs = ledger.site_macs(site.index, chosen, ready, rows.has_previous[here], live)
+            cost[here] = macs.sum(1)
+    return cost / (ledger.dense_macs * layout.num_frames)
+
+
+def decision_costs(ledger: Ledger, layout: Layout, rows: Rows, probs: Tensor) -> Tensor:
+    """What each decision costs, the others at their probabilities: (R, F * D, 3), d E[cost] / d probs.
+
+    E[cost] is multilinear, so sum_d grad log p(d) p(d) costs(d) is its exact gradient.
+    """
+    with torch.enable_grad():
+        probs = probs.detach().requires_grad_()
+        (costs,) = torch.autograd.grad(step_cost(ledger, layout, rows, probs).sum(), probs)
+    return costs
+
+
+def own_cost_advantages(costs: Tensor, probs: Tensor, actions: Tensor) -> Tensor:
+    """(R, F * D): minus the cost of each decision taken, above its expectation: -(c(d) - E_p[c])."""
+    taken = costs.gather(-1, actions.long().unsqueeze(-1)).squeeze(-1)
+    return (costs * probs).sum(-1) - taken

@@ -1,0 +1,204 @@
+"""The only judge: every number of every comparison comes out of ``evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from backbone import Decision, FusionBackbone
+from envs.clips import ClipSource
+from envs.episodes import Episodes
+from envs.layout import Layout
+
+
+class Predictor(Protocol):
+    """Anything that answers ``predict`` as stable-baselines3's models do."""
+
+    def predict(self, observation: np.ndarray, deterministic: bool = ...) -> tuple[np.ndarray, Any]: ...
+
+
+@dataclass
+class Evaluation:
+    """Results over N clips, in the order in which they were given.
+
+    :param correct: (N,) bool
+    :param macs_ratio: (N,) MACs spent, the agent's own included, as a share of the dense CNN's
+    :param log_prob: (N,) of the true class
+    :param label: (N,)
+    :param prediction: (N,)
+    :param actions: per step, (N, F * D) int8
+    :param shares: per site, shares of use, reuse, skip over all clips and frames, (S, 3)
+    """
+
+    correct: np.ndarray
+    macs_ratio: np.ndarray
+    log_prob: np.ndarray
+    label: np.ndarray
+    prediction: np.ndarray
+    actions: list[np.ndarray]
+    shares: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """In percent."""
+        return 100 * float(self.correct.mean())
+
+    @property
+    def cost(self) -> float:
+        """Mean share of the dense MACs, the agent's own included."""
+        return float(self.macs_ratio.mean())
+
+
+def agent_macs(model: Any, layout: Layout) -> list[float]:
+    """Per site, MACs per frame of a model's own network.
+
+    Ours say it themselves (``gate_macs``). Of a foreign stable-baselines3 policy every linear layer counts, once a
+    step (an upper bound: a critic is in it).
+
+    :raises ValueError: a model whose cost cannot be told
+    """
+    policy = getattr(model, "policy", model)
+    if hasattr(policy, "gate_macs"):
+        return list(policy.gate_macs)
+    if not isinstance(policy, nn.Module):
+        raise ValueError(
+            f"expected a stable-baselines3 model or one with gate_macs (MACs per frame and site), got {type(model).__name__}"
+        )
+    macs = sum(layer.weight.numel() for layer in policy.modules() if isinstance(layer, nn.Linear))
+    return [macs / layout.step_frames] * len(layout.sites)
+
+
+def evaluate(
+    model: Predictor,
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    *,
+    order: str = "site",
+    deterministic: bool = True,
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: str | None = None,
+) -> Evaluation:
+    """Play every clip once, with centred segments.
+
+    :param deterministic: the greedy policy; False samples from it, by ``seed``
+    :param progress: title of a progress bar
+    """
+    probe = Layout(backbone.sites, clips.num_frames, order)
+
+    def choose(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return model.predict(observation, deterministic=deterministic)[0]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _play(backbone, clips, choose, agent_macs(model, probe), order, batch_size, progress)
+
+
+def replay(
+    evaluation: Evaluation,
+    sources: np.ndarray,
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    *,
+    order: str = "site",
+    batch_size: int = 64,
+) -> Evaluation:
+    """Play clip i with the decisions that ``evaluation`` took on clip ``sources[i]`` (the agent's own MACs aside)."""
+    step = iter(())
+
+    def choose(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        nonlocal step
+        actions = next(step, None)
+        if actions is None:
+            step = iter(evaluation.actions)
+            actions = next(step)
+        return actions[sources[indices]].astype(np.int64)
+
+    return _play(backbone, clips, choose, [0.0] * len(backbone.sites), order, batch_size, None)
+
+
+def _play(
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    choose: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    own_macs: Sequence[float],
+    order: str,
+    batch_size: int,
+    progress: str | None,
+) -> Evaluation:
+    episodes = Episodes(backbone, clips, order=order, reward="log_prob", agent_macs=own_macs)
+    layout, outcomes, taken = episodes.layout, [], []
+    bar = tqdm(total=len(clips), desc=progress, unit="clip", disable=None if progress else True, leave=False)
+    for start in range(0, len(clips), batch_size):
+        indices = np.arange(start, min(start + batch_size, len(clips)))
+        observation, outcome, actions = episodes.start(indices), None, []
+        while outcome is None:
+            actions.append(choose(observation, indices))
+            observation, _, outcome = episodes.step(actions[-1])
+        outcomes.append(outcome)
+        taken.append([step.astype(np.int8) for step in actions])
+        bar.update(len(indices))
+    bar.close()
+    actions = [np.concatenate(step) for step in zip(*taken)]
+    joined = {
+        name: np.concatenate([getattr(outcome, name) for outcome in outcomes])
+        for name in ("correct", "macs_ratio", "log_prob", "label", "prediction")
+    }
+    return Evaluation(**joined, actions=actions, shares=_shares(actions, layout))
+
+
+def _shares(actions: list[np.ndarray], layout: Layout) -> np.ndarray:
+    counts = np.zeros((len(layout.sites), len(Decision)))
+    for step, chosen in enumerate(actions):
+        site = layout.sites[step % len(layout.sites)]
+        decided = chosen.reshape(len(chosen), layout.step_frames, layout.decisions)[..., : site.decisions]
+        counts[site.index] += [(decided == decision).sum() for decision in Decision]
+    return counts / counts.sum(1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class SwapTest:
+    """How much of the answer is carried by the decisions themselves, past the CNN's pixels.
+
+    Every clip is played with the decisions made on its own reversal.
+
+    :param accuracy: percent of clips still given their own label
+    :param follows: percent of clips given the label of the clip that the decisions came from
+    """
+
+    accuracy: float
+    follows: float
+
+
+def swap_test(
+    evaluation: Evaluation, backbone: FusionBackbone, clips: ClipSource, *, order: str = "site"
+) -> SwapTest | None:
+    """Swap each clip's decisions with its reversal's; None where the clips do not come with their reversals."""
+    if clips.reversals is None:
+        return None
+    paired = np.flatnonzero(clips.reversals >= 0)
+    sources = np.arange(len(clips))
+    sources[paired] = clips.reversals[paired]
+    swapped = replay(evaluation, sources, backbone, clips, order=order)
+    follows = swapped.prediction == clips.labels[sources]
+    return SwapTest(100 * float(swapped.correct[paired].mean()), 100 * float(follows[paired].mean()))
+
+
+def pair_accuracy(evaluation: Evaluation, clips: ClipSource) -> dict[str, float]:
+    """Accuracy in percent over each pair of mutually reversed classes, by name; empty without such pairs."""
+    if clips.reversed_class is None:
+        return {}
+    result = {}
+    for label, partner in enumerate(clips.reversed_class):
+        if partner is not None and label < partner:
+            chosen = np.isin(evaluation.label, (label, partner))
+            if chosen.any():
+                name = f"{clips.classes[label]} / {clips.classes[partner]}"
+                result[name] = 100 * float(evaluation.correct[chosen].mean())
+    return result

@@ -1,0 +1,140 @@
+"""What all our methods share, whatever they learn by: the axis of charts, the tags, the watch over gradients."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from backbone import Decision, Ledger
+from envs.layout import Layout
+
+MAX_GRADIENT_NORM = 5.0  # far above the usual, so that it holds only against outliers; the same for every method
+NOISE_MEMORY = 0.95  # share of the running means of gradients that stays at each update
+
+
+class GradientWatch:
+    """Norm and noise of the gradients that an optimiser steps along; clips them, and stops at NaN.
+
+    Noise is 1 - |mean of g|^2 / mean of |g|^2 over recent updates: 0 where successive gradients agree, near 1 where
+    they have next to nothing in common.
+    """
+
+    def __init__(self) -> None:
+        self.mean: torch.Tensor | None = None
+        self.mean_square, self.weight = 0.0, 0.0
+        self.norms: list[float] = []
+
+    def __call__(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        flat = torch.cat([gradient.detach().flatten() for gradient in gradients])
+        norm = float(flat.norm())
+        if not math.isfinite(norm):
+            raise ValueError(
+                f"expected a finite gradient, got {norm}: lower the learning rate, or check the backbone's weights "
+                "and the clips; the last checkpoint is intact"
+            )
+        self.mean = (1 - NOISE_MEMORY) * flat + (NOISE_MEMORY * self.mean if self.mean is not None else 0)
+        self.mean_square = (1 - NOISE_MEMORY) * norm**2 + NOISE_MEMORY * self.mean_square
+        self.norms.append(norm)
+        if norm > MAX_GRADIENT_NORM:
+            for gradient in gradients:
+                gradient.mul_(MAX_GRADIENT_NORM / norm)
+
+    @property
+    def noise(self) -> float:
+        # both running means lack the same share of their weight at the start, once in the mean and twice in its square
+        self.weight = 1 - NOISE_MEMORY ** max(len(self.norms), 1)
+        return 1 - float(self.mean.square().sum()) / (self.weight * self.mean_square) if self.mean_square else 0.0
+
+
+class FusionAlgorithm(BaseAlgorithm):
+    """Mixin before a stable-baselines3 algorithm that trains a FusionPolicy on a FusionVecEnv.
+
+    Every method logs the same tags; the axis of every chart is the number of clips seen (each rollout counts).
+    """
+
+    layout: Layout
+    ledger: Ledger
+
+    def _setup_model(self) -> None:
+        if self.env is not None:
+            self.layout = self.env.get_attr("layout")[0]
+            self.ledger = self.env.get_attr("ledger")[0]
+            self.policy_kwargs = {**self.policy_kwargs, "layout": self.layout}
+        self._build_policy()
+        self.gradient_watch = GradientWatch()
+        self.policy.optimizer.register_step_pre_hook(self.gradient_watch)
+
+    def _build_policy(self) -> None:
+        """Build ``self.policy`` and whatever it learns from."""
+        super()._setup_model()
+
+    @property
+    def clips_seen(self) -> int:
+        """Clips seen so far; each rollout of a clip counts as one."""
+        return self.num_timesteps // self.layout.num_steps
+
+    @property
+    def cost_weight(self) -> float:
+        """Of the environment, now: it is warmed up during training."""
+        return float(self.env.get_attr("cost_weight")[0])
+
+    def log_rollouts(
+        self, *, reward: Any, correct: Any, macs_ratio: Any, entropy: float, shares: Sequence[np.ndarray]
+    ) -> None:
+        """Record one batch of finished rollouts under the tags that all methods share.
+
+        :param reward, correct, macs_ratio: of each rollout, (N,)
+        :param entropy: of one decision, mean, in nats
+        :param shares: per site, the shares of use, reuse and skip, (3,)
+        """
+        record = self.logger.record_mean
+        record("rollout/reward", float(np.mean(reward)))
+        record("rollout/accuracy", float(np.mean(correct)))
+        record("rollout/cost", float(np.mean(macs_ratio)))
+        record("train/entropy", entropy)
+        for site, share in zip(self.layout.sites, shares, strict=True):
+            for decision in Decision:
+                record(f"decisions/{site.name}/{decision.name.lower()}", float(share[decision]))
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write what was recorded, at the number of clips seen."""
+        watch, now = self.gradient_watch, time.time_ns()
+        if watch.norms:
+            self.logger.record("train/gradient_norm", float(np.mean(watch.norms[-100:])))
+            self.logger.record("train/gradient_noise", watch.noise)
+        elapsed = max((now - self.start_time) / 1e9, 1e-9)
+        fresh = (self.num_timesteps - self._num_timesteps_at_start) / self.layout.num_steps
+        self.logger.record("time/clips_per_second", fresh / elapsed)
+        self.logger.record("train/cost_weight", self.cost_weight)
+        self.logger.record("train/learning_rate", self.policy.optimizer.param_groups[0]["lr"])
+        self.logger.dump(step=self.clips_seen)
+
+    def extra_state(self) -> dict[str, Any]:
+        """JSON facts beyond policy and optimiser that a checkpoint must hold."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``extra_state`` gave."""
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "gradient_watch", "ledger"]
+
+
+def check_env(env: VecEnv, *, order: str | None = None) -> None:
+    """Fail early where an environment is not one of ours.
+
+    :raises ValueError: not a FusionVecEnv, or one of another order
+    """
+    if not env.has_attr("layout"):
+        raise ValueError(f"expected a FusionVecEnv (or a wrapper of one), got {type(env).__name__}")
+    found = env.get_attr("layout")[0].order
+    if order is not None and found != order:
+        raise ValueError(f"expected an environment with order={order!r}, got {found!r}: make it with order={order!r}")

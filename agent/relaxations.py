@@ -1,0 +1,28 @@
+"""Differentiable stand-ins for sampling: (logits, temperature) -> one-hot decisions with a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Relaxation = Callable[[Tensor, float], Tensor]
+
+
+def gumbel_noise(like: Tensor) -> Tensor:
+    """Standard Gumbel noise of the shape of ``like``."""
+    uniform = torch.rand_like(like).clamp_(1e-20)
+    return -torch.log(-torch.log(uniform).clamp_(min=1e-20))
+
+
+def straight_through_gumbel(logits: Tensor, temperature: float) -> Tensor:
+    """Exact samples forward, the gradient of softmax((logits + g) / temperature) backward (Jang et al., 2017).
+
+    :param logits: (..., 3)
+    :returns: (..., 3), one-hot in value
+    """
+    soft = ((logits + gumbel_noise(logits)) / temperature).softmax(-1)
+    hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
+    return hard - soft.detach() + soft

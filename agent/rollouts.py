@@ -1,0 +1,107 @@
+"""Rollouts of whole episodes, and what REINFORCE and PPO make of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.type_aliases import RolloutBufferSamples
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from agent.advantages import returns_after
+from agent.cost import step_cost
+from agent.fusion_algorithm import FusionAlgorithm, check_env
+from backbone import one_hot
+from envs.layout import Rows
+
+
+class FusionRolloutBuffer(RolloutBuffer):
+    """A RolloutBuffer with log-probabilities and advantages per decision, (S, N, F * D).
+
+    stable-baselines3's own ``PPO.train`` runs on it unmodified: everything in its loss broadcasts. Advantages are
+    put in by the algorithm once the rollouts are whole.
+    """
+
+    def reset(self) -> None:
+        super().reset()
+        self.log_probs = np.zeros((self.buffer_size, self.n_envs, self.action_dim), np.float32)
+        self.advantages = np.zeros_like(self.log_probs)
+
+    def compute_returns_and_advantage(self, last_values: Tensor, dones: np.ndarray) -> None:
+        """Left to the algorithm: episodes are whole, nothing is bootstrapped."""
+
+    def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> RolloutBufferSamples:
+        data = (
+            self.observations[batch_inds],
+            self.actions[batch_inds].astype(np.float32, copy=False),
+            self.values[batch_inds].flatten(),
+            self.log_probs[batch_inds],
+            self.advantages[batch_inds],
+            self.returns[batch_inds].flatten(),
+        )
+        return RolloutBufferSamples(*map(self.to_torch, data))
+
+
+class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
+    """Collects exactly one episode of every row, then asks ``_credit`` for advantages and logs the rollouts."""
+
+    def _setup_model(self) -> None:
+        if self.env is not None:
+            check_env(self.env)
+            self.rollouts_per_clip = self.env.get_attr("rollouts_per_clip")[0]
+            self.n_steps = self.env.get_attr("layout")[0].num_steps
+        super()._setup_model()
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        if not super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps):
+            return False
+        buffer = self.rollout_buffer
+        rows, actions = self.all_rows()
+        with torch.no_grad():
+            distribution = self.policy.distribution(rows)
+            decisions = one_hot(actions)
+            paid = step_cost(self.ledger, self.layout, rows, decisions)
+        own_cost = self.cost_weight * paid.reshape(buffer.rewards.shape).cpu().numpy()
+        buffer.returns = returns_after(buffer.rewards, own_cost).astype(np.float32)
+        self._credit(rows, actions, distribution.probs)
+        mask = self.policy.decision_mask[rows.site]
+        self._log(decisions, distribution.entropy(), mask, rows)
+        return True
+
+    def all_rows(self) -> tuple[Rows, Tensor]:
+        """Every step of the rollouts just collected, (S * N rows in time order): observations apart, actions."""
+        buffer = self.rollout_buffer
+        observations = torch.as_tensor(buffer.observations, device=self.device).flatten(0, 1)
+        return self.layout.unpack(observations), torch.as_tensor(buffer.actions, device=self.device).flatten(0, 1)
+
+    def _credit(self, rows: Rows, actions: Tensor, probs: Tensor) -> None:
+        """Write ``rollout_buffer.advantages`` from its returns (S, N)."""
+        raise NotImplementedError
+
+    def _log(self, decisions: Tensor, entropy: Tensor, mask: Tensor, rows: Rows) -> None:
+        clips = [info["clip"] for info in self.last_infos]
+        shares = []
+        for site in self.layout.sites:
+            here = rows.site == site.index
+            shares.append(decisions[here][mask[here]].mean(0).cpu().numpy())
+        self.log_rollouts(
+            reward=self.rollout_buffer.rewards.sum(0),
+            correct=[clip["correct"] for clip in clips],
+            macs_ratio=[clip["macs_ratio"] for clip in clips],
+            entropy=float(entropy.sum() / mask.sum()),
+            shares=shares,
+        )
+
+    def _update_info_buffer(self, infos: list[dict[str, Any]], dones: np.ndarray | None = None) -> None:
+        super()._update_info_buffer(infos, dones)
+        self.last_infos = infos
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "last_infos"]

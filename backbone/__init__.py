@@ -1,0 +1,25 @@
+"""The CNN, its fusion of frames and its cost. Knows no reinforcement learning and no video files."""
+
+from backbone import resnet as resnet  # registers the ResNets
+from backbone.decision import Decision, one_hot
+from backbone.flops import Ledger
+from backbone.fusion import FusionBackbone, FusionState, Observation, Site, WalkResult
+from backbone.registry import BACKBONES, create_cnn, register_backbone
+from backbone.weights import load_backbone, load_torchvision, save_backbone
+
+__all__ = [
+    "BACKBONES",
+    "Decision",
+    "FusionBackbone",
+    "FusionState",
+    "Ledger",
+    "Observation",
+    "Site",
+    "WalkResult",
+    "create_cnn",
+    "load_backbone",
+    "load_torchvision",
+    "one_hot",
+    "register_backbone",
+    "save_backbone",
+]

@@ -1,0 +1,20 @@
+"""The three decisions of AdaFuse: the only place where they have numbers."""
+
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Decision(IntEnum):
+    """What becomes of one channel of a site's output y at frame t (AdaFuse, equation 2: p = 0, 1, 2)."""
+
+    USE = 0  # pass on y_t
+    REUSE = 1  # pass on y_{t-1}
+    SKIP = 2  # pass on zero
+
+
+def one_hot(decisions: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Integer decisions (...) -> one-hot decisions (..., 3), the form in which they travel inside the project."""
+    return F.one_hot(decisions.long(), len(Decision)).to(dtype)

@@ -1,0 +1,36 @@
+"""The CNN as an environment: ``gymnasium.make("AdaFuse/Fusion-v0")`` after ``import envs``."""
+
+import gymnasium
+
+from envs.clips import ArrayClips, ClipError, ClipSource, VideoClips
+from envs.episode import EpisodeRecord, RecordEpisode
+from envs.episodes import Episodes, Outcome
+from envs.fusion_env import FusionEnv
+from envs.fusion_vector_env import FusionVectorEnv
+from envs.layout import Layout
+from envs.sb3_vec_env import FusionVecEnv
+
+ENV_ID = "AdaFuse/Fusion-v0"
+
+if ENV_ID not in gymnasium.registry:
+    gymnasium.register(
+        ENV_ID,
+        entry_point="envs.fusion_env:FusionEnv",
+        vector_entry_point="envs.fusion_vector_env:FusionVectorEnv",
+    )
+
+__all__ = [
+    "ENV_ID",
+    "ArrayClips",
+    "ClipError",
+    "ClipSource",
+    "EpisodeRecord",
+    "Episodes",
+    "FusionEnv",
+    "FusionVecEnv",
+    "FusionVectorEnv",
+    "Layout",
+    "Outcome",
+    "RecordEpisode",
+    "VideoClips",
+]

@@ -1,0 +1,7 @@
+"""Videos as arrays: where clips come from, how they are decoded, and the embedded "eight motions" data."""
+
+from envs.clips import motions
+from envs.clips.cache import VideoClips
+from envs.clips.source import ArrayClips, ClipError, ClipSource
+
+__all__ = ["ArrayClips", "ClipError", "ClipSource", "VideoClips", "motions"]

@@ -1,0 +1,216 @@
+"""Episodes in lockstep: the decision process itself, batched. Every environment of this room is a thin face of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbone import Decision, FusionBackbone, one_hot
+from envs.clips import ClipSource
+from envs.layout import Layout
+from envs.reward import correctness, cost_reward, find_outcome
+
+
+class Deck:
+    """Deals clips: shuffled anew in each pass, the same for the same seed; its whole state is a position.
+
+    :param size: number of clips
+    :param shuffle: False deals them in their own order
+    """
+
+    def __init__(self, size: int, *, seed: int, shuffle: bool = True) -> None:
+        self.size, self.seed, self.shuffle, self.position = size, seed, shuffle, 0
+
+    def deal(self, count: int) -> tuple[np.ndarray, np.random.Generator]:
+        """The next ``count`` clips, and the generator that draws their segments."""
+        places = np.arange(self.position, self.position + count)
+        indices = places % self.size
+        if self.shuffle:
+            for number in np.unique(places // self.size):
+                pass_order = np.random.default_rng([self.seed, int(number)]).permutation(self.size)
+                chosen = places // self.size == number
+                indices[chosen] = pass_order[places[chosen] % self.size]
+        rng = np.random.default_rng([self.seed, self.position, 1])
+        self.position += count
+        return indices, rng
+
+
+@dataclass
+class Outcome:
+    """How N finished episodes ended; arrays of length N.
+
+    :param clip: index of the clip in its source
+    :param correct: was the prediction right, bool
+    :param log_prob: log-probability of the true class
+    :param macs_ratio: MACs spent, the agent's own included, as a share of the dense CNN's
+    :param reward: sum of the episode's rewards
+    """
+
+    clip: np.ndarray
+    label: np.ndarray
+    prediction: np.ndarray
+    correct: np.ndarray
+    log_prob: np.ndarray
+    macs_ratio: np.ndarray
+    reward: np.ndarray
+
+    def of(self, row: int) -> dict:
+        """One episode's facts as plain numbers."""
+        return {name: getattr(self, name)[row].item() for name in self.__dataclass_fields__}
+
+
+class Episodes:
+    """N = B*K episodes, all at the same site and frame: B clips, K rollouts of each; row i plays clip i // K.
+
+    :param backbone: kept in eval mode, its weights are not touched
+    :param clips: where frames and labels come from
+    :param order: "frame" or "site", see Layout
+    :param reward: "correctness" (0/1) or "log_prob" (of the true class), given on the last step
+    :param cost_weight: what computing a whole clip densely would cost in reward
+    :param agent_macs: per site, MACs per frame of the agent's own gate; charged to every episode
+    :raises ValueError: clips and backbone do not fit, or an unknown name
+    """
+
+    def __init__(
+        self,
+        backbone: FusionBackbone,
+        clips: ClipSource,
+        *,
+        order: str = "frame",
+        reward: str = "correctness",
+        cost_weight: float = 1.0,
+        rollouts_per_clip: int = 1,
+        agent_macs: Sequence[float] | None = None,
+    ) -> None:
+        if clips.size != backbone.cnn.size:
+            raise ValueError(
+                f"expected clips of {backbone.cnn.size} x {backbone.cnn.size} pixels, as the backbone takes, got "
+                f"{clips.size} x {clips.size}: set the size of one to the other's"
+            )
+        if rollouts_per_clip < 1:
+            raise ValueError(f"expected at least 1 rollout per clip, got {rollouts_per_clip}")
+        if not len(clips):
+            raise ValueError("expected at least one clip, got an empty source")
+        if agent_macs is not None and len(agent_macs) != len(backbone.sites):
+            raise ValueError(f"expected agent_macs for {len(backbone.sites)} sites, got {len(agent_macs)} numbers")
+        self.backbone, self.clips = backbone.eval(), clips
+        self.layout = Layout(backbone.sites, clips.num_frames, order)
+        self.outcome_of = find_outcome(reward)
+        self.cost_weight = cost_weight
+        self.rollouts_per_clip = rollouts_per_clip
+        self.agent_macs = list(agent_macs) if agent_macs is not None else [0.0] * len(backbone.sites)
+        self.clip_dense_macs = backbone.ledger.dense_macs * clips.num_frames
+        self.state = None
+
+    @property
+    def site(self) -> int:
+        """Index of the site that the next step decides on."""
+        return self.state.site if self.state is not None else 0
+
+    def load(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> tuple[np.ndarray, Tensor]:
+        """Fetch clips: decoded frames (B, T, H, W, 3) uint8 and labels (B,) on the backbone's device.
+
+        :param rng: draws random segments and crops; None takes the centred ones of evaluation
+        """
+        frames = self.clips.frames(indices, rng)
+        labels = torch.as_tensor(self.clips.labels[indices], device=self.backbone.mean.device)
+        return frames, labels
+
+    @torch.no_grad()
+    def start(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Begin the episodes of these clips; returns observations (N, O)."""
+        self.indices = np.asarray(indices)
+        self.pixels, self.labels = self.load(self.indices, rng)
+        self.frames = self.backbone.preprocess(torch.from_numpy(self.pixels))
+        self.num_rows = len(self.indices) * self.rollouts_per_clip
+        self.spent = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
+        self.rewards = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
+        self.frame, self.frame_logits = 0, []
+        self.state = self.backbone.begin(self.frames[:, : self.layout.step_frames])
+        return self._observe()
+
+    @torch.no_grad()
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray | None, np.ndarray, Outcome | None]:
+        """Decide on the next site: actions (N, F*D) -> observations (N, O), rewards (N,), outcome.
+
+        On the last step there is no observation but an outcome.
+
+        :raises RuntimeError: no episode is under way
+        :raises ValueError: actions of a wrong shape or out of range, or a backbone that puts out NaN
+        """
+        if self.state is None:
+            raise RuntimeError("expected an episode under way, there is none: call reset() before step()")
+        decisions = self._decisions(actions)
+        site, before = self.state.site, self.state.macs.sum(1)
+        self.state = self.backbone.advance(
+            self.state, decisions, agent_macs=self.agent_macs[site], observation=self.observation
+        )
+        step_macs = self.state.macs.sum(1)
+        step_macs = step_macs - before.repeat_interleave(len(step_macs) // len(before))
+        self.spent += step_macs
+        reward = cost_reward(step_macs, self.clip_dense_macs, self.cost_weight)
+        outcome = None
+        if self.state.site == len(self.backbone.sites):
+            self.frame_logits.append(self.backbone.logits(self.state))
+            self.frame += self.layout.step_frames
+            if self.frame == self.layout.num_frames:
+                outcome = self._finish(reward)
+            else:
+                chunk = self.frames[:, self.frame : self.frame + self.layout.step_frames]
+                self.state = self.backbone.begin(chunk, self.state)
+        if outcome is None:
+            self.rewards += reward
+        return (None if outcome else self._observe()), reward.float().cpu().numpy(), outcome
+
+    def action_masks(self) -> np.ndarray:
+        """(N, F*D*3) bool, a fresh array: which actions the current site allows."""
+        rows = self.num_rows if self.state is not None else self.rollouts_per_clip
+        return np.tile(self.layout.action_mask(self.site), (rows, 1))
+
+    def _observe(self) -> np.ndarray:
+        self.observation = self.backbone.observe(self.state)
+        rows = len(self.observation.v)
+        spent = (self.spent / self.clip_dense_macs)[:: self.num_rows // rows].float()
+        flat = self.layout.pack(self.observation, self.frame, spent)
+        return flat.repeat_interleave(self.num_rows // rows, 0).cpu().numpy()
+
+    def _decisions(self, actions: np.ndarray) -> Tensor:
+        layout, site = self.layout, self.backbone.sites[self.state.site]
+        actions = np.asarray(actions)
+        expected = (self.num_rows, layout.step_frames * layout.decisions)
+        if actions.shape != expected:
+            raise ValueError(f"expected actions of shape {expected} (episodes, frames * decisions), got {actions.shape}")
+        if not np.issubdtype(actions.dtype, np.integer):
+            if not np.array_equal(actions, np.round(actions)):
+                raise ValueError(f"expected whole numbers as actions, got {actions.dtype} with fractions or NaN")
+            actions = actions.astype(np.int64)
+        if actions.min() < 0 or actions.max() >= len(Decision):
+            known = ", ".join(f"{decision.value} = {decision.name.lower()}" for decision in Decision)
+            raise ValueError(f"expected actions among {known}; got {actions.min()} to {actions.max()}")
+        chosen = torch.from_numpy(actions).to(self.frames.device)
+        chosen = chosen.unflatten(1, (layout.step_frames, layout.decisions))[..., : site.decisions]
+        return one_hot(chosen)
+
+    def _finish(self, reward: Tensor) -> Outcome:
+        """Add the outcome to the last step's reward, in place, and sum up."""
+        logits = self.backbone.consensus(torch.cat(self.frame_logits, 1))
+        if not torch.isfinite(logits).all():
+            raise ValueError("expected finite class scores, the backbone put out NaN or infinity: check its weights")
+        labels = self.labels.repeat_interleave(self.rollouts_per_clip)
+        reward += self.outcome_of(logits, labels)
+        self.rewards += reward
+        self.logits, self.state = logits, None
+        arrays = (
+            labels,
+            logits.argmax(-1),
+            correctness(logits, labels).bool(),
+            logits.log_softmax(-1).gather(1, labels[:, None])[:, 0],
+            self.spent / self.clip_dense_macs,
+            self.rewards,
+        )
+        clip = np.repeat(self.indices, self.rollouts_per_clip)
+        return Outcome(clip, *(array.cpu().numpy() for array in arrays))

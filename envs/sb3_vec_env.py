@@ -1,0 +1,150 @@
+"""The same batch as a VecEnv of stable-baselines3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from backbone import FusionBackbone, Ledger
+from envs.clips import ClipSource
+from envs.episodes import Deck, Episodes
+
+
+class FusionVecEnv(VecEnv):
+    """N = num_clips * rollouts_per_clip episodes in lockstep; row i plays clip i // rollouts_per_clip.
+
+    :param num_clips: B, clips played side by side
+    :param rollouts_per_clip: K, rollouts of each; the stem and the first site's convolution run once a clip
+    :param train: True draws shuffled clips and random segments, False plays them in their order, centred
+    :param seed: of the order of clips
+    :param backbone, clips, order, reward, cost_weight, agent_macs: as in FusionEnv
+    """
+
+    def __init__(
+        self,
+        backbone: FusionBackbone,
+        clips: ClipSource,
+        *,
+        num_clips: int = 16,
+        rollouts_per_clip: int = 1,
+        order: str = "site",
+        reward: str = "log_prob",
+        cost_weight: float = 1.0,
+        agent_macs: Sequence[float] | None = None,
+        train: bool = True,
+        seed: int = 0,
+    ) -> None:
+        if num_clips < 1:
+            raise ValueError(f"expected at least one clip at a time, got num_clips = {num_clips}")
+        self.episodes = Episodes(
+            backbone,
+            clips,
+            order=order,
+            reward=reward,
+            cost_weight=cost_weight,
+            rollouts_per_clip=rollouts_per_clip,
+            agent_macs=agent_macs,
+        )
+        self.num_clips, self.rollouts_per_clip, self.train = num_clips, rollouts_per_clip, train
+        self.layout = self.episodes.layout
+        self.deck = Deck(len(clips), seed=seed, shuffle=train)
+        self.render_mode = None
+        self._untouched: int | None = None  # deck position of the batch in play, while nobody has stepped it
+        self._actions: np.ndarray | None = None
+        super().__init__(num_clips * rollouts_per_clip, self.layout.observation_space, self.layout.action_space)
+
+    # -- the VecEnv interface ----------------------------------------------------------------------------------------
+
+    def reset(self) -> np.ndarray:
+        if self._seeds[0] is not None:
+            self.deck = Deck(self.deck.size, seed=self._seeds[0], shuffle=self.train)
+        self._reset_seeds()
+        self._reset_options()
+        return self._start()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        observations, rewards, outcome = self.episodes.step(self._actions)
+        self._untouched = None
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if outcome is not None:
+            terminal = np.zeros((self.num_envs, *self.observation_space.shape), np.float32)
+            for row, info in enumerate(infos):
+                info["terminal_observation"], info["TimeLimit.truncated"] = terminal[row], False
+                info["clip"] = outcome.of(row)
+            observations = self._start()
+        return observations, rewards, np.full(self.num_envs, outcome is not None), infos
+
+    def close(self) -> None:
+        pass
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        if indices is not None:
+            raise ValueError("expected indices None: the episodes share their attributes")
+        setattr(self, attr_name, value)
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        rows = list(self._get_indices(indices))
+        result = getattr(self, method_name)(*args, **kwargs)
+        per_row = isinstance(result, np.ndarray) and len(result) == self.num_envs
+        return [result[row] if per_row else result for row in rows]
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        return [False] * len(list(self._get_indices(indices)))
+
+    # -- what agents ask for beyond it -------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        """What decisions cost in this environment's backbone."""
+        return self.episodes.backbone.ledger
+
+    @property
+    def cost_weight(self) -> float:
+        """Reward that a densely computed clip costs; may be changed between episodes."""
+        return self.episodes.cost_weight
+
+    @cost_weight.setter
+    def cost_weight(self, weight: float) -> None:
+        self.episodes.cost_weight = weight
+
+    def action_masks(self) -> np.ndarray:
+        """(N, F * D * 3) bool, a fresh array: which actions the current site allows."""
+        return self.episodes.action_masks()
+
+    def take_clips(self) -> tuple[Tensor, Tensor]:
+        """Hand out the next batch of clips whole, for a method that needs no episodes.
+
+        The same clips in the same order as episodes would play: normalised frames (B, T, 3, H, W), labels (B,).
+        """
+        if self._untouched is not None:
+            self.deck.position, self._untouched = self._untouched, None
+        indices, rng = self.deck.deal(self.num_clips)
+        pixels, labels = self.episodes.load(indices, rng if self.train else None)
+        return self.episodes.backbone.preprocess(torch.from_numpy(pixels)), labels
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the deck stands, to be asked between rollouts: no episode may be under way."""
+        position = self.deck.position if self._untouched is None else self._untouched
+        return {"seed": self.deck.seed, "position": position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue from ``state_dict``: the next ``reset`` or ``take_clips`` deals what would have come."""
+        self._reset_seeds()
+        self.deck = Deck(self.deck.size, seed=state["seed"], shuffle=self.train)
+        self.deck.position, self._untouched = state["position"], None
+
+    def _start(self) -> np.ndarray:
+        self._untouched = self.deck.position
+        indices, rng = self.deck.deal(self.num_clips)
+        return self.episodes.start(indices, rng if self.train else None)
