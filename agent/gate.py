@@ -75,3 +75,9 @@ class GateNetwork(nn.Module):
     def forward(self, site: int, v: Tensor, v_previous: Tensor) -> Tensor:
         """(..., C_in), (..., C_in) -> logits (..., D, 3)."""
         return self.gates[site](v, v_previous)
+
+
+def gate_macs(sites: Sequence[Site], hidden: int = HIDDEN, *, static: bool = False) -> list[int]:
+    """Per site, MACs per frame of a GateNetwork, without building one to keep."""
+    with torch.device("meta"):
+        return GateNetwork(sites, hidden=hidden, static=static).macs

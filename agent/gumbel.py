@@ -9,6 +9,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from torch import Tensor
 
+from agent.distribution import log_softmax
 from agent.fusion_algorithm import FusionAlgorithm, check_env
 from agent.policy import FusionPolicy
 from agent.relaxations import Relaxation, straight_through_gumbel
@@ -118,7 +119,7 @@ class GumbelSoftmax(FusionAlgorithm, BaseAlgorithm):
 
         def decide(observation: Observation) -> Tensor:
             logits = self.policy.gates(observation.site, observation.v, observation.v_previous)
-            log_probs = logits.detach().log_softmax(-1)
+            log_probs = log_softmax(logits.detach())
             entropies.append(-(log_probs.exp() * log_probs).sum(-1).flatten())
             return self.relaxation(logits, temperature)
 

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from agent.distribution import log_softmax
+
 Relaxation = Callable[[Tensor, float], Tensor]
 
 
 def gumbel_noise(like: Tensor) -> Tensor:
     """Standard Gumbel noise of the shape of ``like``."""
-    uniform = torch.rand_like(like).clamp_(1e-20)
-    return -torch.log(-torch.log(uniform).clamp_(min=1e-20))
+    exponential = torch.empty_like(like, requires_grad=False).exponential_()
+    return -exponential.log()
 
 
 def straight_through_gumbel(logits: Tensor, temperature: float) -> Tensor:
@@ -23,6 +25,6 @@ def straight_through_gumbel(logits: Tensor, temperature: float) -> Tensor:
     :param logits: (..., 3)
     :returns: (..., 3), one-hot in value
     """
-    soft = ((logits + gumbel_noise(logits)) / temperature).softmax(-1)
+    soft = log_softmax((logits + gumbel_noise(logits)) / temperature).exp()
     hard = F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
     return hard - soft.detach() + soft

@@ -76,7 +76,7 @@ class VideoClips(ClipSource):
         self.note = listing.note
         side, keep = size + margin, num_frames * frames_per_segment
         key = _hash(root, listing, num_frames=num_frames, keep=keep, side=side)
-        self._path = Path(root / ".cache" if cache_dir is None else cache_dir) / key / "frames.u8"
+        self._path = Path(root / ".cache" if cache_dir is None else cache_dir).absolute() / key / "frames.u8"
         index = _open_index(self._path.parent, side)
         if index is None:
             decode = partial(decode_frames, num_frames=num_frames, size=side, keep=keep)

@@ -9,7 +9,8 @@ What is drawn, 8 frames of 32 x 32 pixels:
   0.25 px. Its path is centred on the picture at the middle of the window, so position says nothing of direction; where
   the motion is along one axis the other coordinate is uniform.
 - Its hue tells the pair: mean pair / 4 of the colour circle, sd 0.05.
-- Background: smooth random colour (5 x 5 noise enlarged bicubically) and two grey objects of the same shapes at rest.
+- Background: smooth random colour (5 x 5 noise of sd 0.12 enlarged bicubically) and two grey objects of the same shapes
+  at rest.
 - Opacity 0.4 to 1 and pixel noise of sd 0.02 to 0.14, drawn a clip: difficulty varies from clip to clip.
 """
 
@@ -66,7 +67,7 @@ def render_clip(label: int, rng: np.random.Generator) -> np.ndarray:
     pair, backwards = divmod(label, 2)
     direction = _DIRECTIONS[pair] * (-1 if backwards else 1)
 
-    background = 0.5 + 0.16 * rng.standard_normal((3, 5, 5), dtype=np.float32)
+    background = 0.5 + 0.07 * rng.standard_normal((3, 5, 5), dtype=np.float32)
     image = (_ENLARGE @ background @ _ENLARGE.T).transpose(1, 2, 0)
     opacity = rng.uniform(0.4, 1)
     for _ in range(2):
@@ -180,11 +181,11 @@ def _file(root: Path, split: str, clip: int) -> Path:
 
 
 def _label(clip: int, paired: bool) -> int:
-    """Labels go round the classes; of a pair, the original's does."""
+    """Labels go round the classes. Pairs go round the four axes, and each time round the other class comes first."""
     if not paired:
         return clip % len(CLASSES)
-    original = clip // 2 % len(CLASSES)
-    return REVERSED_CLASS[original] if clip % 2 else original
+    turns, axis = divmod(clip // 2, len(_DIRECTIONS))
+    return 2 * axis + (turns + clip) % 2
 
 
 def _clip(seed: int, split: str, clip: int, paired: bool) -> tuple[np.ndarray, int]:

@@ -1,0 +1,217 @@
+"""What happens between rollouts: evaluation, pictures, checkpoints, the progress bar, Ctrl-C.
+
+All act at the start of a rollout, where training can be taken up again bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Image
+from tqdm import tqdm
+
+from agent.checkpoint import save_agent
+from agent.evaluation import agent_macs, evaluate
+from agent.schedules import Linear
+from backbone import FusionBackbone
+from backbone.files import write_json
+from envs.clips import ClipSource
+from envs.episode import EpisodeRecord, RecordEpisode
+from envs.fusion_env import FusionEnv
+
+
+class Interrupted(Exception):
+    """Training was asked to stop, and its checkpoint is written."""
+
+
+class BetweenRollouts(BaseCallback):
+    """Calls ``act`` at the start of each rollout."""
+
+    def _on_rollout_start(self) -> None:
+        self.act()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def act(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def clips_seen(self) -> int:
+        """Clips seen by the model, each rollout counting as one."""
+        return self.model.num_timesteps // self.training_env.get_attr("layout")[0].num_steps
+
+
+class CostWarmup(BetweenRollouts):
+    """Raise the environment's cost weight linearly from zero over the first share ``warmup`` of training."""
+
+    def __init__(self, cost_weight: float, warmup: float) -> None:
+        super().__init__()
+        self.schedule = Linear(0.0, cost_weight, warmup) if warmup > 0 else Linear(cost_weight, cost_weight)
+
+    def act(self) -> None:
+        self.training_env.set_attr("cost_weight", self.schedule(self.model._current_progress_remaining))
+
+
+class Evaluations(BetweenRollouts):
+    """Judge the greedy policy on validation clips every ``every`` clips; keep the curve in a JSON file.
+
+    :param path: file of the learning curve, a list of points; points beyond the model's clips (of a run that was
+        killed and resumed) are dropped
+    """
+
+    def __init__(self, backbone: FusionBackbone, clips: ClipSource, *, every: int, path: Path) -> None:
+        super().__init__()
+        self.backbone, self.clips, self.every, self.path = backbone, clips, every, path
+        self.curve: list[dict[str, float]] = []
+
+    def _on_training_start(self) -> None:
+        if self.path.exists():
+            points = json.loads(self.path.read_text())
+            self.curve = [point for point in points if point["clips"] <= self.clips_seen]
+
+    def due(self) -> bool:
+        """Is the last point missing, or ``every`` clips old?"""
+        return not self.curve or self.clips_seen // self.every > self.curve[-1]["clips"] // self.every
+
+    def act(self) -> None:
+        if self.due():
+            self.measure()
+
+    def measure(self) -> None:
+        """Add a point to the curve now."""
+        order = self.training_env.get_attr("layout")[0].order
+        result = evaluate(self.model, self.backbone, self.clips, order=order)
+        point = {
+            "clips": self.clips_seen,
+            "accuracy": result.accuracy,
+            "cost": result.cost,
+            "log_prob": float(result.log_prob.mean()),
+        }
+        self.curve.append(point)
+        write_json(self.path, self.curve)
+        for tag in ("accuracy", "cost", "log_prob"):
+            self.logger.record(f"validation/{tag}", point[tag])
+        self.logger.dump(step=self.clips_seen)
+
+    def _on_training_end(self) -> None:
+        if self.curve and self.curve[-1]["clips"] < self.clips_seen:
+            self.measure()
+
+
+class EpisodePictures(BetweenRollouts):
+    """Play a few fixed clips greedily and log each as a picture, whenever ``evaluations`` has a new point."""
+
+    def __init__(self, evaluations: Evaluations, *, num_clips: int = 4) -> None:
+        super().__init__()
+        self.evaluations, self.num_clips, self.drawn = evaluations, num_clips, -1
+
+    def act(self) -> None:
+        if self.evaluations.curve and self.evaluations.curve[-1]["clips"] != self.drawn:
+            self.drawn = self.evaluations.curve[-1]["clips"]
+            source = self.evaluations
+            order = self.training_env.get_attr("layout")[0].order
+            for clip in range(min(self.num_clips, len(source.clips))):
+                picture = record_episode(self.model, source.backbone, source.clips, clip, order=order).draw()
+                self.logger.record(f"episodes/{clip}", Image(picture, "HWC"), exclude=("stdout", "log", "json", "csv"))
+            self.logger.dump(step=self.clips_seen)
+
+    def _on_training_end(self) -> None:
+        self.act()
+
+
+def record_episode(
+    model: Any, backbone: FusionBackbone, clips: ClipSource, clip: int, *, order: str = "site"
+) -> EpisodeRecord:
+    """Play one clip greedily and keep all of it."""
+    plain = FusionEnv(backbone, clips, order=order, train=False, reward="log_prob")
+    plain.episodes.agent_macs = agent_macs(model, plain.layout)
+    env = RecordEpisode(plain)
+    observation, _ = env.reset(seed=0, options={"clip": clip})
+    while True:
+        action, _ = model.predict(observation, deterministic=True)
+        observation, _, terminated, _, info = env.step(np.asarray(action))
+        if terminated:
+            return info["episode_record"]
+
+
+class Progress(BetweenRollouts):
+    """Report the clips seen to a progress bar, or to any other function of (clips seen)."""
+
+    def __init__(self, total: int, *, title: str = "", report: Callable[[int], None] | None = None) -> None:
+        super().__init__()
+        self.total, self.title, self.report = total, title, report
+
+    def _on_training_start(self) -> None:
+        self.bar = tqdm(
+            total=self.total,
+            initial=self.clips_seen,
+            desc=self.title,
+            unit="clip",
+            disable=True if self.report else None,
+        )
+
+    def act(self) -> None:
+        self.bar.update(self.clips_seen - self.bar.n)
+        if self.report:
+            self.report(self.clips_seen)
+
+    def _on_training_end(self) -> None:
+        self.act()
+        self.bar.close()
+
+
+class Checkpoints(BetweenRollouts):
+    """Save at each new evaluation and on Ctrl-C; the first Ctrl-C waits for the rollout, a second one does not.
+
+    :param facts: kept in the checkpoint
+    :param stop: asked at each rollout; True saves and stops as Ctrl-C does
+    """
+
+    def __init__(
+        self, path: Path, evaluations: Evaluations, *, facts: dict[str, Any], stop: Callable[[], bool] | None = None
+    ) -> None:
+        super().__init__()
+        self.path, self.evaluations, self.facts, self.stop = path, evaluations, facts, stop
+        self.interrupted = False
+        self.saved = 0  # length of the curve at the last checkpoint
+
+    def _on_training_start(self) -> None:
+        self.saved = len(self.evaluations.curve)
+        try:
+            self.before = signal.signal(signal.SIGINT, self._interrupt)
+        except ValueError:  # not the main thread: whoever runs there handles Ctrl-C
+            self.before = None
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+    def act(self) -> None:
+        if self.interrupted or (self.stop is not None and self.stop()):
+            self.save()
+            self.release()
+            raise Interrupted
+        if len(self.evaluations.curve) != self.saved:
+            self.saved = len(self.evaluations.curve)
+            self.save()
+
+    def save(self) -> None:
+        save_agent(self.path, self.model, **self.facts)
+
+    def release(self) -> None:
+        """Give Ctrl-C back to whoever had it."""
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _on_training_end(self) -> None:
+        self.save()
+        self.release()

@@ -1,0 +1,205 @@
+"""Every option of every command, with a sentence each: the command line is derived from these dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import tyro
+
+T = TypeVar("T")
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which videos, and how clips are cut from them."""
+
+    root: Path = Path("data/eight-motions")
+    """Folder of videos with train.txt, val.txt, test.txt (lines "path label"), or with one folder per class. The
+    embedded data set is generated where the default is missing."""
+    num_frames: int = 8
+    """Frames T in a clip: one from each of T equal segments of the video."""
+    size: int = 32
+    """Frames are scaled and cropped to size x size pixels."""
+    margin: int = 0
+    """Extra pixels kept around the crop, in which training crops at random."""
+    skip_broken: bool = False
+    """Evaluate without the videos that cannot be read (training always goes on without them, and says so)."""
+    cache: Path | None = None
+    """Folder for decoded clips; by default beside the videos."""
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Train a backbone so that, frozen, it can exploit reuse and bear skips (fusion-aware pretraining)."""
+
+    data: Data = field(default_factory=Data)
+    architecture: str = "resnet_small"
+    """Name of the CNN: resnet_small, resnet18, resnet34, resnet50, or one you registered."""
+    weights: Path | None = None
+    """A local torchvision state dict to start from, such as resnet50-0676ba61.pth."""
+    sites: Annotated[list[str], tyro.conf.arg(metavar="all|last_stage|NAME ...")] = field(default_factory=lambda: ["all"])
+    """Where the agent will decide: all blocks, the last stage, or blocks by name (layer3.0 ...)."""
+    history: Literal["raw", "fused"] = "raw"
+    """What reuse reads: the previous frame's own output (the paper), or what that frame passed on."""
+    clips: int = 80_000
+    """Clips seen in training."""
+    batch_size: int = 64
+    """Clips in an update."""
+    learning_rate: float = 0.04
+    """Peak of the cosine schedule of SGD with Nesterov momentum."""
+    weight_decay: float = 5e-4
+    """L2 penalty on the weights."""
+    seed: int = 0
+    """Of initial weights, clip order and decisions."""
+    threads: int = 0
+    """CPU threads; 0 takes all cores."""
+    device: Device = "auto"
+    """Where to compute; auto takes CUDA if it is there."""
+    run: Path = Path("runs/backbone")
+    """Folder to write: backbone.pt, config.json, TensorBoard events."""
+    resume: bool = False
+    """Go on with the interrupted run in that folder."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train an agent on a frozen, pretrained backbone."""
+
+    backbone: Path = Path("runs/backbone/backbone.pt")
+    """File that `pretrain` wrote."""
+    data: Data = field(default_factory=Data)
+    method: str = "gumbel"
+    """gumbel, reinforce, ppo, static (learned, ignores its input), or one you registered."""
+    clips: int = 24_000
+    """Clips seen in training; every rollout of a clip counts."""
+    cost_weight: float = 1.0
+    """Reward that a densely computed clip costs."""
+    warmup: float = 0.2
+    """Share of training over which the cost weight rises from zero."""
+    reward: Literal["log_prob", "correctness"] = "log_prob"
+    """Outcome of an episode: log-probability of the true class, or 1 if the class is right."""
+    order: Literal["site", "frame"] = "site"
+    """A step of policy gradients decides a site for the whole clip, or for one frame."""
+    group_size: int = 1
+    """Channels that share one decision."""
+    num_clips: int = 16
+    """Clips played side by side by policy gradients."""
+    rollouts_per_clip: int = 8
+    """Rollouts of each; leave-one-out compares them."""
+    batch_size: int = 32
+    """Clips in an update of the relaxation."""
+    learning_rate: float = 1e-2
+    """Peak of Adam's warm-up and cosine schedule."""
+    baseline: Literal["leave_one_out", "none", "moving_average", "self_critical", "value"] = "leave_one_out"
+    """Baseline of reinforce."""
+    entropy_coef: float = 0.0
+    """Weight of the entropy bonus of reinforce and ppo, per decision in nats."""
+    hidden: int = 32
+    """Hidden units of a gate."""
+    seed: int = 0
+    """Of the agent's initial weights, its samples and the order of clips."""
+    evaluate_every: int = 4_000
+    """Clips between evaluations on validation clips; each also saves a checkpoint and draws episodes."""
+    validation_clips: int = 500
+    """Validation clips in each of those evaluations."""
+    threads: int = 1
+    """CPU threads."""
+    device: Device = "auto"
+    """Where to compute; auto takes CUDA if it is there."""
+    plugin: tuple[str, ...] = ()
+    """Python modules to import first, which register methods or backbones of your own."""
+    run: Path | None = None
+    """Folder to write; by default runs/METHOD-w WEIGHT-s SEED."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Judge a trained agent greedily on a split: accuracy, cost, decisions, pairs, swap test."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of a training run."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which clips."""
+    sampled: bool = False
+    """Sample the policy's decisions in place of the greedy ones."""
+    skip_broken: bool = False
+    """Evaluate without the videos that cannot be read, and say how many."""
+    threads: int = 2
+    """CPU threads."""
+    device: Device = "auto"
+    """Where to compute; auto takes CUDA if it is there."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train every method on the same backbone and clips, judge all alike, and write table, pictures and report."""
+
+    methods: tuple[str, ...] = ("reinforce", "ppo", "gumbel", "static")
+    """Methods to train; one of your own must be registered by --plugin."""
+    cost_weights: tuple[float, ...] = (0.5, 1.0)
+    """Rewards that a densely computed clip costs."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of the agents."""
+    group_size: int = 1
+    """Channels that share one decision."""
+    clips: int = 24_000
+    """Clips that each agent sees."""
+    correctness_row: bool = True
+    """Train REINFORCE on 0/1 correctness as well, at the last cost weight."""
+    pretrain_clips: int = 80_000
+    """Clips that the backbone sees first."""
+    data: Data = field(default_factory=Data)
+    workers: int = 2
+    """Processes of one thread each."""
+    plugin: tuple[str, ...] = ()
+    """Python modules to import first, which register methods or backbones of your own."""
+    run: Path = Path("runs/compare")
+    """Folder to write. What is finished there is not repeated."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
+
+    clips: int = 32
+    """Clips in a batch."""
+    repeats: int = 21
+    """Interleaved pairs."""
+    json: Path | None = None
+    """File to write the figures to."""
+
+
+def to_json(config: object) -> dict:
+    """A config as JSON, paths as strings."""
+    return {name: _plain(value) for name, value in asdict(config).items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def from_json(kind: type[T], content: dict) -> T:
+    """The config that ``to_json`` wrote."""
+    known = dict(content)
+    known["data"] = Data(**{**known["data"], "root": Path(known["data"]["root"]), "cache": _path(known["data"]["cache"])})
+    for name in ("run", "backbone", "weights"):
+        if name in known:
+            known[name] = _path(known[name])
+    for name in ("plugin", "methods", "cost_weights", "seeds"):
+        if name in known:
+            known[name] = tuple(known[name])
+    return kind(**known)
+
+
+def _path(value: str | None) -> Path | None:
+    return None if value is None else Path(value)

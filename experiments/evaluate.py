@@ -1,0 +1,103 @@
+"""Judge a run: one folder in, evaluation.json and the clips' results out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from agent import evaluate, pair_accuracy, swap_test
+from agent.evaluation import Evaluation, Predictor
+from backbone import Decision, FusionBackbone
+from backbone.files import write_json, write_whole
+from envs.clips import ClipSource
+from experiments.config import Evaluate
+from experiments.runs import open_clips
+from experiments.statistics import bootstrap
+from experiments.train import load_trained
+
+
+def judge(
+    model: Predictor, backbone: FusionBackbone, clips: ClipSource, *, order: str = "site"
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """All that a comparison reports of a model: figures as JSON, and per-clip results as arrays (N,)."""
+    greedy = evaluate(model, backbone, clips, order=order)
+    sampled = evaluate(model, backbone, clips, order=order, deterministic=False)
+    swap = swap_test(greedy, backbone, clips, order=order)
+    figures = {
+        "greedy": figures_of(greedy, clips),
+        "sampled": figures_of(sampled, clips),
+        "swap": None if swap is None else {"accuracy": swap.accuracy, "follows": swap.follows},
+        "pairs": pair_accuracy(greedy, clips),
+        "shares": {
+            site.name: dict(zip([decision.name.lower() for decision in Decision], share.tolist()))
+            for site, share in zip(backbone.sites, greedy.shares)
+        },
+        "clips": len(clips),
+        "skipped": len(clips.skipped),
+    }
+    arrays = {
+        "correct": greedy.correct,
+        "macs_ratio": greedy.macs_ratio,
+        "sampled_correct": sampled.correct,
+        "sampled_macs_ratio": sampled.macs_ratio,
+    }
+    return figures, arrays
+
+
+def cluster_of(clips: ClipSource) -> int:
+    """2 where every clip stands beside its own reversal, so that both are resampled together; else 1."""
+    beside = clips.reversals is not None and np.array_equal(clips.reversals, np.arange(len(clips)) ^ 1)
+    return 2 if beside else 1
+
+
+def figures_of(result: Evaluation, clips: ClipSource) -> dict[str, list[float]]:
+    """Accuracy in percent and cost as a share of dense, each as [mean, low, high]."""
+    cluster = cluster_of(clips)
+    return {
+        "accuracy": list(bootstrap(100 * result.correct, cluster=cluster)),
+        "cost": list(bootstrap(result.macs_ratio, cluster=cluster)),
+    }
+
+
+def save_judgement(folder: Path, figures: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Write clips.npz, then evaluation.json: where the latter is, both are whole."""
+    write_whole(folder / "clips.npz", lambda file: np.savez_compressed(file, **arrays))
+    write_json(folder / "evaluation.json", figures)
+
+
+def evaluate_run(config: Evaluate) -> str:
+    """Judge a finished run, write what was found beside it, and return it as text."""
+    torch.set_num_threads(config.threads)
+    model, backbone, trained = load_trained(config.run, device=config.device)
+    data = trained.data
+    if config.skip_broken:
+        data = replace(data, skip_broken=True)
+    clips = open_clips(data, config.split, for_evaluation=True)
+    order = model.env.get_attr("layout")[0].order
+    result = evaluate(
+        model, backbone, clips, order=order, deterministic=not config.sampled, progress=f"evaluating {config.split}"
+    )
+    figures, swap = figures_of(result, clips), swap_test(result, backbone, clips, order=order)
+    lines = [
+        f"{config.run}: {'sampled' if config.sampled else 'greedy'} policy on {len(clips)} clips of {config.split}"
+        + (f", {len(clips.skipped)} broken videos skipped" if clips.skipped else ""),
+        "accuracy {:.1f}% [{:.1f}, {:.1f}]".format(*figures["accuracy"]),
+        "cost     {:.3f} [{:.3f}, {:.3f}] of the dense CNN's MACs, the agent's own included".format(*figures["cost"]),
+    ]
+    for site, share in zip(backbone.sites, result.shares):
+        parts = ", ".join(f"{decision.name.lower()} {share[decision]:.2f}" for decision in Decision)
+        lines.append(f"  {site.name}: {parts}")
+    for name, accuracy in pair_accuracy(result, clips).items():
+        lines.append(f"  {name}: {accuracy:.1f}%")
+    if swap is not None:
+        lines.append(
+            f"swap test: {swap.accuracy:.1f}% right with the decisions of the reversed clip, "
+            f"{swap.follows:.1f}% follow those decisions"
+        )
+    name = f"evaluation-{config.split}{'-sampled' if config.sampled else ''}.json"
+    write_json(config.run / name, {**figures, "swap": None if swap is None else vars(swap), "clips": len(clips)})
+    return "\n".join(lines)

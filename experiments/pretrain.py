@@ -1,0 +1,130 @@
+"""Fusion-aware pretraining of a backbone, by a fixed number of clips."""
+
+from __future__ import annotations
+
+import math
+import signal
+from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from agent.callbacks import Interrupted
+from agent.pretraining import PretrainingMix
+from backbone import FusionBackbone, create_cnn, load_torchvision, save_backbone
+from backbone.files import load_checkpoint, save_checkpoint
+from envs.clips import ClipSource
+from envs.episodes import Deck
+from experiments.config import Pretrain, to_json
+from experiments.runs import open_clips, open_run, resolve_device
+
+WARMUP = 0.02  # share of training over which the learning rate rises
+SAVE_EVERY = 100  # updates
+
+
+def pretrain(config: Pretrain) -> Path:
+    """Train, and return the path of the saved backbone."""
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    device = resolve_device(config.device)
+    clips = open_clips(config.data, "train")
+    open_run(config.run, config, resume=config.resume, train=clips.data_hash)
+    torch.manual_seed(config.seed)
+    cnn = create_cnn(config.architecture, num_classes=len(clips.classes), size=config.data.size)
+    if config.weights is not None:
+        load_torchvision(cnn, config.weights)
+    sites = config.sites[0] if config.sites in (["all"], ["last_stage"]) else config.sites
+    backbone = FusionBackbone(cnn, sites=sites, history=config.history).to(device)
+    train_backbone(backbone, clips, config)
+    path = config.run / "backbone.pt"
+    save_backbone(
+        path, backbone, architecture=config.architecture, classes=list(clips.classes), pretraining=to_json(config)
+    )
+    (config.run / "pretraining.pt").unlink(missing_ok=True)
+    print(f"Backbone saved to {path}. Train an agent on it: python -m experiments train --backbone {path}")
+    return path
+
+
+def train_backbone(backbone: FusionBackbone, clips: ClipSource, config: Pretrain) -> None:
+    """SGD with Nesterov momentum under random decisions; resumes from, and leaves, a checkpoint in the run's folder."""
+    optimizer = torch.optim.SGD(
+        backbone.parameters(), lr=0.0, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+    )
+    deck = Deck(len(clips), seed=config.seed)
+    steps, checkpoint = max(config.clips // config.batch_size, 1), config.run / "pretraining.pt"
+    first = 0
+    if config.resume and checkpoint.exists():
+        first = _load(checkpoint, backbone, optimizer, deck)
+    device = backbone.mean.device
+    backbone.train()
+    bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=None)
+    with SummaryWriter(str(config.run), purge_step=first * config.batch_size + 1) as writer, _deferred_interrupt() as asked:
+        for step in range(first, steps):
+            if asked():
+                _save(checkpoint, backbone, optimizer, deck, step)
+                raise Interrupted
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * _schedule(step / steps)
+            indices, rng = deck.deal(config.batch_size)
+            frames = backbone.preprocess(torch.from_numpy(clips.frames(indices, rng)))
+            labels = torch.as_tensor(clips.labels[indices], device=device)
+            logits = backbone(frames, PretrainingMix(backbone.sites, len(frames), device)).logits
+            loss = F.cross_entropy(logits, labels)
+            if not math.isfinite(loss.item()):
+                raise ValueError(f"expected a finite loss, got {loss.item()} at batch {step}: lower --learning-rate")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            bar.update()
+            if step % 10 == 0:
+                seen = (step + 1) * config.batch_size
+                accuracy = (logits.argmax(-1) == labels).float().mean().item()
+                writer.add_scalar("pretraining/loss", loss.item(), seen)
+                writer.add_scalar("pretraining/accuracy", accuracy, seen)
+                bar.set_postfix(loss=f"{loss.item():.2f}")
+            if (step + 1) % SAVE_EVERY == 0:
+                _save(checkpoint, backbone, optimizer, deck, step + 1)
+    bar.close()
+    backbone.eval()
+
+
+def _schedule(done: float) -> float:
+    return min(done / WARMUP + 0.01, 1.0) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _save(path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, deck: Deck, step: int) -> None:
+    tensors = {"backbone": backbone.cnn.state_dict(), "optimizer": optimizer.state_dict(), "torch": torch.get_rng_state()}
+    save_checkpoint(path, "pretraining", {"step": step, "position": deck.position}, tensors)
+
+
+def _load(path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, deck: Deck) -> int:
+    content, tensors = load_checkpoint(path, "pretraining")
+    backbone.cnn.load_state_dict(tensors["backbone"])
+    optimizer.load_state_dict(tensors["optimizer"])
+    torch.set_rng_state(tensors["torch"])
+    deck.position = content["position"]
+    return content["step"]
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C only sets a mark, which the body asks for between updates; a second one acts at once."""
+    marks: list[int] = []
+
+    def mark(number: int, frame: object) -> None:
+        if marks:
+            raise KeyboardInterrupt
+        marks.append(number)
+
+    try:
+        before = signal.signal(signal.SIGINT, mark)
+    except ValueError:  # not the main thread
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(marks)
+    finally:
+        signal.signal(signal.SIGINT, before)

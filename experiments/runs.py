@@ -1,0 +1,114 @@
+"""A run's folder: its configuration, where it came from, its TensorBoard events."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from torch.utils.tensorboard import SummaryWriter
+
+from backbone.files import write_json
+from envs.clips import ClipSource, VideoClips, motions
+from experiments.config import Data, to_json
+
+PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
+
+
+def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) -> ClipSource:
+    """The clips of a split; generates the embedded data set if the default folder is missing.
+
+    :param for_evaluation: refuse broken videos unless the configuration says to skip them; by default for the test
+        split alone. Otherwise they are left out, and named in a line.
+    """
+    if data.root == Data().root:
+        motions.ensure(data.root)
+    strict = split == "test" if for_evaluation is None else for_evaluation
+    clips = VideoClips(
+        data.root,
+        split,
+        num_frames=data.num_frames,
+        size=data.size,
+        margin=data.margin,
+        on_broken="error" if strict and not data.skip_broken else "skip",
+        cache_dir=data.cache,
+    )
+    if clips.skipped:
+        print(f"{split}: {len(clips.skipped)} of {len(clips) + len(clips.skipped)} videos left out, the first: {clips.skipped[0]}")
+    return clips
+
+
+def provenance(**hashes: str) -> dict[str, Any]:
+    """Versions, machine and commit that a run was made with, and the hashes of its data."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "commit": _commit(),
+        "data": hashes,
+    }
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + (" with uncommitted changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def open_run(folder: Path, config: Any, *, resume: bool, **hashes: str) -> None:
+    """Create a run's folder with config.json and provenance.json, or check that it can be taken up again.
+
+    :raises ValueError: the folder holds a run already (without resume), or none (with it)
+    """
+    exists = (folder / "config.json").exists()
+    if exists and not resume:
+        raise ValueError(f"expected a new folder, {folder} holds a run already: resume it, name another, or remove it")
+    if resume and not exists:
+        raise ValueError(f"expected a run to resume in {folder}, found no config.json there: check the path")
+    if not exists:
+        write_json(folder / "config.json", to_json(config))
+    write_json(folder / "provenance.json", provenance(**hashes))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration in a run's folder.
+
+    :raises ValueError: no run there
+    """
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise ValueError(f"expected a run's folder with a config.json, found none at {folder}: check the path")
+    return json.loads(path.read_text())
+
+
+def open_logger(folder: Path, *, from_clips: int = 0) -> Logger:
+    """stable-baselines3's logger into TensorBoard.
+
+    :param from_clips: of a resumed run; what TensorBoard has beyond is dropped
+    """
+    board = TensorBoardOutputFormat(str(folder))
+    board.writer.close()
+    board.writer = SummaryWriter(str(folder), purge_step=from_clips + 1 if from_clips else None)
+    return Logger(str(folder), [board])
+
+
+def resolve_device(name: str) -> torch.device:
+    """ "auto", "cpu" or "cuda" -> a device.
+
+    :raises ValueError: CUDA is asked for and not there
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu or auto")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
