@@ -49,7 +49,9 @@ def load_agent(path: Path, model: BaseAlgorithm, *, training: bool = True) -> di
     """
     content, tensors = load_checkpoint(path, KIND)
     if content["algorithm"] != type(model).__name__:
-        raise ValueError(f"expected a checkpoint of {type(model).__name__} in {path}, got one of {content['algorithm']}")
+        raise ValueError(
+            f"expected a checkpoint of {type(model).__name__} in {path}, got one of {content['algorithm']}"
+        )
     parameters = tensors["parameters"]
     try:
         if not training:

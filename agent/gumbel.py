@@ -140,5 +140,3 @@ class GumbelSoftmax(FusionAlgorithm, BaseAlgorithm):
             entropy=float(torch.cat(entropies).mean()),
             shares=[chosen.detach().mean((0, 1, 2)).cpu().numpy() for chosen in result.decisions],
         )
-
-

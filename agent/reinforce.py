@@ -147,5 +147,3 @@ class REINFORCE(RolloutMixin):
     def load_extra_state(self, state: dict[str, Any]) -> None:
         average = state["average_returns"]
         self.average_returns = None if average is None else np.array(average, np.float32)
-
-

@@ -330,7 +330,10 @@ class FusionBackbone(nn.Module):
             for layer in layers:
                 step[layer] = max(index, 0)
                 before = exposed if layer in writes else None
-                role[layer] = (index if decided and layer in reads else before, index if decided and layer in writes else None)
+                role[layer] = (
+                    index if decided and layer in reads else before,
+                    index if decided and layer in writes else None,
+                )
             exposed = index if decided and block.exposes else None
         last, head_reads = max(index, 0), exposed
         entries, seen_block = [], False
@@ -350,7 +353,9 @@ def _choose_sites(blocks: list[str], sites: str | Sequence[str]) -> list[str]:
         return [name for name in blocks if name.rsplit(".", 1)[0] == stage]
     unknown = [sites] if isinstance(sites, str) else [name for name in sites if name not in blocks]
     if unknown or not sites:
-        raise ValueError(f"expected sites to be all, last_stage or some of {', '.join(blocks)}; got {unknown or 'none'}")
+        raise ValueError(
+            f"expected sites to be all, last_stage or some of {', '.join(blocks)}; got {unknown or 'none'}"
+        )
     return [name for name in blocks if name in sites]
 
 

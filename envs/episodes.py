@@ -183,7 +183,9 @@ class Episodes:
         actions = np.asarray(actions)
         expected = (self.num_rows, layout.step_frames * layout.decisions)
         if actions.shape != expected:
-            raise ValueError(f"expected actions of shape {expected} (episodes, frames * decisions), got {actions.shape}")
+            raise ValueError(
+                f"expected actions of shape {expected} (episodes, frames * decisions), got {actions.shape}"
+            )
         if not np.issubdtype(actions.dtype, np.integer):
             if not np.array_equal(actions, np.round(actions)):
                 raise ValueError(f"expected whole numbers as actions, got {actions.dtype} with fractions or NaN")

@@ -49,7 +49,9 @@ class FusionVectorEnv(gym.vector.VectorEnv):
                 f"expected num_envs to be a positive multiple of rollouts_per_clip = {rollouts_per_clip}, got {num_envs}"
             )
         if render_mode is not None:
-            raise ValueError(f"expected render_mode None for the vector environment, got {render_mode!r}: render FusionEnv")
+            raise ValueError(
+                f"expected render_mode None for the vector environment, got {render_mode!r}: render FusionEnv"
+            )
         self.episodes = make_episodes(
             backbone,
             clips,

@@ -51,7 +51,9 @@ def draw_episode(
     for site_index, first, chosen in decisions:
         for offset, column in enumerate(np.asarray(chosen)):
             colours = np.array([COLOURS[Decision(decision)] for decision in column], np.uint8)
-            strip = Image.fromarray(colours[:, None]).resize((CELL - 3, heights[site_index] - 1), Image.Resampling.NEAREST)
+            strip = Image.fromarray(colours[:, None]).resize(
+                (CELL - 3, heights[site_index] - 1), Image.Resampling.NEAREST
+            )
             canvas.paste(strip, (MARGIN + (first + offset) * CELL + 1, int(tops[site_index]) + 1))
     left = MARGIN
     for decision, colour in COLOURS.items():

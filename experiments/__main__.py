@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=FutureWarning)
     kinds = [Annotated[kind, tyro.conf.subcommand(name)] for name, (kind, _) in COMMANDS.items()]
     options = tyro.cli(
-        Annotated[_union(kinds), tyro.conf.ConsolidateSubcommandArgs, tyro.conf.],
+        Annotated[_union(kinds), tyro.conf.ConsolidateSubcommandArgs],
         prog="python -m experiments",
         description="Adaptive temporal fusion of video CNNs as reinforcement learning.",
         args=arguments,
@@ -101,8 +101,10 @@ def _union(kinds: list) -> object:
 
 def _how_to_resume(options: object) -> str:
     if isinstance(options, TrainCommand):
-        folder = options.resume or options.run or Path("runs") / (
-            f"{options.method}-w{options.cost_weight:g}-s{options.seed}"
+        folder = (
+            options.resume
+            or options.run
+            or Path("runs") / (f"{options.method}-w{options.cost_weight:g}-s{options.seed}")
         )
         return f"python -m experiments train --resume {folder}"
     if isinstance(options, config.Pretrain):

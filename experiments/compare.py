@@ -77,7 +77,12 @@ def plan(config: Compare, backbone: Path) -> list[Train]:
             **kwargs,
         )
 
-    jobs = [job(method, weight, seed) for seed in config.seeds for weight in config.cost_weights for method in config.methods]
+    jobs = [
+        job(method, weight, seed)
+        for seed in config.seeds
+        for weight in config.cost_weights
+        for method in config.methods
+    ]
     if config.correctness_row and "reinforce" in config.methods:
         jobs += [job("reinforce", config.cost_weights[-1], seed, reward="correctness") for seed in config.seeds]
     return jobs
@@ -186,5 +191,3 @@ def _add_seconds(folder: Path, started: float) -> float:
     seconds = before + time.monotonic() - started
     write_json(path, seconds)
     return seconds
-
-

@@ -41,7 +41,9 @@ class Pretrain:
     """Name of the CNN: resnet_small, resnet18, resnet34, resnet50, or one you registered."""
     weights: Path | None = None
     """A local torchvision state dict to start from, such as resnet50-0676ba61.pth."""
-    sites: Annotated[list[str], tyro.conf.arg(metavar="all|last_stage|NAME ...")] = field(default_factory=lambda: ["all"])
+    sites: Annotated[list[str], tyro.conf.arg(metavar="all|last_stage|NAME ...")] = field(
+        default_factory=lambda: ["all"]
+    )
     """Where the agent will decide: all blocks, the last stage, or blocks by name (layer3.0 ...)."""
     history: Literal["raw", "fused"] = "raw"
     """What reuse reads: the previous frame's own output (the paper), or what that frame passed on."""
@@ -191,7 +193,9 @@ def _plain(value: object) -> object:
 def from_json(kind: type[T], content: dict) -> T:
     """The config that ``to_json`` wrote."""
     known = dict(content)
-    known["data"] = Data(**{**known["data"], "root": Path(known["data"]["root"]), "cache": _path(known["data"]["cache"])})
+    known["data"] = Data(
+        **{**known["data"], "root": Path(known["data"]["root"]), "cache": _path(known["data"]["cache"])}
+    )
     for name in ("run", "backbone", "weights"):
         if name in known:
             known[name] = _path(known[name])

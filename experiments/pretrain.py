@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import signal
-from contextlib import contextmanager
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -61,7 +61,10 @@ def train_backbone(backbone: FusionBackbone, clips: ClipSource, config: Pretrain
     device = backbone.mean.device
     backbone.train()
     bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=None)
-    with SummaryWriter(str(config.run), purge_step=first * config.batch_size + 1) as writer, _deferred_interrupt() as asked:
+    with (
+        SummaryWriter(str(config.run), purge_step=first * config.batch_size + 1) as writer,
+        _deferred_interrupt() as asked,
+    ):
         for step in range(first, steps):
             if asked():
                 _save(checkpoint, backbone, optimizer, deck, step)
@@ -96,7 +99,11 @@ def _schedule(done: float) -> float:
 
 
 def _save(path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, deck: Deck, step: int) -> None:
-    tensors = {"backbone": backbone.cnn.state_dict(), "optimizer": optimizer.state_dict(), "torch": torch.get_rng_state()}
+    tensors = {
+        "backbone": backbone.cnn.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "torch": torch.get_rng_state(),
+    }
     save_checkpoint(path, "pretraining", {"step": step, "position": deck.position}, tensors)
 
 

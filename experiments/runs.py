@@ -39,7 +39,9 @@ def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) ->
         cache_dir=data.cache,
     )
     if clips.skipped:
-        print(f"{split}: {len(clips.skipped)} of {len(clips) + len(clips.skipped)} videos left out, the first: {clips.skipped[0]}")
+        print(
+            f"{split}: {len(clips.skipped)} of {len(clips) + len(clips.skipped)} videos left out, the first: {clips.skipped[0]}"
+        )
     return clips
 
 
@@ -110,5 +112,3 @@ def resolve_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu or auto")
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-
-
