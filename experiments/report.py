@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from backbone.files import write_json, write_whole
@@ -193,7 +194,7 @@ def print_table(rows: dict[Key, Row], fixed: dict[str, Any], num_clips: int) -> 
     """The one table on the terminal, then accuracy per pair of reversed classes."""
     console = Console(width=None if Console().is_terminal else 200)
     table = Table(
-        title=f"Greedy policies on {num_clips} test clips; [low, high] is a 95% bootstrap over seeds and clips"
+        title=escape(f"Greedy policies on {num_clips} test clips; [low, high] is a 95% bootstrap over seeds and clips")
     )
     for column in COLUMNS:
         table.add_column(column, no_wrap=column == "method")

@@ -93,15 +93,20 @@ def read_config(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+class Board(TensorBoardOutputFormat):
+    """TensorBoard's writer of stable-baselines3; ``from_step`` drops what an interrupted run wrote beyond it."""
+
+    def __init__(self, folder: Path, from_step: int) -> None:
+        self.writer = SummaryWriter(str(folder), purge_step=from_step + 1 if from_step else None)
+        self._is_closed = False
+
+
 def open_logger(folder: Path, *, from_clips: int = 0) -> Logger:
     """stable-baselines3's logger into TensorBoard.
 
     :param from_clips: of a resumed run; what TensorBoard has beyond is dropped
     """
-    board = TensorBoardOutputFormat(str(folder))
-    board.writer.close()
-    board.writer = SummaryWriter(str(folder), purge_step=from_clips + 1 if from_clips else None)
-    return Logger(str(folder), [board])
+    return Logger(str(folder), [Board(folder, from_clips)])
 
 
 def resolve_device(name: str) -> torch.device:
