@@ -32,8 +32,10 @@ class GradientWatch:
         self.norms: list[float] = []
 
     def __call__(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        flat = torch.cat([gradient.detach().flatten() for gradient in gradients])
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        # a small minibatch may leave a site's gate without a gradient: zeros keep its place in the running mean
+        flat = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters])
         norm = float(flat.norm())
         if not math.isfinite(norm):
             raise ValueError(
@@ -123,6 +125,9 @@ class FusionAlgorithm(BaseAlgorithm):
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Take back what ``extra_state`` gave."""
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", "policy.optimizer"], []  # BaseAlgorithm's own leaves the optimiser out
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "gradient_watch", "ledger"]

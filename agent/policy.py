@@ -38,7 +38,7 @@ class FusionPolicy(ActorCriticPolicy):
         **kwargs: Any,
     ) -> None:
         self.layout, self.hidden, self.static, self.critic = layout, hidden, static, critic
-        super().__init__(observation_space, action_space, lr_schedule, use_sde, ortho_init=False, **kwargs)
+        super().__init__(observation_space, action_space, lr_schedule, use_sde=use_sde, ortho_init=False, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.gates = GateNetwork(self.layout.sites, hidden=self.hidden, static=self.static)

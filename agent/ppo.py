@@ -11,6 +11,7 @@ from torch import Tensor
 
 from agent.advantages import leave_one_out
 from agent.cost import decision_costs, own_cost_advantages
+from agent.fusion_algorithm import check_env
 from agent.policy import FusionPolicy
 from agent.rollouts import FusionRolloutBuffer, RolloutMixin
 from agent.schedules import WarmupCosine
@@ -38,8 +39,8 @@ class FusionPPO(RolloutMixin, PPO):
         env: GymEnv,
         *,
         learning_rate: float | Schedule = WarmupCosine(1e-2),
-        n_epochs: int = 4,
-        num_minibatches: int = 1,
+        n_epochs: int = 2,
+        num_minibatches: int = 2,
         clip_range: float = 0.2,
         entropy_coef: float = 0.0,
         policy: type[FusionPolicy] = FusionPolicy,
@@ -50,6 +51,8 @@ class FusionPPO(RolloutMixin, PPO):
         _init_setup_model: bool = True,
     ) -> None:
         self.num_minibatches = num_minibatches
+        if _init_setup_model:
+            check_env(env)
         steps = env.get_attr("layout")[0].num_steps if _init_setup_model else 2
         rows = env.num_envs * steps if _init_setup_model else 2
         super().__init__(

@@ -321,6 +321,11 @@ class FusionBackbone(nn.Module):
         for name, block in self._blocks.items():
             layers = [f"{name}.{inner}" for inner, _ in block.named_modules() if f"{name}.{inner}" in macs]
             reads, writes = {f"{name}.{inner}" for inner in block.reads}, {f"{name}.{inner}" for inner in block.writes}
+            if unknown := sorted((reads | writes) - set(layers)):
+                raise ValueError(
+                    f"expected reads and writes of a block to name layers that run in it, {', '.join(layers)}; got "
+                    f"{', '.join(unknown)}: correct them in {type(block).__name__}"
+                )
             decided = name in self.site_names
             if decided:
                 index += 1
@@ -339,8 +344,10 @@ class FusionBackbone(nn.Module):
         entries, seen_block = [], False
         for name, count in macs.items():
             seen_block = seen_block or name in step
-            # layers outside blocks: the stem runs in the first step, the head in the last
+            # layers outside blocks: the stem runs in the first step, the head, whose first layer reads, in the last
             reads, writes = role.get(name, (head_reads if seen_block else None, None))
+            if seen_block and name not in role:
+                head_reads = None
             entries.append(Layer(name, count, step.get(name, last if seen_block else 0), reads, writes))
         return tuple(sites), Ledger(entries, [site.channels for site in sites], self.history)
 

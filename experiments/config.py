@@ -88,7 +88,7 @@ class Train:
     """A step of policy gradients decides a site for the whole clip, or for one frame."""
     group_size: int = 1
     """Channels that share one decision."""
-    num_clips: int = 16
+    num_clips: int = 8
     """Clips played side by side by policy gradients."""
     rollouts_per_clip: int = 8
     """Rollouts of each; leave-one-out compares them."""

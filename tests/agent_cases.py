@@ -1,0 +1,169 @@
+"""What the tests of the agent room share: a CNN of three sites on 8 x 8 pixels, noise to show it, and every method.
+
+With ``group_size=64`` each site takes one decision a frame, so that two frames have 3^6 = 729 joint decisions in all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor
+
+from agent import BASELINES, REINFORCE, FusionPPO, GumbelSoftmax
+from agent.evaluation import evaluate
+from backbone import FusionBackbone, create_cnn
+from envs import FusionVecEnv
+from envs.clips import ArrayClips
+from envs.layout import Rows
+
+ONE_DECISION = 64  # group size at which every site takes one decision a frame
+POLICY_GRADIENTS = (*(f"reinforce, {baseline}" for baseline in BASELINES), "ppo")
+METHODS = (*POLICY_GRADIENTS, "gumbel")
+ALGORITHMS = ("reinforce, leave_one_out", "ppo", "gumbel")  # one of each class
+
+
+def tiny_backbone(*, seed: int = 0, **kwargs: Any) -> FusionBackbone:
+    """Three sites of 16, 32 and 64 channels, two classes; ``kwargs`` of FusionBackbone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        backbone = FusionBackbone(create_cnn("resnet_small", num_classes=2, size=8), **{"group_size": 8, **kwargs})
+    return backbone.eval().requires_grad_(False)
+
+
+def noise_clips(num_clips: int = 6, num_frames: int = 2, *, stored: int | None = None, seed: int = 0) -> ArrayClips:
+    """Random pixels under alternating labels; more ``stored`` frames than ``num_frames`` leave segments to draw."""
+    rng = np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (num_clips, stored or num_frames, 8, 8, 3), dtype=np.uint8)
+    return ArrayClips(frames, np.arange(num_clips) % 2, ["even", "odd"], num_frames=num_frames)
+
+
+def tiny_env(backbone: FusionBackbone | None = None, clips: ArrayClips | None = None, **kwargs: Any) -> FusionVecEnv:
+    """``kwargs`` of FusionVecEnv."""
+    settings = {"num_clips": 2, "rollouts_per_clip": 4, **kwargs}
+    return FusionVecEnv(backbone or tiny_backbone(), clips or noise_clips(), **settings)
+
+
+def build(method: str, env: FusionVecEnv | None = None, **kwargs: Any) -> BaseAlgorithm:
+    """A learner by its name among METHODS; by default on two clips a batch."""
+    if method == "gumbel":
+        kind, env = GumbelSoftmax, env or tiny_env(rollouts_per_clip=1)
+    elif method == "ppo":
+        kind, env = FusionPPO, env or tiny_env()
+    else:
+        kind, env = REINFORCE, env or tiny_env()
+        kwargs["baseline"] = method.removeprefix("reinforce, ")
+    return kind(env, **{"learning_rate": 0.01, "seed": 0, "device": "cpu", **kwargs})
+
+
+def env_for(method: str, *args: Any, rollouts_per_clip: int = 4, **kwargs: Any) -> FusionVecEnv:
+    """An environment on which the method can train."""
+    return tiny_env(*args, rollouts_per_clip=1 if method == "gumbel" else rollouts_per_clip, **kwargs)
+
+
+def learn(model: BaseAlgorithm, updates: int, callback: Any = None, **kwargs: Any) -> BaseAlgorithm:
+    """Train for a number of batches."""
+    return model.learn(updates * model.env.num_envs * model.layout.num_steps, callback=callback, **kwargs)
+
+
+def weights(model: BaseAlgorithm) -> Tensor:
+    """All of the policy's parameters in one vector."""
+    return torch.cat([parameter.detach().flatten() for parameter in model.policy.parameters()])
+
+
+def play(env: FusionVecEnv, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+    """One random episode of every row: observations (S, N, O), actions (S, N, M), rewards (S, N), the last infos."""
+    env.action_space.seed(seed)
+    observation, history = env.reset(), []
+    for _ in range(env.layout.num_steps):
+        actions = np.stack([env.action_space.sample() for _ in range(env.num_envs)])
+        before = observation
+        observation, rewards, _, infos = env.step(actions)
+        history.append((before, actions, rewards))
+    return *(np.stack(part) for part in zip(*history)), infos
+
+
+def played_rows(env: FusionVecEnv, seed: int = 0) -> Rows:
+    """The observations of a random episode, every site among them."""
+    observations, *_ = play(env, seed)
+    return env.layout.unpack(torch.from_numpy(observations).flatten(0, 1))
+
+
+def greedy_cost(model: BaseAlgorithm) -> float:
+    """Greedy cost on the environment's own clips."""
+    episodes = model.env.get_attr("episodes")[0]
+    return evaluate(model, episodes.backbone, episodes.clips, order=model.layout.order).cost
+
+
+class Recorder(BaseCallback):
+    """Keeps the gradient of each update, as an optimiser saw it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gradients: list[Tensor] = []
+
+    def _on_training_start(self) -> None:
+        self.model.policy.optimizer.register_step_pre_hook(self._keep)
+
+    def _keep(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        parameters = self.model.policy.gates.parameters()
+        self.gradients.append(torch.cat([parameter.grad.flatten() for parameter in parameters]).double())
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def exact_gradient(model: BaseAlgorithm) -> Tensor:
+    """Gradient of minus the expected reward of a clip's episode with respect to the gates, by enumeration.
+
+    Every joint decision of two frames at three sites of one decision each is played; the policy must be static, so
+    that its probabilities do not depend on what the decisions led to.
+    """
+    ours, order = model.env.get_attr("episodes")[0], model.layout.order
+    frames, sites = model.layout.num_frames, len(model.layout.sites)
+    joint = np.stack(np.meshgrid(*[range(3)] * (frames * sites), indexing="ij"), -1).reshape(-1, frames, sites)
+    env = tiny_env(
+        ours.backbone, ours.clips, num_clips=1, rollouts_per_clip=len(joint), order=order, cost_weight=ours.cost_weight
+    )
+    env.reset()
+    returns = np.zeros(len(joint))
+    for step in range(env.layout.num_steps):
+        site = step % sites
+        chosen = joint[:, :, site] if order == "site" else joint[:, [step // sites], site]
+        _, rewards, _, _ = env.step(chosen)
+        returns += rewards
+    log_probs = torch.stack([gate.logits[0].log_softmax(-1) for gate in model.policy.gates.gates])
+    probability = log_probs[torch.arange(sites), torch.from_numpy(joint)].sum((1, 2)).exp()
+    expected = (probability * torch.from_numpy(returns)).sum()
+    gradients = torch.autograd.grad(-expected, list(model.policy.gates.parameters()))
+    return torch.cat([gradient.flatten() for gradient in gradients]).double()
+
+
+def bias_in_standard_errors(method: str, order: str, *, updates: int = 80, cost_weight: float = 3.0) -> Tensor:
+    """How far the mean gradient of many independent batches lies from the exact one, per parameter."""
+    clips = noise_clips(num_clips=1)
+    env = tiny_env(
+        tiny_backbone(group_size=ONE_DECISION),
+        clips,
+        num_clips=1,
+        rollouts_per_clip=256,
+        order=order,
+        cost_weight=cost_weight,
+    )
+    extra = {"n_epochs": 1} if method == "ppo" else {}
+    model = build(method, env, learning_rate=0.0, policy_kwargs={"static": True}, **extra)
+    with torch.no_grad():
+        for site, gate in enumerate(model.policy.gates.gates):
+            gate.logits.copy_(torch.tensor([[0.2, 0.5 - 0.3 * site, 0.0]]))
+    if method == "reinforce, moving_average":
+        model.average_returns = np.ones(model.n_steps, np.float32)  # the first batch's own mean would shrink it
+    recorder = Recorder()
+    learn(model, updates, recorder)
+    gradients = torch.stack(recorder.gradients)
+    if method == "ppo":  # its loss is a mean over rows and decisions, REINFORCE's a sum over those of an episode
+        gradients *= model.layout.num_steps * env.action_space.shape[0]
+    assert len(gradients) == updates
+    return (gradients.mean(0) - exact_gradient(model)) / (gradients.std(0) / updates**0.5)

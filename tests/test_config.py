@@ -1,0 +1,35 @@
+import ast
+import inspect
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from experiments import config
+from experiments.config import Compare, Data, Pretrain, Train, from_json, to_json
+
+CONFIGS = [kind for _, kind in inspect.getmembers(config, inspect.isclass) if is_dataclass(kind)]
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_field_has_a_sentence_under_it(kind):
+    body = ast.parse(inspect.getsource(kind)).body[0].body
+    described = {
+        node.target.id
+        for node, after in zip(body, body[1:], strict=False)
+        if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+    }
+    plain = {field.name for field in fields(kind) if not is_dataclass(field.default_factory)}
+    assert plain - described <= {"data"}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Train(run=Path("runs/x"), plugin=("a", "b"), data=Data(root=Path("videos"), cache=Path("c"))),
+        Pretrain(weights=Path("w.pth"), sites=["layer1.0"]),
+        Compare(methods=("ppo",), seeds=(3,)),
+    ],
+)
+def test_a_configuration_survives_json(made):
+    assert from_json(type(made), to_json(made)) == made

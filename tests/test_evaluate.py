@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import pytest
+
+from experiments.config import Data, Evaluate, Train
+from experiments.evaluate import evaluate_run, judge, save_judgement
+from experiments.runs import open_clips
+from experiments.train import load_trained, train
+
+
+@pytest.fixture(scope="module")
+def run(videos, backbone_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("judged") / "run"
+    small = {"clips": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu"}
+    return train(Train(backbone=backbone_file, data=Data(root=videos), run=folder, **small))
+
+
+def test_text_and_json_say_the_same(run):
+    text = evaluate_run(Evaluate(run, threads=1, device="cpu"))
+    kept = json.loads((run / "evaluation-test.json").read_text())
+    assert f"accuracy {kept['accuracy'][0]:.1f}%" in text
+    assert "swap test" in text
+    assert "right / left" in text
+
+
+def test_sampled_evaluation_is_another_file(run):
+    evaluate_run(Evaluate(run, split="val", sampled=True, threads=1, device="cpu"))
+    assert (run / "evaluation-val-sampled.json").exists()
+
+
+def test_a_judgement_is_complete_and_its_arrays_agree_with_its_figures(run, videos, tmp_path):
+    model, backbone, _ = load_trained(run, device="cpu")
+    figures, arrays = judge(model, backbone, open_clips(Data(root=videos), "test"))
+    save_judgement(tmp_path, figures, arrays)
+    stored = np.load(tmp_path / "clips.npz")
+    assert figures["greedy"]["accuracy"][0] == pytest.approx(100 * stored["correct"].mean())
+    assert figures["greedy"]["cost"][0] == pytest.approx(stored["macs_ratio"].mean())
+    assert set(figures) == {"greedy", "sampled", "swap", "pairs", "shares", "clips", "skipped"}
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == figures
+
+
+def test_a_folder_without_a_run_is_said_plainly(tmp_path):
+    with pytest.raises(ValueError, match="check the path"):
+        evaluate_run(Evaluate(tmp_path))
+
+
+def test_broken_test_videos_stop_evaluation_unless_told_to_skip(run, videos, tmp_path, monkeypatch):
+    import shutil
+
+    broken = tmp_path / "videos"
+    shutil.copytree(videos, broken, ignore=shutil.ignore_patterns(".cache"))
+    (broken / "test" / "00003.mp4").write_bytes(b"no video")
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["root"] = str(broken)
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"00003\.mp4"):
+        evaluate_run(Evaluate(copy, threads=1, device="cpu"))
+    assert "1 broken videos skipped" in evaluate_run(Evaluate(copy, skip_broken=True, threads=1, device="cpu"))

@@ -1,0 +1,163 @@
+import math
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from agent_cases import ALGORITHMS, METHODS, build, env_for, learn, noise_clips, play, tiny_backbone, weights
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
+from torch import nn
+
+from agent.fusion_algorithm import MAX_GRADIENT_NORM, GradientWatch, check_env
+
+
+def watched(gradients: list[torch.Tensor], learning_rate: float = 1.0) -> tuple[GradientWatch, nn.Parameter]:
+    """Step along these gradients by plain gradient descent from zero."""
+    parameter = nn.Parameter(torch.zeros_like(gradients[0]))
+    optimizer, watch = torch.optim.SGD([parameter], lr=learning_rate), GradientWatch()
+    optimizer.register_step_pre_hook(watch)
+    for gradient in gradients:
+        parameter.grad = gradient.clone()
+        optimizer.step()
+    return watch, parameter
+
+
+@pytest.mark.parametrize("updates", [1, 3, 200])
+def test_noise_of_constant_gradients_is_zero(updates):
+    watch, _ = watched([torch.tensor([3.0, 4.0]) / 10] * updates)
+    assert watch.noise == pytest.approx(0, abs=1e-5)
+
+
+def test_noise_of_independent_gradients_is_near_one():
+    watch, _ = watched(list(torch.randn(200, 1000, generator=torch.Generator().manual_seed(0)) / 100))
+    assert 0.95 < watch.noise < 1
+
+
+def test_noise_lies_in_between_where_gradients_share_a_direction():
+    noise = torch.randn(200, 1000, generator=torch.Generator().manual_seed(0)) / 1000**0.5
+    watch, _ = watched(list(noise + 1 / 1000**0.5))  # as much signal as noise
+    assert watch.noise == pytest.approx(0.5, abs=0.05)
+
+
+def test_noise_without_an_update_is_zero():
+    assert GradientWatch().noise == 0
+
+
+@pytest.mark.parametrize(("norm", "step"), [(1.0, 1.0), (MAX_GRADIENT_NORM, MAX_GRADIENT_NORM), (80.0, MAX_GRADIENT_NORM)])
+def test_long_gradients_are_cut_in_length_alone(norm, step):
+    direction = torch.tensor([0.6, -0.8])
+    watch, parameter = watched([norm * direction])
+    torch.testing.assert_close(parameter.detach(), -step * direction)
+    assert watch.norms == [pytest.approx(norm)]  # what is logged is the length before
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_gradient_that_is_not_finite_stops_training_before_it_steps(value):
+    parameter = nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    optimizer.register_step_pre_hook(GradientWatch())
+    parameter.grad = torch.tensor([1.0, value])
+    with pytest.raises(ValueError, match=r"^expected a finite gradient, got (nan|inf): lower the learning rate"):
+        optimizer.step()
+    assert (parameter == 0).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_stops_at_a_gradient_that_is_not_finite(method):
+    model = build(method)
+    with torch.no_grad():
+        model.policy.gates.gates[0].out.weight.fill_(math.nan)
+    with pytest.raises(ValueError, match="finite gradient"):
+        learn(model, 1)
+
+
+def test_parameters_without_a_gradient_count_as_zero():
+    one, other = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(3))
+    optimizer, watch = torch.optim.SGD([one, other], lr=1.0), GradientWatch()
+    optimizer.register_step_pre_hook(watch)
+    for gradients in ((torch.ones(2), None), (torch.ones(2), torch.ones(3)), (None, torch.ones(3))):
+        one.grad, other.grad = gradients
+        optimizer.step()
+    assert watch.norms == pytest.approx([2**0.5, 5**0.5, 3**0.5])
+
+
+class Foreign(gym.Env):
+    observation_space, action_space = gym.spaces.Box(0, 1, (2,)), gym.spaces.Discrete(3)
+
+    def reset(self, **kwargs):
+        return np.zeros(2, np.float32), {}
+
+
+@pytest.mark.parametrize("method", ALGORITHMS)
+def test_a_foreign_environment_is_named(method):
+    with pytest.raises(ValueError, match=r"expected a FusionVecEnv .*, got DummyVecEnv"):
+        build(method, DummyVecEnv([Foreign]))
+
+
+def test_an_environment_of_another_order_is_refused_where_the_order_matters():
+    env = env_for("ppo", order="frame")
+    check_env(env)
+    with pytest.raises(ValueError, match="expected an environment with order='site', got 'frame'"):
+        check_env(env, order="site")
+
+
+@pytest.mark.parametrize("method", ALGORITHMS)
+def test_a_wrapped_environment_will_do(method):
+    env = VecMonitor(env_for(method))
+    model = learn(build(method, env), 1)
+    assert model.clips_seen == env.num_envs
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_clips_seen_count_every_rollout(method):
+    model = learn(build(method), 3)
+    assert model.clips_seen == 3 * model.env.num_envs
+    assert model.num_timesteps == model.clips_seen * model.layout.num_steps
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_training_twice_gives_identical_weights(method):
+    clips = noise_clips(stored=5)
+    first, second = (weights(learn(build(method, env_for(method, clips=clips)), 4)) for _ in range(2))
+    assert torch.equal(first, second)
+    other = weights(learn(build(method, env_for(method, clips=clips), seed=1), 4))
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_training_moves_the_gates_and_nothing_of_the_backbone(method):
+    backbone = tiny_backbone()
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    model = build(method, env_for(method, backbone))
+    untrained = weights(model)
+    learn(model, 3)
+    assert not torch.equal(weights(model), untrained)
+    assert not backbone.training
+    assert not any(module.training for module in backbone.modules())
+    torch.testing.assert_close(backbone.state_dict(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_saved_and_loaded_by_stable_baselines3_decides_the_same(method, tmp_path):
+    env = env_for(method)
+    model = learn(build(method, env, policy_kwargs={"hidden": 5}), 3)
+    observations = play(env)[0].reshape(-1, *env.observation_space.shape)
+    model.save(tmp_path / "model.zip")
+    for where in (None, env):
+        loaded = type(model).load(tmp_path / "model.zip", env=where, device="cpu")
+        torch.testing.assert_close(weights(loaded), weights(model), rtol=0, atol=0)
+        for found, expected in zip(loaded.predict(observations, deterministic=True), model.predict(observations, deterministic=True)):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_loaded_by_stable_baselines3_trains_on_as_the_saved_one(method, tmp_path):
+    results = []
+    for reload in (False, True):
+        model = learn(build(method), 2)
+        if reload:
+            model.save(tmp_path / "model.zip")
+            model = type(model).load(tmp_path / "model.zip", env=env_for(method), device="cpu")
+        model.set_random_seed(7)
+        results.append(weights(learn(model, 2)))
+    torch.testing.assert_close(*results, rtol=0, atol=0)

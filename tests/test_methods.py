@@ -1,0 +1,34 @@
+import pytest
+
+from experiments.config import Data, Train
+from experiments.methods import METHODS, build_method, register_method
+from experiments.runs import open_clips
+from experiments.train import open_backbone
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_registered_method_learns_and_predicts(videos, backbone_file, method):
+    config = Train(backbone=backbone_file, data=Data(root=videos), method=method, num_clips=2, rollouts_per_clip=2,
+                   batch_size=4, device="cpu", seed=3)  # fmt: skip
+    model = build_method(config, open_backbone(config), open_clips(config.data, "train"))
+    model.learn(12)
+    assert model.num_timesteps >= 12
+    actions, _ = model.predict(model.env.reset(), deterministic=True)
+    assert actions.shape == (4, *model.action_space.shape)
+
+
+def test_methods_start_from_the_same_weights_and_see_the_same_clips(videos, backbone_file):
+    first = {}
+    for method in ("reinforce", "ppo", "gumbel"):
+        config = Train(backbone=backbone_file, data=Data(root=videos), method=method, num_clips=4, rollouts_per_clip=2,
+                       batch_size=4, device="cpu", seed=5)  # fmt: skip
+        model = build_method(config, open_backbone(config), open_clips(config.data, "train"))
+        model.env.reset()
+        labels = model.env.take_clips()[1].tolist()
+        first[method] = (labels, [value.tolist() for value in model.policy.gates.state_dict().values()])
+    assert first["reinforce"] == first["ppo"] == first["gumbel"]
+
+
+def test_a_name_can_be_taken_once():
+    with pytest.raises(ValueError, match="registered already"):
+        register_method(METHODS["ppo"])

@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from agent.callbacks import Interrupted
+from backbone import create_cnn, load_backbone
+from experiments import pretrain as module
+from experiments.config import Data, Pretrain
+from experiments.pretrain import pretrain
+
+
+def config_for(videos, run, **kwargs):
+    defaults = {"clips": 96, "batch_size": 16, "threads": 1, "device": "cpu"}
+    return Pretrain(data=Data(root=videos), run=run, **{**defaults, **kwargs})
+
+
+def weights(path):
+    return load_backbone(path)[0].cnn.state_dict()
+
+
+def test_it_leaves_a_backbone_that_knows_its_classes_and_how_it_was_made(videos, tmp_path):
+    path = pretrain(config_for(videos, tmp_path))
+    backbone, facts = load_backbone(path)
+    assert facts["classes"][:2] == ["right", "left"]
+    assert facts["pretraining"]["clips"] == 96
+    assert not backbone.training
+    assert {file.name.split(".")[0] for file in tmp_path.iterdir()} == {"backbone", "config", "provenance", "events"}
+
+
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(videos, tmp_path, monkeypatch):
+    whole = weights(pretrain(config_for(videos, tmp_path / "whole")))
+    asked = iter([False, False, True])
+    real = module._deferred_interrupt
+
+    class Stop:
+        def __enter__(self):
+            return lambda: next(asked, True)
+
+        def __exit__(self, *error):
+            return None
+
+    monkeypatch.setattr(module, "_deferred_interrupt", Stop)
+    with pytest.raises(Interrupted):
+        pretrain(config_for(videos, tmp_path / "parts"))
+    assert not (tmp_path / "parts" / "backbone.pt").exists()
+    monkeypatch.setattr(module, "_deferred_interrupt", real)
+    resumed = weights(pretrain(config_for(videos, tmp_path / "parts", resume=True)))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_it_starts_from_a_torchvision_file_whatever_its_classes(videos, tmp_path):
+    file = tmp_path / "weights.pth"
+    cnn = create_cnn("resnet_small", num_classes=1000, size=32)
+    torch.save(cnn.state_dict(), file)
+    path = pretrain(config_for(videos, tmp_path / "run", weights=file, clips=16, learning_rate=0.0))
+    assert torch.equal(weights(path)["layer1.0.conv1.weight"], cnn.state_dict()["layer1.0.conv1.weight"])
+
+
+def test_sites_and_history_travel_with_the_file(videos, tmp_path):
+    path = pretrain(config_for(videos, tmp_path, clips=16, sites=["last_stage"], history="fused"))
+    backbone, _ = load_backbone(path)
+    assert backbone.site_names == ["layer3.0"]
+    assert backbone.history == "fused"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"architecture": "resnet1"}, "resnet_small"),
+        ({"sites": ["layer9.0"]}, r"layer3\.0"),
+        ({"learning_rate": 1e30}, "lower --learning-rate"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_sentence(videos, tmp_path, change, said):
+    with pytest.raises(ValueError, match=said):
+        pretrain(replace(config_for(videos, tmp_path), **change))

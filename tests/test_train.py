@@ -1,0 +1,106 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from agent.callbacks import Interrupted
+from backbone.files import load_checkpoint
+from experiments.config import Data, Train
+from experiments.train import load_trained, resume_training, train
+
+METHODS = ("reinforce", "ppo", "gumbel", "static")
+
+
+def config_for(videos, backbone_file, run, **kwargs):
+    small = {"clips": 96, "num_clips": 4, "rollouts_per_clip": 4, "batch_size": 16, "evaluate_every": 32}
+    defaults = {**small, "validation_clips": 4, "device": "cpu", "run": run}
+    return Train(backbone=backbone_file, data=Data(root=videos), **{**defaults, **kwargs})
+
+
+def parameters(run):
+    return load_checkpoint(run / "checkpoint.pt", "agent")[1]["parameters"]["policy"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(videos, backbone_file, tmp_path, method):
+    whole = train(config_for(videos, backbone_file, tmp_path / "whole", method=method))
+    asked = iter([False, False, False, True])
+    parts = config_for(videos, backbone_file, tmp_path / "parts", method=method)
+    with pytest.raises(Interrupted):
+        train(parts, stop=lambda: next(asked, False))
+    assert not (parts.run / "result.json").exists()
+    resume_training(parts.run)
+    first, second = parameters(whole), parameters(parts.run)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    curves = [json.loads((run / "learning.json").read_text()) for run in (whole, parts.run)]
+    assert curves[0] == curves[1]
+
+
+def test_another_seed_is_another_agent(videos, backbone_file, tmp_path):
+    runs = [train(config_for(videos, backbone_file, tmp_path / str(seed), clips=32, seed=seed)) for seed in (0, 1)]
+    first, second = map(parameters, runs)
+    assert not all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_run_holds_all_that_is_needed_to_judge_it(videos, backbone_file, tmp_path):
+    run = train(config_for(videos, backbone_file, tmp_path / "run", method="ppo"))
+    files = {file.name for file in run.iterdir() if not file.name.startswith("events")}
+    wanted = {"config.json", "provenance.json", "checkpoint.pt", "learning.json", "seconds.json", "result.json"}
+    assert files == wanted
+    result = json.loads((run / "result.json").read_text())
+    assert result["clips"] == 96
+    assert [point["clips"] for point in json.loads((run / "learning.json").read_text())] == [0, 32, 64, 96]
+
+
+def test_tensorboard_holds_scalars_hparams_and_episodes(videos, backbone_file, tmp_path):
+    run = train(config_for(videos, backbone_file, tmp_path / "run"))
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0, "images": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {"rollout/accuracy", "rollout/cost", "validation/accuracy", "train/gradient_noise"} <= set(tags["scalars"])
+    assert "episodes/0" in tags["images"]
+    assert [image.step for image in events.Images("episodes/0")] == [0, 32, 64, 96]
+    assert "_hparams_/session_start_info" in tags["tensors"] or any("hparams" in tag for tag in events.summary_metadata)
+
+
+def test_a_trained_agent_loads_without_touching_its_run(videos, backbone_file, tmp_path):
+    run = train(config_for(videos, backbone_file, tmp_path / "run", method="reinforce"))
+    before = {file.name: file.stat().st_mtime_ns for file in run.iterdir()}
+    model, backbone, config = load_trained(run, device="cpu")
+    assert config.method == "reinforce"
+    assert not any(p.requires_grad for p in backbone.parameters())
+    assert all(torch.equal(value, model.policy.state_dict()[key]) for key, value in parameters(run).items())
+    assert before == {file.name: file.stat().st_mtime_ns for file in run.iterdir()}
+
+
+def test_a_backbone_for_other_classes_is_refused(videos, backbone_file, tmp_path):
+    other = tmp_path / "videos"
+    other.mkdir()
+    for split in ("train", "val", "test"):
+        (other / f"{split}.txt").write_text("a.mp4 0\n")
+    (other / "a.mp4").write_bytes((videos / "train" / "00000.mp4").read_bytes())
+    config = config_for(videos, backbone_file, tmp_path / "run")
+    with pytest.raises(ValueError, match="classes"):
+        train(replace(config, data=Data(root=other)))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"method": "sarsa"}, "gumbel"),
+        ({"plugin": ("no_such_module",)}, "no_such_module"),
+        ({"method": "gumbel", "reward": "correctness"}, "no derivative"),
+        ({"method": "reinforce", "rollouts_per_clip": 1}, "rollouts_per_clip"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_sentence(videos, backbone_file, tmp_path, change, said):
+    with pytest.raises(ValueError, match=said):
+        train(replace(config_for(videos, backbone_file, tmp_path / "run"), **change))
+
+
+def test_a_missing_backbone_says_what_to_look_at(videos, tmp_path):
+    with pytest.raises(ValueError, match="check the path"):
+        train(config_for(videos, tmp_path / "none.pt", tmp_path / "run"))
