@@ -107,7 +107,7 @@ class Evaluations(BetweenRollouts):
 
 
 class EpisodePictures(BetweenRollouts):
-    """Play a few fixed clips greedily and log each as a picture, whenever ``evaluations`` has a new point."""
+    """Play fixed clips greedily, the first of each of a few classes, and log each as a picture at every new point."""
 
     def __init__(self, evaluations: Evaluations, *, num_clips: int = 4) -> None:
         super().__init__()
@@ -118,9 +118,12 @@ class EpisodePictures(BetweenRollouts):
             self.drawn = self.evaluations.curve[-1]["clips"]
             source = self.evaluations
             order = self.training_env.get_attr("layout")[0].order
-            for clip in range(min(self.num_clips, len(source.clips))):
-                picture = record_episode(self.model, source.backbone, source.clips, clip, order=order).draw()
-                self.logger.record(f"episodes/{clip}", Image(picture, "HWC"), exclude=("stdout", "log", "json", "csv"))
+            _, firsts = np.unique(source.clips.labels, return_index=True)
+            for number, clip in enumerate(firsts[:: max(len(firsts) // self.num_clips, 1)][: self.num_clips]):
+                picture = record_episode(self.model, source.backbone, source.clips, int(clip), order=order).draw()
+                self.logger.record(
+                    f"episodes/{number}", Image(picture, "HWC"), exclude=("stdout", "log", "json", "csv")
+                )
             self.logger.dump(step=self.clips_seen)
 
     def _on_training_end(self) -> None:
@@ -191,9 +194,8 @@ class Checkpoints(BetweenRollouts):
             self.before = None
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
         self.interrupted = True
+        self.release()
 
     def act(self) -> None:
         if self.interrupted or (self.stop is not None and self.stop()):
@@ -211,6 +213,7 @@ class Checkpoints(BetweenRollouts):
         """Give Ctrl-C back to whoever had it."""
         if self.before is not None:
             signal.signal(signal.SIGINT, self.before)
+            self.before = None
 
     def _on_training_end(self) -> None:
         self.save()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,30 +24,36 @@ class GradientWatch:
 
     Noise is 1 - |mean of g|^2 / mean of |g|^2 over recent updates: 0 where successive gradients agree, near 1 where
     they have next to nothing in common.
+
+    :param parameters: whose gradients are measured and clipped; None takes all. A critic in the same optimiser must
+        stay out, or its errors shorten the gates' steps and its steadier gradient hides their noise
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: Iterable[torch.nn.Parameter] | None = None) -> None:
+        self.parameters = None if parameters is None else list(parameters)
         self.mean: torch.Tensor | None = None
         self.mean_square, self.weight = 0.0, 0.0
         self.norms: list[float] = []
 
     def __call__(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        everything = [p for group in optimizer.param_groups for p in group["params"]]
+        total = sum(float(p.grad.norm()) for p in everything if p.grad is not None)
+        watched = everything if self.parameters is None else self.parameters
         # a small minibatch may leave a site's gate without a gradient: zeros keep its place in the running mean
-        flat = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters])
+        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in watched])
         norm = float(flat.norm())
-        if not math.isfinite(norm):
+        if not math.isfinite(total):
             raise ValueError(
-                f"expected a finite gradient, got {norm}: lower the learning rate, or check the backbone's weights "
+                f"expected a finite gradient, got {total}: lower the learning rate, or check the backbone's weights "
                 "and the clips; the last checkpoint is intact"
             )
         self.mean = (1 - NOISE_MEMORY) * flat + (NOISE_MEMORY * self.mean if self.mean is not None else 0)
         self.mean_square = (1 - NOISE_MEMORY) * norm**2 + NOISE_MEMORY * self.mean_square
         self.norms.append(norm)
         if norm > MAX_GRADIENT_NORM:
-            for gradient in gradients:
-                gradient.mul_(MAX_GRADIENT_NORM / norm)
+            for parameter in watched:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(MAX_GRADIENT_NORM / norm)
 
     @property
     def noise(self) -> float:
@@ -71,7 +77,7 @@ class FusionAlgorithm(BaseAlgorithm):
             self.ledger = self.env.get_attr("ledger")[0]
             self.policy_kwargs = {**self.policy_kwargs, "layout": self.layout}
         self._build_policy()
-        self.gradient_watch = GradientWatch()
+        self.gradient_watch = GradientWatch(self.policy.gates.parameters())
         self.policy.optimizer.register_step_pre_hook(self.gradient_watch)
 
     def _build_policy(self) -> None:

@@ -55,6 +55,9 @@ class FusionPPO(RolloutMixin, PPO):
             check_env(env)
         steps = env.get_attr("layout")[0].num_steps if _init_setup_model else 2
         rows = env.num_envs * steps if _init_setup_model else 2
+        # PPO.train takes means over steps and decisions. Weights on the scale of an episode's sum, as REINFORCE has it,
+        # undo that: gradients a thousand times smaller would drown in Adam's epsilon
+        self.loss_scale = steps * env.action_space.shape[0] if _init_setup_model else 1
         super().__init__(
             policy,
             env,
@@ -66,7 +69,7 @@ class FusionPPO(RolloutMixin, PPO):
             gae_lambda=1.0,
             clip_range=clip_range,
             normalize_advantage=False,
-            ent_coef=entropy_coef,
+            ent_coef=entropy_coef * self.loss_scale,
             vf_coef=0.0,
             max_grad_norm=float("inf"),  # GradientWatch clips, for every method alike
             rollout_buffer_class=FusionRolloutBuffer,
@@ -83,3 +86,4 @@ class FusionPPO(RolloutMixin, PPO):
         costs = decision_costs(self.ledger, self.layout, rows, probs)
         own = own_cost_advantages(costs, probs, actions)
         buffer.advantages += self.cost_weight * own.reshape(buffer.advantages.shape).cpu().numpy()
+        buffer.advantages *= self.loss_scale

@@ -4,7 +4,6 @@ from enum import IntEnum
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 class Decision(IntEnum):
@@ -17,4 +16,5 @@ class Decision(IntEnum):
 
 def one_hot(decisions: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Integer decisions (...) -> one-hot decisions (..., 3), the form in which they travel inside the project."""
-    return F.one_hot(decisions.long(), len(Decision)).to(dtype)
+    kinds = torch.arange(len(Decision), device=decisions.device)
+    return (decisions.unsqueeze(-1) == kinds).to(dtype)

@@ -56,6 +56,8 @@ def load_tensors(path: Path) -> Any:
     """``torch.load`` with ``weights_only=True``, every failure told in one sentence."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen kinds on damaged files: IndexError, TypeError, UnpicklingError, ...
+    except (
+        Exception
+    ) as error:  # torch raises a dozen kinds on damaged files: IndexError, TypeError, UnpicklingError, ...
         reason = str(error).strip().split("\n")[0][:120]
         raise ValueError(f"expected a file of tensors at {path}, could not read it ({reason}): is it whole?") from error

@@ -115,6 +115,7 @@ class FusionState:
     :param site: index of the next site; S when the chunk is done
     :param x: (R, T, C_in, H, W) features that enter the next site's convolution
     :param first: is this the clip's first chunk?
+    :param last: is it the clip's last, so that it need not leave any memory?
     :param previous: per site, the memory of the chunk before; empty in the first chunk
     :param memory: per site passed, the memory that this chunk leaves
     :param live: per site passed, channels passed on, (R, T)
@@ -124,6 +125,7 @@ class FusionState:
     site: int
     x: Tensor
     first: bool
+    last: bool
     previous: tuple[Memory, ...]
     memory: tuple[Memory, ...]
     live: tuple[Live, ...]
@@ -180,22 +182,25 @@ class FusionBackbone(nn.Module):
 
     def preprocess(self, frames: Tensor) -> Tensor:
         """Decoded frames (B, T, H, W, 3) uint8 -> normalised (B, T, 3, H, W) float32 on the backbone's device."""
-        frames = frames.to(self.mean.device).permute(0, 1, 4, 2, 3).float()
-        return ((frames - self.mean) / self.std).contiguous()
+        frames = frames.to(self.mean.device).permute(0, 1, 4, 2, 3).contiguous()
+        return frames.float().sub_(self.mean).div_(self.std)
 
-    def begin(self, frames: Tensor, previous: FusionState | None = None) -> FusionState:
+    def begin(self, frames: Tensor, previous: FusionState | None = None, *, last: bool = False) -> FusionState:
         """Run the stem on a chunk of normalised frames (B, T, 3, H, W).
 
         :param previous: the finished state of the chunk before; None at a clip's first chunk
+        :param last: no chunk follows: nothing is kept for one, which frees large features early
         """
         if previous is not None and previous.site != len(self.sites):
             raise ValueError(f"expected the previous chunk to be finished, it stands before site {previous.site}")
+        if previous is not None and previous.last:
+            raise ValueError("expected a chunk that another may follow, the previous one was begun as the clip's last")
         x = self.cnn.stem(frames.flatten(0, 1))
         for name in self._before:
             x = self._blocks[name](x)
         macs = torch.zeros(frames.shape[:2], dtype=torch.float64, device=frames.device)
         memory = () if previous is None else previous.memory
-        return FusionState(0, x.unflatten(0, frames.shape[:2]), previous is None, memory, (), (), macs)
+        return FusionState(0, x.unflatten(0, frames.shape[:2]), previous is None, last, memory, (), (), macs)
 
     def observe(self, state: FusionState) -> Observation:
         """What the agent may see before the next site."""
@@ -249,19 +254,17 @@ class FusionBackbone(nn.Module):
         live = live_channels.sum(-1)
         live_before = state.previous[site.index].live if not state.first else live.new_zeros(1)
         live = Live(live, torch.cat([_rows(live_before, rows).unsqueeze(1), live[:, :-1]], 1))
-        # ready of the next chunk's first frame, per decision: the first channel of each group stands for it
-        ready = channelwise[:, -1, :, Decision.USE] if self.history == "raw" else live_channels[:, -1]
-        memory = Memory(
-            (y if self.history == "raw" else fused)[:, -1],
-            observation.v[:, -1],
-            ready[:, :: site.group_size],
-            live.now[:, -1],
-        )
+        memory = ()
+        if not state.last:
+            ready = channelwise[:, -1, :, Decision.USE] if self.history == "raw" else live_channels[:, -1]
+            kept_y = (y if self.history == "raw" else fused)[:, -1]
+            # the channels of a group are alike: the first stands for the decision
+            memory = (Memory(kept_y, observation.v[:, -1], ready[:, :: site.group_size], live.now[:, -1]),)
         return replace(
             state,
             site=state.site + 1,
             x=x.unflatten(0, (rows, -1)),
-            memory=(*state.memory, memory),
+            memory=(*state.memory, *memory),
             live=(*state.live, live),
             macs=macs,
         )
@@ -290,7 +293,7 @@ class FusionBackbone(nn.Module):
         :param agent_macs: per site, MACs per frame of the agent's own gate
         """
         decide = decide or self.all_use
-        state, taken = self.begin(frames), []
+        state, taken = self.begin(frames, last=True), []
         for site in self.sites:
             observation = self.observe(state)
             taken.append(decide(observation))

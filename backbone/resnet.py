@@ -45,7 +45,7 @@ class BasicBlock(nn.Module):
 
     def finish(self, x: Tensor, y: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.bn2(self.conv2(y)) + shortcut, inplace=True)
+        return F.relu(self.bn2(self.conv2(y)).add_(shortcut), inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.finish(x, self.convolve(x))
@@ -76,7 +76,7 @@ class Bottleneck(nn.Module):
     def finish(self, x: Tensor, y: Tensor) -> Tensor:
         y = F.relu(self.bn2(self.conv2(y)), inplace=True)
         shortcut = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.bn3(self.conv3(y)) + shortcut, inplace=True)
+        return F.relu(self.bn3(self.conv3(y)).add_(shortcut), inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.finish(x, self.convolve(x))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbone import Decision, FusionBackbone, one_hot
+from backbone import Decision, FusionBackbone, FusionState, one_hot
 from envs.clips import ClipSource
 from envs.layout import Layout
 from envs.reward import correctness, cost_reward, find_outcome
@@ -130,7 +130,7 @@ class Episodes:
         self.spent = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
         self.rewards = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
         self.frame, self.frame_logits = 0, []
-        self.state = self.backbone.begin(self.frames[:, : self.layout.step_frames])
+        self.state = self._begin(None)
         return self._observe()
 
     @torch.no_grad()
@@ -160,16 +160,22 @@ class Episodes:
             if self.frame == self.layout.num_frames:
                 outcome = self._finish(reward)
             else:
-                chunk = self.frames[:, self.frame : self.frame + self.layout.step_frames]
-                self.state = self.backbone.begin(chunk, self.state)
+                self.state = self._begin(self.state)
         if outcome is None:
             self.rewards += reward
         return (None if outcome else self._observe()), reward.float().cpu().numpy(), outcome
 
-    def action_masks(self) -> np.ndarray:
-        """(N, F*D*3) bool, a fresh array: which actions the current site allows."""
-        rows = self.num_rows if self.state is not None else self.rollouts_per_clip
-        return np.tile(self.layout.action_mask(self.site), (rows, 1))
+    def action_masks(self, num_rows: int | None = None) -> np.ndarray:
+        """(N, F*D*3) bool, a fresh array: which actions the current site allows.
+
+        :param num_rows: N, for a caller that asks before the first start
+        """
+        return np.tile(self.layout.action_mask(self.site), (num_rows or self.num_rows, 1))
+
+    def _begin(self, previous: FusionState | None) -> FusionState:
+        """Bring in the next frames."""
+        end = self.frame + self.layout.step_frames
+        return self.backbone.begin(self.frames[:, self.frame : end], previous, last=end == self.layout.num_frames)
 
     def _observe(self) -> np.ndarray:
         self.observation = self.backbone.observe(self.state)
@@ -187,8 +193,9 @@ class Episodes:
                 f"expected actions of shape {expected} (episodes, frames * decisions), got {actions.shape}"
             )
         if not np.issubdtype(actions.dtype, np.integer):
-            if not np.array_equal(actions, np.round(actions)):
-                raise ValueError(f"expected whole numbers as actions, got {actions.dtype} with fractions or NaN")
+            numbers = np.issubdtype(actions.dtype, np.floating)
+            if not numbers or not (np.isfinite(actions) & (actions == np.round(actions))).all():
+                raise ValueError(f"expected finite whole numbers as actions, got {actions.dtype} with something else")
             actions = actions.astype(np.int64)
         if actions.min() < 0 or actions.max() >= len(Decision):
             known = ", ".join(f"{decision.value} = {decision.name.lower()}" for decision in Decision)
@@ -200,12 +207,18 @@ class Episodes:
     def _finish(self, reward: Tensor) -> Outcome:
         """Add the outcome to the last step's reward, in place, and sum up."""
         logits = self.backbone.consensus(torch.cat(self.frame_logits, 1))
+        self.state = None
+        if logits.shape[-1] != len(self.clips.classes):
+            raise ValueError(
+                f"expected scores for {len(self.clips.classes)} classes, as the clips have, got {logits.shape[-1]} from "
+                "the backbone: it was made for other clips"
+            )
         if not torch.isfinite(logits).all():
             raise ValueError("expected finite class scores, the backbone put out NaN or infinity: check its weights")
         labels = self.labels.repeat_interleave(self.rollouts_per_clip)
         reward += self.outcome_of(logits, labels)
         self.rewards += reward
-        self.logits, self.state = logits, None
+        self.logits = logits
         arrays = (
             labels,
             logits.argmax(-1),

@@ -101,6 +101,8 @@ class FusionEnv(gym.Env):
         train: bool = True,
         render_mode: str | None = None,
     ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"expected render_mode None or rgb_array, got {render_mode!r}")
         self.episodes = make_episodes(
             backbone, clips, weights, order=order, reward=reward, cost_weight=cost_weight, agent_macs=agent_macs
         )
@@ -119,10 +121,10 @@ class FusionEnv(gym.Env):
         clip = (options or {}).get("clip")
         if clip is None:
             indices, rng = self._deck.deal(1)
-        elif 0 <= clip < len(self.episodes.clips):
+        elif type(clip) is not bool and isinstance(clip, int | np.integer) and 0 <= clip < len(self.episodes.clips):
             indices, rng = np.array([clip]), self.np_random
         else:
-            raise ValueError(f"expected options['clip'] from 0 to {len(self.episodes.clips) - 1}, got {clip}")
+            raise ValueError(f"expected options['clip'] from 0 to {len(self.episodes.clips) - 1}, got {clip!r}")
         observation = self.episodes.start(indices, rng if self.train else None)
         self.decisions: list[tuple[int, int, np.ndarray]] = []  # (site, first frame, (F, D_site)) of each step taken
         return observation[0], self._info()
@@ -140,7 +142,7 @@ class FusionEnv(gym.Env):
 
     def action_masks(self) -> np.ndarray:
         """(F * D * 3,) bool: which actions the current site allows, as sb3-contrib asks for them."""
-        return self.episodes.action_masks()[0]
+        return self.episodes.action_masks(1)[0]
 
     def render(self) -> np.ndarray | None:
         """The frames above the decision map so far, (H, W, 3) uint8; None without render_mode="rgb_array"."""

@@ -44,7 +44,7 @@ class FusionVectorEnv(gym.vector.VectorEnv):
         train: bool = True,
         render_mode: str | None = None,
     ) -> None:
-        if num_envs < 1 or num_envs % rollouts_per_clip:
+        if num_envs < 1 or num_envs % max(rollouts_per_clip, 1):
             raise ValueError(
                 f"expected num_envs to be a positive multiple of rollouts_per_clip = {rollouts_per_clip}, got {num_envs}"
             )
@@ -77,6 +77,8 @@ class FusionVectorEnv(gym.vector.VectorEnv):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         if isinstance(seed, list | tuple | np.ndarray):
             seed = None if seed[0] is None else int(seed[0])
+        if "clip" in (options or {}):
+            raise ValueError("expected no options['clip'], as rows play different clips: name one to FusionEnv")
         super().reset(seed=seed)
         if seed is not None or self._deck is None:
             drawn = int(self.np_random.integers(2**31))
@@ -94,7 +96,7 @@ class FusionVectorEnv(gym.vector.VectorEnv):
 
     def action_masks(self) -> np.ndarray:
         """(N, F * D * 3) bool."""
-        return self.episodes.action_masks()
+        return self.episodes.action_masks(self.num_envs)
 
     def _start(self) -> np.ndarray:
         indices, rng = self._deck.deal(self.num_envs // self.episodes.rollouts_per_clip)

@@ -120,7 +120,7 @@ class FusionVecEnv(VecEnv):
 
     def action_masks(self) -> np.ndarray:
         """(N, F * D * 3) bool, a fresh array: which actions the current site allows."""
-        return self.episodes.action_masks()
+        return self.episodes.action_masks(self.num_envs)
 
     def take_clips(self) -> tuple[Tensor, Tensor]:
         """Hand out the next batch of clips whole, for a method that needs no episodes.

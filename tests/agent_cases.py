@@ -153,7 +153,7 @@ def bias_in_standard_errors(method: str, order: str, *, updates: int = 80, cost_
         order=order,
         cost_weight=cost_weight,
     )
-    extra = {"n_epochs": 1} if method == "ppo" else {}
+    extra = {"n_epochs": 1, "num_minibatches": 1} if method == "ppo" else {}
     model = build(method, env, learning_rate=0.0, policy_kwargs={"static": True}, **extra)
     with torch.no_grad():
         for site, gate in enumerate(model.policy.gates.gates):
@@ -163,7 +163,5 @@ def bias_in_standard_errors(method: str, order: str, *, updates: int = 80, cost_
     recorder = Recorder()
     learn(model, updates, recorder)
     gradients = torch.stack(recorder.gradients)
-    if method == "ppo":  # its loss is a mean over rows and decisions, REINFORCE's a sum over those of an episode
-        gradients *= model.layout.num_steps * env.action_space.shape[0]
     assert len(gradients) == updates
     return (gradients.mean(0) - exact_gradient(model)) / (gradients.std(0) / updates**0.5)

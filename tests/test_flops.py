@@ -237,7 +237,7 @@ def test_frames_before_the_last_are_not_charged_with_its_decisions(backbone):
         chosen[:, -1] = SKIP
     with torch.no_grad():
         state, other = backbone.begin(FRAMES[T]), backbone.begin(FRAMES[T])
-        for site in backbone.sites:
+        for _ in backbone.sites:
             state = backbone.advance(state, follow(decisions)(backbone.observe(state)))
             other = backbone.advance(other, follow(changed)(backbone.observe(other)))
     assert torch.equal(state.macs[:, :-1], other.macs[:, :-1])

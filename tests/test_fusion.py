@@ -18,7 +18,16 @@ from conftest import (
 )
 from torch import Tensor, nn
 
-from backbone import BACKBONES, Decision, FusionBackbone, create_cnn, load_backbone, one_hot, register_backbone
+from backbone import (
+    BACKBONES,
+    Decision,
+    FusionBackbone,
+    Observation,
+    create_cnn,
+    load_backbone,
+    one_hot,
+    register_backbone,
+)
 from backbone import save_backbone as save
 from backbone.fusion import HISTORIES, _fuse
 
@@ -121,7 +130,7 @@ def test_all_skip_sees_no_output_of_a_site(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_walks_in_chunks_equal_the_walk_in_site_order(kind, history, chunks):
-    backbone = tiny_backbone(kind, history=history, group_size=4)
+    backbone = tiny_backbone(kind, history=history, group_size=2)
     frames, decisions = random_frames(), random_decisions(backbone)
     assert_same_walk(walk_in_chunks(backbone, frames, decisions, chunks), walk(backbone, frames, decisions))
 
@@ -229,26 +238,55 @@ def test_observations_are_the_averages_of_the_convolutions_inputs():
 
 
 @pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_ready_in_the_next_chunk_is_what_makes_reuse_free(history):
-    backbone, frames = tiny_backbone(history=history, group_size=4), random_frames()
+def test_observations_in_chunks_are_those_of_the_whole_clip(kind, history):
+    backbone, frames = tiny_backbone(kind, history=history), random_frames()
+    decisions = random_decisions(backbone)
+    chunked: list[list[Observation]] = [[] for _ in backbone.sites]
+    state = None
+    for start, stop in ((0, 1), (1, 3), (3, 4)):
+        state = backbone.begin(frames[:, start:stop], state)
+        for site in backbone.sites:
+            chunked[site.index].append(backbone.observe(state))
+            state = backbone.advance(state, one_hot(decisions[site.index][:, start:stop]))
+    state = backbone.begin(frames)
+    for site, parts in zip(backbone.sites, chunked, strict=True):
+        whole = backbone.observe(state)
+        for name in ("v", "v_previous", "has_previous"):
+            joined = torch.cat([getattr(part, name) for part in parts], 1)
+            torch.testing.assert_close(joined, getattr(whole, name), rtol=0, atol=1e-5)
+        if whole.input_live is not None:
+            for name in ("now", "before"):
+                joined = torch.cat([getattr(part.input_live, name) for part in parts], 1)
+                assert torch.equal(joined, getattr(whole.input_live, name))
+        state = backbone.advance(state, one_hot(decisions[site.index]))
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("group_size", [1, 2, 4])
+@torch.no_grad()
+def test_ready_in_the_next_chunk_is_what_makes_reuse_free(history, group_size):
+    backbone, frames = tiny_backbone(history=history, group_size=group_size), random_frames()
     decisions = random_decisions(backbone)
     state = backbone.begin(frames[:, :2])
     for site in backbone.sites:
         state = backbone.advance(state, one_hot(decisions[site.index][:, :2]))
     state = backbone.begin(frames[:, 2:], state)
-    first, second = decisions[0][:, 0], decisions[0][:, 1]
-    live = (first == Decision.USE) & (second == Decision.REUSE) if history == "fused" else torch.zeros_like(first)
-    assert torch.equal(backbone.observe(state).ready.bool(), (second == Decision.USE) | live.bool())
+    for chosen in decisions:
+        first, second = chosen[:, 0], chosen[:, 1]
+        ready = second == Decision.USE
+        if history == "fused":
+            ready |= (first == Decision.USE) & (second == Decision.REUSE)
+        assert torch.equal(backbone.observe(state).ready.bool(), ready)
+        state = backbone.advance(state, one_hot(chosen[:, 2:]))
 
 
 @pytest.mark.parametrize("history", HISTORIES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_reaches_relaxed_decisions_through_logits_and_cost(kind, history):
     backbone = tiny_backbone(kind, history=history)
-    relaxed = [
-        torch.randn(2, T, site.decisions, 3).softmax(-1).requires_grad_(True) for site in backbone.sites
-    ]
+    relaxed = [torch.randn(2, T, site.decisions, 3).softmax(-1).requires_grad_(True) for site in backbone.sites]
     result = backbone(random_frames(), lambda observation: relaxed[observation.site])
     for value in (result.logits.square().sum(), result.macs.sum()):
         for gradient in torch.autograd.grad(value, relaxed, retain_graph=True):
@@ -334,6 +372,15 @@ def test_logits_of_an_unfinished_walk_are_refused(backbone):
 def test_a_chunk_after_an_unfinished_one_is_refused(backbone):
     with pytest.raises(ValueError, match="previous chunk to be finished"):
         backbone.begin(random_frames(), backbone.begin(random_frames()))
+
+
+def test_a_chunk_after_the_last_one_is_refused(backbone):
+    state = backbone.begin(random_frames(), last=True)
+    for decisions in random_decisions(backbone):
+        state = backbone.advance(state, one_hot(decisions))
+    assert state.memory == ()
+    with pytest.raises(ValueError, match="begun as the clip's last"):
+        backbone.begin(random_frames(), state)
 
 
 # -- a user's own backbone -------------------------------------------------------------------------------------------

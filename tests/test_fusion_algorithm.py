@@ -4,7 +4,18 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from agent_cases import ALGORITHMS, METHODS, build, env_for, learn, noise_clips, play, tiny_backbone, weights
+from agent_cases import (
+    ALGORITHMS,
+    METHODS,
+    build,
+    env_for,
+    greedy_cost,
+    learn,
+    noise_clips,
+    play,
+    tiny_backbone,
+    weights,
+)
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from torch import nn
 
@@ -43,7 +54,9 @@ def test_noise_without_an_update_is_zero():
     assert GradientWatch().noise == 0
 
 
-@pytest.mark.parametrize(("norm", "step"), [(1.0, 1.0), (MAX_GRADIENT_NORM, MAX_GRADIENT_NORM), (80.0, MAX_GRADIENT_NORM)])
+@pytest.mark.parametrize(
+    ("norm", "step"), [(1.0, 1.0), (MAX_GRADIENT_NORM, MAX_GRADIENT_NORM), (80.0, MAX_GRADIENT_NORM)]
+)
 def test_long_gradients_are_cut_in_length_alone(norm, step):
     direction = torch.tensor([0.6, -0.8])
     watch, parameter = watched([norm * direction])
@@ -146,7 +159,9 @@ def test_a_model_saved_and_loaded_by_stable_baselines3_decides_the_same(method, 
     for where in (None, env):
         loaded = type(model).load(tmp_path / "model.zip", env=where, device="cpu")
         torch.testing.assert_close(weights(loaded), weights(model), rtol=0, atol=0)
-        for found, expected in zip(loaded.predict(observations, deterministic=True), model.predict(observations, deterministic=True)):
+        for found, expected in zip(
+            loaded.predict(observations, deterministic=True), model.predict(observations, deterministic=True)
+        ):
             np.testing.assert_array_equal(found, expected)
 
 
@@ -161,3 +176,31 @@ def test_a_model_loaded_by_stable_baselines3_trains_on_as_the_saved_one(method, 
         model.set_random_seed(7)
         results.append(weights(learn(model, 2)))
     torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
+def test_a_critics_gradient_is_neither_measured_nor_clipped():
+    gate, critic = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+    optimizer, watch = torch.optim.SGD([gate, critic], lr=1.0), GradientWatch([gate])
+    optimizer.register_step_pre_hook(watch)
+    gate.grad, critic.grad = torch.tensor([0.6, 0.8]), torch.tensor([100.0, 0.0])
+    optimizer.step()
+    assert watch.norms == [pytest.approx(1.0)]
+    torch.testing.assert_close(gate.detach(), -torch.tensor([0.6, 0.8]))
+    torch.testing.assert_close(critic.detach(), -torch.tensor([100.0, 0.0]))
+    critic.grad = torch.tensor([math.nan, 0.0])
+    with pytest.raises(ValueError, match="finite gradient"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize(
+    ("method", "order"),
+    [*((method, "site") for method in METHODS), ("reinforce, leave_one_out", "frame"), ("ppo", "frame")],
+)
+def test_where_computing_never_pays_every_method_learns_to_skip(method, order, static):
+    env = env_for(method, order=order, num_clips=6, rollouts_per_clip=8, cost_weight=20.0)
+    model = build(method, env, learning_rate=0.03, policy_kwargs={"static": static})
+    assert greedy_cost(model) > 0.5
+    learn(model, 40 if method in ("ppo", "gumbel") else 80)
+    floor = (sum(env.ledger.fixed_macs) + sum(model.policy.gate_macs)) / env.ledger.dense_macs
+    assert greedy_cost(model) < floor + 0.1

@@ -2,16 +2,9 @@ import numpy as np
 import pytest
 
 from experiments.config import Compare, to_json
-from experiments.report import (
-    Key,
-    Row,
-    answer_lines,
-    command_of,
-    compare_methods,
-    draw_learning,
-    draw_pareto,
-    table_rows,
-)
+from experiments.pictures import draw_learning, draw_pareto
+from experiments.report import answer_lines, command_of, table_rows
+from experiments.results import Key, Row, compare_methods
 from experiments.statistics import bootstrap
 
 FIXED = {
