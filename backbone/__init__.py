@@ -3,8 +3,9 @@
 from backbone import resnet as resnet  # registers the ResNets
 from backbone.decision import Decision, one_hot
 from backbone.flops import Ledger
-from backbone.fusion import FusionBackbone, FusionState, Observation, Site, WalkResult
+from backbone.fusion import FusionBackbone, FusionState, Observation, WalkResult
 from backbone.registry import BACKBONES, create_cnn, register_backbone
+from backbone.sites import Site
 from backbone.weights import load_backbone, load_torchvision, save_backbone
 
 __all__ = [

@@ -14,70 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from backbone.decision import Decision
-from backbone.flops import Layer, Ledger, Live, layer_macs
+from backbone.flops import Live
+from backbone.sites import build_sites, choose_sites
 
 HISTORIES = ("raw", "fused")
-
-
-class Block(Protocol):
-    """What a CNN's block must offer to carry a site. ``forward(x)`` must equal ``finish(x, convolve(x))``."""
-
-    channels: int  # of y, the output that is decided on
-    writes: Sequence[str]  # names of its layers that compute y
-    reads: Sequence[str]  # names of its layers whose input is the fused y
-    exposes: bool  # True if the fused y itself is the block's output, so that the next block reads it
-
-    def convolve(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> y (N, C, H', W'), up to where the decisions apply."""
-
-    def finish(self, x: Tensor, y: Tensor) -> Tensor:
-        """The rest of the block, from its input and the fused y."""
-
-
-class FusibleCNN(Protocol):
-    """What a CNN must offer to become a FusionBackbone; see ``backbone/resnet.py``."""
-
-    size: int  # frames are size x size
-    mean: Sequence[float]  # of the RGB channels, in [0, 1]
-    std: Sequence[float]
-
-    def stem(self, frames: Tensor) -> Tensor: ...
-
-    def named_blocks(self) -> Sequence[tuple[str, nn.Module]]: ...
-
-    def head(self, x: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class Site:
-    """One convolution whose output channels an agent decides on.
-
-    :param index: position among the sites, from 0
-    :param name: the block that carries it
-    :param in_channels: of x, the convolution's input; the length of v
-    :param channels: C, of y
-    :param decisions: D, groups of contiguous channels that share one decision
-    :param group_size: channels in a group (the last group may be smaller)
-    """
-
-    index: int
-    name: str
-    in_channels: int
-    channels: int
-    decisions: int
-    group_size: int
-
-    def to_channels(self, decisions: Tensor) -> Tensor:
-        """(..., D, 3) or per-decision facts (..., D) with a last axis added -> the same per channel, (..., C, 3)."""
-        if self.group_size == 1:
-            return decisions
-        return decisions.repeat_interleave(self.group_size, dim=-2)[..., : self.channels, :]
 
 
 class Observation(NamedTuple):
@@ -165,20 +111,18 @@ class FusionBackbone(nn.Module):
         self.group_size = group_size
         self.register_buffer("mean", torch.tensor(cnn.mean).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(cnn.std).view(3, 1, 1) * 255, persistent=False)
-        blocks = list(cnn.named_blocks())
-        self.site_names = _choose_sites([name for name, _ in blocks], sites)
-        # _plan[0]: blocks before the first site; then, per site, its block and the siteless blocks behind it
-        self._before: list[str] = []
-        self._plan: list[list[str]] = []
-        for name, _ in blocks:
+        self._blocks = dict(cnn.named_blocks())  # plain references: the modules are registered in cnn
+        self.site_names = choose_sites(list(self._blocks), sites)
+        self._before: list[str] = []  # blocks before the first site
+        self._behind: list[list[str]] = []  # per site, the blocks between it and the next
+        for name in self._blocks:
             if name in self.site_names:
-                self._plan.append([name])
+                self._behind.append([])
             else:
-                (self._plan[-1] if self._plan else self._before).append(name)
-        self._blocks = dict(blocks)  # plain references: the modules are registered in cnn
-        self.sites, self.ledger = self._build_sites(group_size)
-
-    # -- the walk ----------------------------------------------------------------------------------------------------
+                (self._behind[-1] if self._behind else self._before).append(name)
+        self.sites, self.ledger = build_sites(
+            cnn, self._blocks, self.site_names, history=history, group_size=group_size
+        )
 
     def preprocess(self, frames: Tensor) -> Tensor:
         """Decoded frames (B, T, H, W, 3) uint8 -> normalised (B, T, 3, H, W) float32 on the backbone's device."""
@@ -238,7 +182,7 @@ class FusionBackbone(nn.Module):
         memory_y = None if state.first else state.previous[site.index].y
         fused = _fuse(y, channelwise, memory_y, self.history)
         x = block.finish(_rows(x, rows).flatten(0, 1), fused.flatten(0, 1))
-        for name in self._plan[site.index][1:]:
+        for name in self._behind[site.index]:
             x = self._blocks[name](x)
 
         ready = _rows(observation.ready, rows)
@@ -307,70 +251,6 @@ class FusionBackbone(nn.Module):
         decisions = observation.v.new_zeros(shape)
         decisions[..., Decision.USE] = 1
         return decisions
-
-    # -- construction ------------------------------------------------------------------------------------------------
-
-    def _build_sites(self, group_size: int) -> tuple[tuple[Site, ...], Ledger]:
-        size = self.cnn.size
-
-        def dense(cnn: nn.Module) -> Tensor:
-            return cnn(torch.empty(1, 3, size, size, device="meta"))
-
-        macs = layer_macs(self.cnn, dense)
-        role: dict[str, tuple[int | None, int | None]] = {}  # layer -> (reads, writes)
-        step: dict[str, int] = {}
-        exposed: int | None = None  # the site whose fused y is the output of the block before
-        sites, index = [], -1
-        for name, block in self._blocks.items():
-            layers = [f"{name}.{inner}" for inner, _ in block.named_modules() if f"{name}.{inner}" in macs]
-            reads, writes = {f"{name}.{inner}" for inner in block.reads}, {f"{name}.{inner}" for inner in block.writes}
-            if unknown := sorted((reads | writes) - set(layers)):
-                raise ValueError(
-                    f"expected reads and writes of a block to name layers that run in it, {', '.join(layers)}; got "
-                    f"{', '.join(unknown)}: correct them in {type(block).__name__}"
-                )
-            decided = name in self.site_names
-            if decided:
-                index += 1
-                in_channels = _in_channels(block, block.writes[0])
-                decisions = -(-block.channels // group_size)
-                sites.append(Site(index, name, in_channels, block.channels, decisions, group_size))
-            for layer in layers:
-                step[layer] = max(index, 0)
-                before = exposed if layer in writes else None
-                role[layer] = (
-                    index if decided and layer in reads else before,
-                    index if decided and layer in writes else None,
-                )
-            exposed = index if decided and block.exposes else None
-        last, head_reads = max(index, 0), exposed
-        entries, seen_block = [], False
-        for name, count in macs.items():
-            seen_block = seen_block or name in step
-            # layers outside blocks: the stem runs in the first step, the head, whose first layer reads, in the last
-            reads, writes = role.get(name, (head_reads if seen_block else None, None))
-            if seen_block and name not in role:
-                head_reads = None
-            entries.append(Layer(name, count, step.get(name, last if seen_block else 0), reads, writes))
-        return tuple(sites), Ledger(entries, [site.channels for site in sites], self.history)
-
-
-def _choose_sites(blocks: list[str], sites: str | Sequence[str]) -> list[str]:
-    if sites == "all":
-        return blocks
-    if sites == "last_stage":
-        stage = blocks[-1].rsplit(".", 1)[0]
-        return [name for name in blocks if name.rsplit(".", 1)[0] == stage]
-    unknown = [sites] if isinstance(sites, str) else [name for name in sites if name not in blocks]
-    if unknown or not sites:
-        raise ValueError(
-            f"expected sites to be all, last_stage or some of {', '.join(blocks)}; got {unknown or 'none'}"
-        )
-    return [name for name in blocks if name in sites]
-
-
-def _in_channels(block: nn.Module, layer: str) -> int:
-    return block.get_submodule(layer).in_channels
 
 
 def _rows(tensor: Tensor, rows: int) -> Tensor:

@@ -142,7 +142,7 @@ def exact_gradient(model: BaseAlgorithm) -> Tensor:
     return torch.cat([gradient.flatten() for gradient in gradients]).double()
 
 
-def bias_in_standard_errors(method: str, order: str, *, updates: int = 80, cost_weight: float = 3.0) -> Tensor:
+def bias_in_standard_errors(method: str, order: str, *, updates: int = 50, cost_weight: float = 3.0) -> Tensor:
     """How far the mean gradient of many independent batches lies from the exact one, per parameter."""
     clips = noise_clips(num_clips=1)
     env = tiny_env(

@@ -110,3 +110,11 @@ def test_control_the_check_finds_a_breach(check: Check, room: str, source: str):
 )
 def test_control_the_check_passes_good_source(check: Check, room: str, source: str):
     assert not list(check(ast.parse(source), room))
+
+
+def test_every_module_has_its_test_file():
+    def wanted(path: Path) -> str:
+        return f"test_{'clips_' if path.parent.name == 'clips' else ''}{path.stem.strip('_')}.py"
+
+    modules = [path for path in SOURCES if path.stem != "__init__"]
+    assert not [str(path) for path in modules if not (ROOT / "tests" / wanted(path)).exists()]

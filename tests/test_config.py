@@ -1,6 +1,7 @@
 import ast
 import inspect
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ def test_every_field_has_a_sentence_under_it(kind):
     body = ast.parse(inspect.getsource(kind)).body[0].body
     described = {
         node.target.id
-        for node, after in zip(body, body[1:], strict=False)
+        for node, after in pairwise(body)
         if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
     }
     plain = {field.name for field in fields(kind) if not is_dataclass(field.default_factory)}

@@ -268,5 +268,5 @@ def test_a_model_of_unknown_cost_is_refused():
         def predict(self, observation, deterministic=True):
             return np.zeros(1), None
 
-    with pytest.raises(ValueError, match="gate_macs .*, got Mute"):
+    with pytest.raises(ValueError, match=r"gate_macs .*, got Mute"):
         evaluate(Mute(), tiny_backbone(), noise_clips())

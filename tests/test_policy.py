@@ -97,7 +97,7 @@ def test_forward_and_evaluate_actions_agree(baseline):
 
 
 def test_decisions_do_not_depend_on_what_gates_may_not_see():
-    model, observations = model_and_observations()
+    model, _ = model_and_observations()
     rows = played_rows(model.env)
     blind = rows._replace(ready=1 - rows.ready, live_now=rows.live_now + 1, has_previous=1 - rows.has_previous)
     torch.testing.assert_close(model.policy.distribution(blind).probs, model.policy.distribution(rows).probs)

@@ -13,7 +13,9 @@ def test_a_run_keeps_its_configuration_versions_commit_and_data(tmp_path):
     kept = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert read_config(tmp_path / "run") == to_json(Train(seed=7))
     assert kept["data"] == {"train": "abc"}
-    assert kept["packages"]["torch"] == torch.__version__.split("+")[0] or kept["packages"]["torch"] == torch.__version__
+    assert (
+        kept["packages"]["torch"] == torch.__version__.split("+")[0] or kept["packages"]["torch"] == torch.__version__
+    )
     assert set(kept) == {"python", "packages", "machine", "commit", "data"}
 
 
