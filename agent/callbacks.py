@@ -184,6 +184,7 @@ class Checkpoints(BetweenRollouts):
         super().__init__()
         self.path, self.evaluations, self.facts, self.stop = path, evaluations, facts, stop
         self.interrupted = False
+        self.before: Any = None  # who had Ctrl-C before training
         self.saved = 0  # length of the curve at the last checkpoint
 
     def _on_training_start(self) -> None:

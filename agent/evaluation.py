@@ -95,7 +95,8 @@ def evaluate(
     def choose(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
         return model.predict(observation, deterministic=deterministic)[0]
 
-    with torch.random.fork_rng(devices=[]):
+    device = backbone.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         return _play(backbone, clips, choose, agent_macs(model, probe), order, batch_size, progress)
 

@@ -16,13 +16,12 @@ class FixedPolicy:
     """Chooses without looking at features; answers ``predict`` as stable-baselines3's models do.
 
     :param layout: of the environment
-    :param choose: (D, generator) -> integer decisions (D,) of one site at one frame
-    :param seed: of the generator
+    :param choose: (D, generator) -> integer decisions (D,) of one site at one frame; the generator is seeded from
+        torch's, so that ``evaluate`` repeats itself
     """
 
-    def __init__(self, layout: Layout, choose: Callable[[int, np.random.Generator], np.ndarray], seed: int = 0) -> None:
+    def __init__(self, layout: Layout, choose: Callable[[int, np.random.Generator], np.ndarray]) -> None:
         self.layout, self.choose = layout, choose
-        self.rng = np.random.default_rng(seed)
         self.gate_macs = [0] * len(layout.sites)
 
     def predict(
@@ -30,11 +29,12 @@ class FixedPolicy:
     ) -> tuple[np.ndarray, Any]:
         """(R, O) or (O,) -> actions (R, F * D) or (F * D,)."""
         rows = np.atleast_2d(observation)
+        rng = np.random.default_rng(int(torch.randint(2**31, ())))
         actions = np.zeros((len(rows), self.layout.step_frames, self.layout.decisions), np.int64)
         for row, site in enumerate(self.layout.unpack(torch.from_numpy(rows)).site.tolist()):
             decisions = self.layout.sites[site].decisions
             for frame in range(self.layout.step_frames):
-                actions[row, frame, :decisions] = self.choose(decisions, self.rng)
+                actions[row, frame, :decisions] = self.choose(decisions, rng)
         return actions.reshape(*observation.shape[:-1], -1), state
 
 
@@ -69,11 +69,11 @@ FIXED: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
 }
 
 
-def fixed_policy(name: str, layout: Layout, *, seed: int = 0) -> FixedPolicy:
+def fixed_policy(name: str, layout: Layout) -> FixedPolicy:
     """A fixed policy by name.
 
     :raises ValueError: an unknown name; the message lists the known ones
     """
     if name not in FIXED:
         raise ValueError(f"expected a fixed policy among {', '.join(FIXED)}; got {name!r}")
-    return FixedPolicy(layout, FIXED[name], seed)
+    return FixedPolicy(layout, FIXED[name])

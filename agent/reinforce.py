@@ -142,8 +142,13 @@ class REINFORCE(RolloutMixin):
 
     def extra_state(self) -> dict[str, Any]:
         average = self.average_returns
-        return {"average_returns": None if average is None else [float(value) for value in average]}
+        return {
+            "baseline": self.baseline,
+            "average_returns": None if average is None else [float(value) for value in average],
+        }
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
+        if state["baseline"] != self.baseline:
+            raise ValueError(f"expected a checkpoint of baseline {self.baseline!r}, got one of {state['baseline']!r}")
         average = state["average_returns"]
         self.average_returns = None if average is None else np.array(average, np.float32)

@@ -86,16 +86,19 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
         raise NotImplementedError
 
     def _log(self, decisions: Tensor, entropy: Tensor, mask: Tensor, rows: Rows) -> None:
-        clips = [info["clip"] for info in self.last_infos]
+        greedy = self.policy.greedy_rows
+        sampled = torch.ones(self.n_envs, dtype=torch.bool) if greedy is None else ~greedy.cpu()
+        clips = [info["clip"] for info, kept in zip(self.last_infos, sampled.tolist()) if kept]
+        mask = mask & sampled.to(mask.device).repeat(self.n_steps).unsqueeze(1)
         shares = []
         for site in self.layout.sites:
             here = rows.site == site.index
             shares.append(decisions[here][mask[here]].mean(0).cpu().numpy())
         self.log_rollouts(
-            reward=self.rollout_buffer.rewards.sum(0),
+            reward=self.rollout_buffer.rewards.sum(0)[sampled.numpy()],
             correct=[clip["correct"] for clip in clips],
             macs_ratio=[clip["macs_ratio"] for clip in clips],
-            entropy=float(entropy.sum() / mask.sum()),
+            entropy=float(entropy[mask].mean()),
             shares=shares,
         )
 

@@ -13,6 +13,10 @@ class WarmupCosine:
     peak: float
     warmup: float = 0.05
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"expected a share of training below 1 as warm-up, got {self.warmup}")
+
     def __call__(self, progress_remaining: float) -> float:
         done = 1 - progress_remaining
         if done < self.warmup:
@@ -27,6 +31,10 @@ class Linear:
     start: float
     end: float
     duration: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.duration <= 1:
+            raise ValueError(f"expected a duration above 0, at most 1 (a share of training), got {self.duration}")
 
     def __call__(self, progress_remaining: float) -> float:
         return self.start + (self.end - self.start) * min((1 - progress_remaining) / self.duration, 1.0)

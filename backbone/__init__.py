@@ -3,6 +3,7 @@
 from backbone import resnet as resnet  # registers the ResNets
 from backbone.decision import Decision, one_hot
 from backbone.flops import Ledger
+from backbone.fold import fold_batchnorm
 from backbone.fusion import FusionBackbone, FusionState, Observation, WalkResult
 from backbone.registry import BACKBONES, create_cnn, register_backbone
 from backbone.sites import Site
@@ -18,6 +19,7 @@ __all__ = [
     "Site",
     "WalkResult",
     "create_cnn",
+    "fold_batchnorm",
     "load_backbone",
     "load_torchvision",
     "one_hot",

@@ -4,6 +4,7 @@ from enum import IntEnum
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Decision(IntEnum):
@@ -15,6 +16,8 @@ class Decision(IntEnum):
 
 
 def one_hot(decisions: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Integer decisions (...) -> one-hot decisions (..., 3), the form in which they travel inside the project."""
-    kinds = torch.arange(len(Decision), device=decisions.device)
-    return (decisions.unsqueeze(-1) == kinds).to(dtype)
+    """Integer decisions (...) -> one-hot decisions (..., 3), the form in which they travel inside the project.
+
+    :raises IndexError: a number that is no Decision
+    """
+    return F.embedding(decisions.long(), torch.eye(len(Decision), dtype=dtype, device=decisions.device))

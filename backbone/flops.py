@@ -101,6 +101,7 @@ class Ledger:
         has_previous: Tensor,
         input_live: Live | None = None,
         agent_macs: float = 0.0,
+        live: Tensor | None = None,
     ) -> Tensor:
         """MACs of all that runs in a site's step, charged causally: float64 (B, T).
 
@@ -109,8 +110,9 @@ class Ledger:
         :param has_previous: (B, T), 0 at a clip's first frame, else 1
         :param input_live: live channels of the site that this site's convolution reads, where it reads one
         :param agent_macs: MACs per frame of the agent's own gate at this site
+        :param live: what ``live`` says of these decisions, if it was asked already
         """
-        live = self.live(decisions, ready, has_previous)
+        live = self.live(decisions, ready, has_previous) if live is None else live
         live_now = live.sum(-1).double()
         used = decisions[..., Decision.USE]
         computed_now, computed_late = used.sum(-1).double(), None

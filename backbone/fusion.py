@@ -109,8 +109,9 @@ class FusionBackbone(nn.Module):
         self.cnn = cnn
         self.history = history
         self.group_size = group_size
-        self.register_buffer("mean", torch.tensor(cnn.mean).view(3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(cnn.std).view(3, 1, 1) * 255, persistent=False)
+        mean, std = (torch.tensor(part).view(3, 1, 1) for part in (cnn.mean, cnn.std))
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)  # of uint8 pixels
+        self.register_buffer("shift", mean / std, persistent=False)
         self._blocks = dict(cnn.named_blocks())  # plain references: the modules are registered in cnn
         self.site_names = choose_sites(list(self._blocks), sites)
         self._before: list[str] = []  # blocks before the first site
@@ -124,10 +125,14 @@ class FusionBackbone(nn.Module):
             cnn, self._blocks, self.site_names, history=history, group_size=group_size
         )
 
+    @property
+    def device(self) -> torch.device:
+        return self.scale.device
+
     def preprocess(self, frames: Tensor) -> Tensor:
         """Decoded frames (B, T, H, W, 3) uint8 -> normalised (B, T, 3, H, W) float32 on the backbone's device."""
-        frames = frames.to(self.mean.device).permute(0, 1, 4, 2, 3).contiguous()
-        return frames.float().sub_(self.mean).div_(self.std)
+        frames = frames.to(self.device).permute(0, 1, 4, 2, 3).contiguous()
+        return frames.float().mul_(self.scale).sub_(self.shift)
 
     def begin(self, frames: Tensor, previous: FusionState | None = None, *, last: bool = False) -> FusionState:
         """Run the stem on a chunk of normalised frames (B, T, 3, H, W).
@@ -191,10 +196,10 @@ class FusionBackbone(nn.Module):
         input_live = observation.input_live
         if input_live is not None:
             input_live = Live(*(_rows(part, rows) for part in input_live))
-        macs = _rows(state.macs, rows) + self.ledger.site_macs(
-            site.index, channelwise, ready_channels, has_previous, input_live, agent_macs
-        )
         live_channels = self.ledger.live(channelwise, ready_channels, has_previous)
+        macs = _rows(state.macs, rows) + self.ledger.site_macs(
+            site.index, channelwise, ready_channels, has_previous, input_live, agent_macs, live_channels
+        )
         live = live_channels.sum(-1)
         live_before = state.previous[site.index].live if not state.first else live.new_zeros(1)
         live = Live(live, torch.cat([_rows(live_before, rows).unsqueeze(1), live[:, :-1]], 1))

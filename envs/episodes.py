@@ -58,9 +58,10 @@ class Outcome:
     macs_ratio: np.ndarray
     reward: np.ndarray
 
-    def of(self, row: int) -> dict:
-        """One episode's facts as plain numbers."""
-        return {name: getattr(self, name)[row].item() for name in self.__dataclass_fields__}
+    def per_episode(self) -> list[dict]:
+        """Each episode's facts as plain numbers."""
+        names = list(self.__dataclass_fields__)
+        return [dict(zip(names, values)) for values in zip(*(getattr(self, name).tolist() for name in names))]
 
 
 class Episodes:
@@ -104,7 +105,8 @@ class Episodes:
         self.rollouts_per_clip = rollouts_per_clip
         self.agent_macs = list(agent_macs) if agent_macs is not None else [0.0] * len(backbone.sites)
         self.clip_dense_macs = backbone.ledger.dense_macs * clips.num_frames
-        self.state = None
+        self.state: FusionState | None = None
+        self.frame = 0
 
     @property
     def site(self) -> int:
@@ -117,7 +119,7 @@ class Episodes:
         :param rng: draws random segments and crops; None takes the centred ones of evaluation
         """
         frames = self.clips.frames(indices, rng)
-        labels = torch.as_tensor(self.clips.labels[indices], device=self.backbone.mean.device)
+        labels = torch.as_tensor(self.clips.labels[indices], device=self.backbone.device)
         return frames, labels
 
     @torch.no_grad()
@@ -182,7 +184,7 @@ class Episodes:
         rows = len(self.observation.v)
         spent = (self.spent / self.clip_dense_macs)[:: self.num_rows // rows].float()
         flat = self.layout.pack(self.observation, self.frame, spent)
-        return flat.repeat_interleave(self.num_rows // rows, 0).cpu().numpy()
+        return (flat if rows == self.num_rows else flat.repeat_interleave(self.num_rows // rows, 0)).cpu().numpy()
 
     def _decisions(self, actions: np.ndarray) -> Tensor:
         layout, site = self.layout, self.backbone.sites[self.state.site]
@@ -197,7 +199,7 @@ class Episodes:
             if not numbers or not (np.isfinite(actions) & (actions == np.round(actions))).all():
                 raise ValueError(f"expected finite whole numbers as actions, got {actions.dtype} with something else")
             actions = actions.astype(np.int64)
-        if actions.min() < 0 or actions.max() >= len(Decision):
+        if not ((actions >= 0) & (actions < len(Decision))).all():
             known = ", ".join(f"{decision.value} = {decision.name.lower()}" for decision in Decision)
             raise ValueError(f"expected actions among {known}; got {actions.min()} to {actions.max()}")
         chosen = torch.from_numpy(actions).to(self.frames.device)

@@ -130,13 +130,13 @@ class FusionEnv(gym.Env):
         return observation[0], self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-        site, frame = self.episodes.site, getattr(self.episodes, "frame", 0)
+        site, frame = self.episodes.site, self.episodes.frame
         observation, reward, outcome = self.episodes.step(np.asarray(action)[None])
         shape = (self.layout.step_frames, self.layout.decisions)
         self.decisions.append((site, frame, np.array(action).reshape(shape)[:, : self.layout.sites[site].decisions]))
         info = self._info()
         if outcome is not None:
-            info["clip"] = outcome.of(0)
+            info["clip"] = outcome.per_episode()[0]
             observation = np.zeros((1, *self.observation_space.shape), np.float32)
         return observation[0], float(reward[0]), outcome is not None, False, info
 

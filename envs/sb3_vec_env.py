@@ -73,14 +73,14 @@ class FusionVecEnv(VecEnv):
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         observations, rewards, outcome = self.episodes.step(self._actions)
         self._untouched = None
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        if outcome is not None:
-            terminal = np.zeros((self.num_envs, *self.observation_space.shape), np.float32)
-            for row, info in enumerate(infos):
-                info["terminal_observation"], info["TimeLimit.truncated"] = terminal[row], False
-                info["clip"] = outcome.of(row)
-            observations = self._start()
-        return observations, rewards, np.full(self.num_envs, outcome is not None), infos
+        if outcome is None:
+            return observations, rewards, np.zeros(self.num_envs, bool), [{} for _ in range(self.num_envs)]
+        terminal = np.zeros((self.num_envs, *self.observation_space.shape), np.float32)
+        infos = [
+            {"terminal_observation": nothing, "TimeLimit.truncated": False, "clip": facts}
+            for nothing, facts in zip(terminal, outcome.per_episode())
+        ]
+        return self._start(), rewards, np.ones(self.num_envs, bool), infos
 
     def close(self) -> None:
         pass

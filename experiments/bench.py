@@ -13,13 +13,13 @@ from rich.table import Table
 from stable_baselines3.common.vec_env import DummyVecEnv
 from tqdm import tqdm
 
-from backbone import FusionBackbone
+from backbone import FusionBackbone, fold_batchnorm
 from backbone.files import write_json
 from envs import FusionEnv, FusionVecEnv
 from envs.clips import ClipSource, motions
 from envs.fusion_env import default_backbone
 from experiments.config import Bench
-from experiments.runs import provenance
+from experiments.runs import provenance, set_up_cpu
 
 
 class Ratio(NamedTuple):
@@ -35,7 +35,7 @@ class Ratio(NamedTuple):
 
 def bench(config: Bench) -> None:
     """Measure, print, and write JSON if a file is named. One thread."""
-    torch.set_num_threads(1)
+    set_up_cpu(1)
     clips = motions.sample(config.clips, seed=0)
     backbone = default_backbone(None, clips)
     ratios = [
@@ -54,12 +54,16 @@ def bench(config: Bench) -> None:
 
 
 def against_cnn(backbone: FusionBackbone, clips: ClipSource, repeats: int) -> Ratio:
-    """An episode of the site-order VecEnv with random actions over the bare CNN's forward on the same clips."""
-    env = FusionVecEnv(backbone, clips, num_clips=len(clips), order="site", train=False)
+    """An episode of the site-order VecEnv with random actions over the bare CNN's forward on the same clips.
+
+    Both start from the same decoded pixels. The environment runs as in training, on a frozen backbone with its
+    BatchNorms folded; the CNN is as it was made.
+    """
+    env = FusionVecEnv(fold_batchnorm(backbone), clips, num_clips=len(clips), order="site", train=False)
     env.reset()
     rng = np.random.default_rng(0)
     actions = [rng.integers(0, 3, (env.num_envs, env.action_space.shape[0])) for _ in range(env.layout.num_steps)]
-    frames = env.episodes.frames.flatten(0, 1)
+    pixels = torch.from_numpy(env.episodes.pixels)
 
     def episode() -> None:
         for chosen in actions:
@@ -67,7 +71,7 @@ def against_cnn(backbone: FusionBackbone, clips: ClipSource, repeats: int) -> Ra
 
     @torch.no_grad()
     def forward() -> None:
-        backbone.cnn(frames)
+        backbone.cnn(backbone.preprocess(pixels).flatten(0, 1))
 
     subject, yardstick = interleave(episode, forward, repeats, "site order against the bare CNN")
     return summarise(

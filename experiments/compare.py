@@ -11,12 +11,11 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from agent import FIXED, fixed_policy
 from agent.callbacks import Interrupted
-from backbone import load_backbone
+from backbone import fold_batchnorm, load_backbone
 from backbone.files import write_json
 from envs.layout import Layout
 from experiments.config import Compare, Pretrain, Train, to_json
@@ -24,7 +23,7 @@ from experiments.evaluate import judge, save_judgement
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
 from experiments.report import write_report
-from experiments.runs import open_clips, provenance, read_config
+from experiments.runs import open_clips, provenance, read_config, set_up_cpu
 from experiments.train import import_plugins, load_trained, train
 
 FIXED_JOB = "fixed"
@@ -155,7 +154,7 @@ def _start_worker(progress: Any, stop: Any) -> None:
     global _progress, _stop
     _progress, _stop = progress, stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C, and asks for a stop
-    torch.set_num_threads(1)
+    set_up_cpu(1)
 
 
 def _run_job(config: Train) -> None:
@@ -177,7 +176,7 @@ def _run_fixed(config: Compare, backbone_path: Path) -> None:
     """Judge every fixed policy."""
     if _stop.is_set():
         raise Interrupted
-    backbone, _ = load_backbone(backbone_path, group_size=config.group_size)
+    backbone = fold_batchnorm(load_backbone(backbone_path, group_size=config.group_size)[0])
     clips = open_clips(config.data, "test")
     layout = Layout(backbone.sites, clips.num_frames, "site")
     figures = {name: judge(fixed_policy(name, layout), backbone, clips)[0] for name in FIXED}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from agent import evaluate, pair_accuracy, swap_test
 from agent.evaluation import Evaluation, Predictor
@@ -15,7 +14,7 @@ from backbone import Decision, FusionBackbone
 from backbone.files import write_json, write_whole
 from envs.clips import ClipSource
 from experiments.config import Evaluate
-from experiments.runs import open_clips
+from experiments.runs import open_clips, set_up_cpu
 from experiments.statistics import bootstrap
 from experiments.train import load_trained
 
@@ -71,7 +70,7 @@ def save_judgement(folder: Path, figures: dict[str, Any], arrays: dict[str, np.n
 
 def evaluate_run(config: Evaluate) -> str:
     """Judge a finished run, write what was found beside it, and return it as text."""
-    torch.set_num_threads(config.threads)
+    set_up_cpu(config.threads)
     model, backbone, trained = load_trained(config.run, device=config.device)
     data = trained.data
     if config.skip_broken:

@@ -20,7 +20,7 @@ from backbone.files import load_checkpoint, save_checkpoint
 from envs.clips import ClipSource
 from envs.episodes import Deck
 from experiments.config import Pretrain, to_json
-from experiments.runs import open_clips, open_run, resolve_device
+from experiments.runs import open_clips, open_run, resolve_device, set_up_cpu
 
 WARMUP = 0.02  # share of training over which the learning rate rises
 SAVE_EVERY = 100  # updates
@@ -28,7 +28,7 @@ SAVE_EVERY = 100  # updates
 
 def pretrain(config: Pretrain) -> Path:
     """Train, and return the path of the saved backbone."""
-    torch.set_num_threads(config.threads or torch.get_num_threads())
+    set_up_cpu(config.threads)
     device = resolve_device(config.device)
     clips = open_clips(config.data, "train")
     open_run(config.run, config, resume=config.resume, train=clips.data_hash)
@@ -58,7 +58,7 @@ def train_backbone(backbone: FusionBackbone, clips: ClipSource, config: Pretrain
     first = 0
     if config.resume and checkpoint.exists():
         first = _load(checkpoint, backbone, optimizer, deck)
-    device = backbone.mean.device
+    device = backbone.device
     backbone.train()
     bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=None)
     with (

@@ -8,18 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import HParam
 
 from agent.callbacks import Checkpoints, CostWarmup, EpisodePictures, Evaluations, Progress
 from agent.checkpoint import load_agent
-from backbone import FusionBackbone, load_backbone
+from backbone import FusionBackbone, fold_batchnorm, load_backbone
 from backbone.files import write_json
 from envs.clips import ClipSource
 from experiments.config import Train, from_json, to_json
 from experiments.methods import build_method
-from experiments.runs import open_clips, open_logger, open_run, read_config, resolve_device
+from experiments.runs import open_clips, open_logger, open_run, read_config, resolve_device, set_up_cpu
 
 
 def import_plugins(modules: Sequence[str]) -> None:
@@ -35,8 +34,8 @@ def import_plugins(modules: Sequence[str]) -> None:
 
 
 def open_backbone(config: Train) -> FusionBackbone:
-    """The frozen backbone of a configuration, on its device."""
-    backbone, _ = load_backbone(config.backbone, group_size=config.group_size)
+    """The frozen backbone of a configuration, on its device, its BatchNorms folded into the convolutions."""
+    backbone = fold_batchnorm(load_backbone(config.backbone, group_size=config.group_size)[0])
     return backbone.to(resolve_device(config.device)).requires_grad_(False)
 
 
@@ -65,7 +64,7 @@ def train(
     :param stop: asked between rollouts; True saves a checkpoint and raises Interrupted, as Ctrl-C does
     """
     import_plugins(config.plugin)
-    torch.set_num_threads(config.threads)
+    set_up_cpu(config.threads)
     if config.run is None:
         config = replace(config, run=Path("runs") / f"{config.method}-w{config.cost_weight:g}-s{config.seed}")
     clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
@@ -86,11 +85,12 @@ def train(
         every=config.evaluate_every,
         path=config.run / "learning.json",
     )
+    checkpoints = Checkpoints(checkpoint, evaluations, facts={"config": to_json(config)}, stop=stop)
     callbacks = [
         CostWarmup(config.cost_weight, config.warmup),
         evaluations,
         EpisodePictures(evaluations),
-        Checkpoints(checkpoint, evaluations, facts={"config": to_json(config)}, stop=stop),
+        checkpoints,
         Progress(config.clips, title=config.run.name, report=report),
     ]
     started, before = time.monotonic(), _seconds_before(config.run) if resumed else 0.0
@@ -98,6 +98,7 @@ def train(
     try:
         model.learn(max(remaining, 0), callback=callbacks, log_interval=5, reset_num_timesteps=not resumed)
     finally:
+        checkpoints.release()
         seconds = before + time.monotonic() - started
         write_json(config.run / "seconds.json", seconds)
     last = evaluations.curve[-1]

@@ -174,8 +174,8 @@ def test_an_outcome_tells_clip_label_and_prediction(clips, order):
     assert outcome.clip.tolist() == [5, 5, 3, 3, 0, 0]
     assert outcome.label.tolist() == clips.labels[outcome.clip].tolist()
     assert outcome.correct.tolist() == (outcome.label == outcome.prediction).tolist()
-    assert set(outcome.of(0)) == set(vars(outcome))
-    assert isinstance(outcome.of(0)["log_prob"], float)
+    assert set(outcome.per_episode()[0]) == set(vars(outcome))
+    assert isinstance(outcome.per_episode()[0]["log_prob"], float)
 
 
 # -- what episodes leave alone ---------------------------------------------------------------------------------------

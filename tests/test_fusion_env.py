@@ -144,7 +144,7 @@ def test_it_plays_as_the_batched_episodes_do(clips, order):
         own_observations.append(observation)
     np.testing.assert_array_equal(own_rewards, rewards[:, 0])
     np.testing.assert_array_equal(own_observations[:-1], [o[0] for o in observations])
-    assert info["clip"] == outcome.of(0)
+    assert info["clip"] == outcome.per_episode()[0]
     assert info["clip"]["reward"] == pytest.approx(sum(own_rewards), abs=1e-5)
 
 

@@ -1,11 +1,12 @@
 import json
+import time
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments.config import Train, to_json
-from experiments.runs import open_logger, open_run, provenance, read_config, resolve_device
+from experiments.runs import open_logger, open_run, provenance, read_config, resolve_device, set_up_cpu
 
 
 def test_a_run_keeps_its_configuration_versions_commit_and_data(tmp_path):
@@ -34,6 +35,7 @@ def test_nothing_to_resume_is_said_plainly(tmp_path):
 
 def test_a_resumed_board_drops_what_lies_beyond_the_checkpoint(tmp_path):
     for from_clips, steps in ((0, (10, 20, 30)), (20, (25, 35))):
+        time.sleep(1.1 if from_clips else 0)  # TensorBoard orders files by the second in their names
         logger = open_logger(tmp_path, from_clips=from_clips)
         for step in steps:
             logger.record("a/b", step)
@@ -49,6 +51,14 @@ def test_an_absent_cuda_is_named(monkeypatch):
     assert resolve_device("auto").type == "cpu"
     with pytest.raises(ValueError, match="--device cpu"):
         resolve_device("cuda")
+
+
+def test_cpu_threads_are_set_and_zero_leaves_them():
+    before = torch.get_num_threads()
+    set_up_cpu(1)
+    set_up_cpu(0)
+    assert torch.get_num_threads() == 1
+    set_up_cpu(before)
 
 
 def test_provenance_names_every_package_the_project_stands_on():
