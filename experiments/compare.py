@@ -7,15 +7,16 @@ import multiprocessing
 import signal
 import time
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from agent import FIXED, fixed_policy
 from agent.callbacks import Interrupted
-from backbone import fold_batchnorm, load_backbone
 from backbone.files import write_json
 from envs.layout import Layout
 from experiments.config import Compare, Pretrain, Train, to_json
@@ -23,8 +24,8 @@ from experiments.evaluate import judge, save_judgement
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
 from experiments.report import write_report
-from experiments.runs import open_clips, provenance, read_config, set_up_cpu
-from experiments.train import import_plugins, load_trained, train
+from experiments.runs import open_clips, provenance, read_config, resolve_device, set_up_cpu
+from experiments.train import import_plugins, load_trained, open_frozen, train
 
 FIXED_JOB = "fixed"
 
@@ -36,6 +37,7 @@ def compare(config: Compare) -> None:
     unknown = [method for method in config.methods if method not in METHODS]
     if unknown:
         raise ValueError(f"expected --methods among {', '.join(sorted(METHODS))}; got {', '.join(unknown)}")
+    config = replace(config, device=resolve_device(config.device).type)
     test = open_clips(config.data, "test")
     open_clips(config.data, "val")
     backbone = config.run / "backbone" / "backbone.pt"
@@ -45,6 +47,7 @@ def compare(config: Compare) -> None:
             Pretrain(
                 data=config.data,
                 clips=config.pretrain_clips,
+                device=config.device,
                 run=folder,
                 resume=(folder / "config.json").exists(),
             )
@@ -70,7 +73,7 @@ def plan(config: Compare, backbone: Path) -> list[Train]:
             cost_weight=weight,
             group_size=config.group_size,
             seed=seed,
-            device="cpu",
+            device=config.device,
             plugin=config.plugin,
             run=config.run / name,
             **kwargs,
@@ -109,8 +112,10 @@ def run_jobs(jobs: list[Train], config: Compare, backbone: Path) -> None:
     if not jobs and not fixed_missing:
         return
     context = multiprocessing.get_context("spawn")
-    progress, stop = context.Queue(), context.Event()
-    pool = ProcessPoolExecutor(config.workers, context, initializer=_start_worker, initargs=(progress, stop))
+    progress, stop, turns = context.Queue(), context.Event(), context.Queue()
+    for turn in range(config.workers):
+        turns.put(turn)
+    pool = ProcessPoolExecutor(config.workers, context, initializer=_start_worker, initargs=(progress, stop, turns))
     before = signal.signal(signal.SIGINT, lambda number, frame: stop.set())
     try:
         futures = [pool.submit(_run_job, job) for job in jobs]
@@ -150,9 +155,12 @@ _progress: Any = None
 _stop: Any = None
 
 
-def _start_worker(progress: Any, stop: Any) -> None:
+def _start_worker(progress: Any, stop: Any, turns: Any) -> None:
     global _progress, _stop
     _progress, _stop = progress, stop
+    turn = turns.get()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(turn % torch.cuda.device_count())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C, and asks for a stop
     set_up_cpu(1)
 
@@ -168,7 +176,7 @@ def _run_job(config: Train) -> None:
             report=lambda clips: _progress.put((config.run.name, clips)),
             stop=_stop.is_set,
         )
-    model, backbone, _ = load_trained(config.run, device="cpu")
+    model, backbone, _ = load_trained(config.run, device=config.device)
     save_judgement(config.run, *judge(model, backbone, open_clips(config.data, "test"), order=config.order))
 
 
@@ -176,7 +184,7 @@ def _run_fixed(config: Compare, backbone_path: Path) -> None:
     """Judge every fixed policy."""
     if _stop.is_set():
         raise Interrupted
-    backbone = fold_batchnorm(load_backbone(backbone_path, group_size=config.group_size)[0])
+    backbone = open_frozen(backbone_path, group_size=config.group_size, device=config.device)
     clips = open_clips(config.data, "test")
     layout = Layout(backbone.sites, clips.num_frames, "site")
     figures = {name: judge(fixed_policy(name, layout), backbone, clips)[0] for name in FIXED}

@@ -156,7 +156,9 @@ class Compare:
     """Clips that the backbone sees first."""
     data: Data = field(default_factory=Data)
     workers: int = 2
-    """Processes of one thread each."""
+    """Processes of one thread each; with CUDA they are dealt out to the GPUs in turn."""
+    device: Device = "auto"
+    """Where to compute; auto takes CUDA if it is there."""
     plugin: tuple[str, ...] = ()
     """Python modules to import first, which register methods or backbones of your own."""
     run: Path = Path("runs/compare")

@@ -6,6 +6,7 @@ import math
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -30,6 +31,7 @@ def pretrain(config: Pretrain) -> Path:
     """Train, and return the path of the saved backbone."""
     set_up_cpu(config.threads)
     device = resolve_device(config.device)
+    config = replace(config, device=device.type)
     clips = open_clips(config.data, "train")
     open_run(config.run, config, resume=config.resume, train=clips.data_hash)
     torch.manual_seed(config.seed)

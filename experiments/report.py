@@ -204,7 +204,7 @@ def command_of(config: dict[str, Any]) -> str:
     """The command line of a comparison, with what differs from the defaults."""
     words = ["python", "-m", "experiments", "compare"]
     for name, value in to_json(Compare()).items():
-        if name != "data" and config[name] != value:
+        if name not in ("data", "device") and config[name] != value:
             given = config[name] if isinstance(config[name], list) else [config[name]]
             words += [f"--{name.replace('_', '-')}", *map(str, given)]
     for name, value in to_json(Compare())["data"].items():

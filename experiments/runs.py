@@ -15,7 +15,7 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
 from backbone.files import write_json
-from envs.clips import ClipSource, VideoClips, motions
+from envs.clips import ClipError, ClipSource, VideoClips, motions
 from experiments.config import Data, to_json
 
 PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
@@ -31,18 +31,18 @@ def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) ->
         motions.ensure(data.root)
     strict = split == "test" if for_evaluation is None else for_evaluation
     clips = VideoClips(
-        data.root,
-        split,
-        num_frames=data.num_frames,
-        size=data.size,
-        margin=data.margin,
-        on_broken="error" if strict and not data.skip_broken else "skip",
-        cache_dir=data.cache,
+        data.root, split, num_frames=data.num_frames, size=data.size, margin=data.margin, cache_dir=data.cache
     )
+    if clips.note:
+        print(clips.note)
     if clips.skipped:
-        print(
-            f"{split}: {len(clips.skipped)} of {len(clips) + len(clips.skipped)} videos left out, the first: {clips.skipped[0]}"
-        )
+        total = len(clips) + len(clips.skipped)
+        broken = f"{len(clips.skipped)} of {total} videos of {split} cannot be used, the first: {clips.skipped[0]}"
+        if strict and not data.skip_broken:
+            raise ClipError(
+                f"expected whole videos to evaluate on, {broken}; mend them or add --data.skip-broken (evaluate: --skip-broken)"
+            )
+        print(f"Left out: {broken}")
     return clips
 
 

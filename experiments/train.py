@@ -33,10 +33,10 @@ def import_plugins(modules: Sequence[str]) -> None:
             raise ValueError(f"expected a Python module for --plugin {module}, could not import it: {error}") from error
 
 
-def open_backbone(config: Train) -> FusionBackbone:
-    """The frozen backbone of a configuration, on its device, its BatchNorms folded into the convolutions."""
-    backbone = fold_batchnorm(load_backbone(config.backbone, group_size=config.group_size)[0])
-    return backbone.to(resolve_device(config.device)).requires_grad_(False)
+def open_frozen(path: Path, *, group_size: int, device: str) -> FusionBackbone:
+    """A saved backbone to run and not to train: on its device, its BatchNorms folded into the convolutions."""
+    backbone = fold_batchnorm(load_backbone(path, group_size=group_size)[0])
+    return backbone.to(resolve_device(device)).requires_grad_(False)
 
 
 def check_classes(config: Train, clips: ClipSource) -> None:
@@ -65,11 +65,12 @@ def train(
     """
     import_plugins(config.plugin)
     set_up_cpu(config.threads)
+    config = replace(config, device=resolve_device(config.device).type)
     if config.run is None:
         config = replace(config, run=Path("runs") / f"{config.method}-w{config.cost_weight:g}-s{config.seed}")
     clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
     check_classes(config, clips)
-    backbone = open_backbone(config)
+    backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
     open_run(config.run, config, resume=resume, train=clips.data_hash, val=validation.data_hash)
     model = build_method(config, backbone, clips)
     checkpoint = config.run / "checkpoint.pt"
@@ -126,7 +127,7 @@ def load_trained(folder: Path, *, device: str = "auto") -> tuple[BaseAlgorithm, 
     """
     config = replace(from_json(Train, read_config(folder)), device=device, run=Path(folder))
     import_plugins(config.plugin)
-    backbone = open_backbone(config)
+    backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
     model = build_method(config, backbone, open_clips(config.data, "train"))
     load_agent(Path(folder) / "checkpoint.pt", model, training=False)
     return model, backbone, config

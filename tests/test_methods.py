@@ -3,14 +3,16 @@ import pytest
 from experiments.config import Data, Train
 from experiments.methods import METHODS, build_method, register_method
 from experiments.runs import open_clips
-from experiments.train import open_backbone
+from experiments.train import open_frozen
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_registered_method_learns_and_predicts(videos, backbone_file, method):
     config = Train(backbone=backbone_file, data=Data(root=videos), method=method, num_clips=2, rollouts_per_clip=2,
                    batch_size=4, device="cpu", seed=3)  # fmt: skip
-    model = build_method(config, open_backbone(config), open_clips(config.data, "train"))
+    model = build_method(
+        config, open_frozen(config.backbone, group_size=1, device="cpu"), open_clips(config.data, "train")
+    )
     model.learn(12)
     assert model.num_timesteps >= 12
     actions, _ = model.predict(model.env.reset(), deterministic=True)
@@ -22,7 +24,9 @@ def test_methods_start_from_the_same_weights_and_see_the_same_clips(videos, back
     for method in ("reinforce", "ppo", "gumbel"):
         config = Train(backbone=backbone_file, data=Data(root=videos), method=method, num_clips=4, rollouts_per_clip=2,
                        batch_size=4, device="cpu", seed=5)  # fmt: skip
-        model = build_method(config, open_backbone(config), open_clips(config.data, "train"))
+        model = build_method(
+            config, open_frozen(config.backbone, group_size=1, device="cpu"), open_clips(config.data, "train")
+        )
         model.env.reset()
         labels = model.env.take_clips()[1].tolist()
         first[method] = (labels, [value.tolist() for value in model.policy.gates.state_dict().values()])
