@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -32,8 +33,8 @@ class GradientWatch:
     def __init__(self, parameters: Iterable[torch.nn.Parameter] | None = None) -> None:
         self.parameters = None if parameters is None else list(parameters)
         self.mean: torch.Tensor | None = None
-        self.mean_square, self.weight = 0.0, 0.0
-        self.norms: list[float] = []
+        self.mean_square, self.updates = 0.0, 0
+        self.norms: deque[float] = deque(maxlen=100)  # of the latest updates
 
     def __call__(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         everything = [p for group in optimizer.param_groups for p in group["params"]]
@@ -50,6 +51,7 @@ class GradientWatch:
         self.mean = (1 - NOISE_MEMORY) * flat + (NOISE_MEMORY * self.mean if self.mean is not None else 0)
         self.mean_square = (1 - NOISE_MEMORY) * norm**2 + NOISE_MEMORY * self.mean_square
         self.norms.append(norm)
+        self.updates += 1
         if norm > MAX_GRADIENT_NORM:
             for parameter in watched:
                 if parameter.grad is not None:
@@ -57,9 +59,12 @@ class GradientWatch:
 
     @property
     def noise(self) -> float:
+        """0 before the first update."""
+        if not self.mean_square:
+            return 0.0
         # both running means lack the same share of their weight at the start, once in the mean and twice in its square
-        self.weight = 1 - NOISE_MEMORY ** max(len(self.norms), 1)
-        return 1 - float(self.mean.square().sum()) / (self.weight * self.mean_square) if self.mean_square else 0.0
+        weight = 1 - NOISE_MEMORY**self.updates
+        return 1 - float(self.mean.square().sum()) / (weight * self.mean_square)
 
 
 class FusionAlgorithm(BaseAlgorithm):
@@ -116,7 +121,7 @@ class FusionAlgorithm(BaseAlgorithm):
         """Write what was recorded, at the number of clips seen."""
         watch, now = self.gradient_watch, time.time_ns()
         if watch.norms:
-            self.logger.record("train/gradient_norm", float(np.mean(watch.norms[-100:])))
+            self.logger.record("train/gradient_norm", float(np.mean(watch.norms)))
             self.logger.record("train/gradient_noise", watch.noise)
         elapsed = max((now - self.start_time) / 1e9, 1e-9)
         fresh = (self.num_timesteps - self._num_timesteps_at_start) / self.layout.num_steps

@@ -37,7 +37,7 @@ def draw_episode(
     top = 18 if caption else 0
     map_top = top + CELL + GAP
     legend_top = map_top + sum(heights) + GAP * len(heights)
-    canvas = Image.new("RGB", (MARGIN + num_frames * CELL, legend_top + 18), UNDECIDED)
+    canvas = Image.new("RGB", (MARGIN + num_frames * CELL + GAP, legend_top + 18), UNDECIDED)
     draw = ImageDraw.Draw(canvas)
     if caption:
         draw.text((4, 3), caption, fill=INK)

@@ -41,8 +41,11 @@ def draw_pareto(rows: dict[Key, Row], fixed: dict[str, Any], path: Path) -> None
     for name, figures in fixed.items():
         (accuracy, *_), (cost, *_) = figures["greedy"]["accuracy"], figures["greedy"]["cost"]
         axes.plot(cost, accuracy, "o", color="0.6", markersize=5)
-        axes.annotate(name, (cost, accuracy), (5, -9), textcoords="offset points", fontsize=7, color="0.4")
-    for method in dict.fromkeys(key.method for key in rows):
+        axes.annotate(
+            name, (cost, accuracy), (0, -12), textcoords="offset points", fontsize=7, color="0.4", ha="center"
+        )
+    for number, method in enumerate(dict.fromkeys(key.method for key in rows)):
+        offset = (3, 6) if number % 2 else (3, -12)  # so that neighbours' labels do not cover each other
         colour, marker = _style(method, rows)
         for reward in ("log_prob", "correctness"):
             points = [(row.figures["cost"], row.figures["accuracy"], key.cost_weight)
@@ -64,13 +67,13 @@ def draw_pareto(rows: dict[Key, Row], fixed: dict[str, Any], path: Path) -> None
             )
             for c, a, weight in zip(cost, accuracy, weights):
                 axes.annotate(
-                    f"w={weight:g}", (c.mean, a.mean), (4, 5), textcoords="offset points", fontsize=7, color=colour
+                    f"w={weight:g}", (c.mean, a.mean), offset, textcoords="offset points", fontsize=7, color=colour
                 )
     axes.set_xlabel("cost, share of the dense CNN's MACs (the agent's own included)")
     axes.set_ylabel("accuracy on test clips, %")
     axes.set_title("Greedy policies, 95% intervals over seeds and clips")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="lower left")
     _save(figure, path)
 
 

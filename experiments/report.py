@@ -109,7 +109,7 @@ def table_rows(rows: dict[Key, Row], fixed: dict[str, Any]) -> list[list[str]]:
 
 def print_table(rows: dict[Key, Row], fixed: dict[str, Any], num_clips: int) -> None:
     """The one table on the terminal, then accuracy per pair of reversed classes."""
-    console = Console(width=None if Console().is_terminal else 200)
+    console = Console(width=None if Console().is_terminal else 240)
     table = Table(
         title=escape(f"Greedy policies on {num_clips} test clips; [low, high] is a 95% bootstrap over seeds and clips")
     )
