@@ -67,11 +67,9 @@ def answer_lines(rows: dict[Key, Row], differences: list[dict[str, Any]], fixed:
                 f"Cost weight {key.cost_weight:g}: looking at the clip brings the relaxation {gain:+.1f} points at "
                 f"{row.figures['cost'].mean:.3f} against {static.figures['cost'].mean:.3f} of dense for decisions learned blindly."
             )
-    shift = fixed["shift 1/4"]["greedy"]["accuracy"][0]
-    lines.append(
-        f"All use reaches {fixed['all use']['greedy']['accuracy'][0]:.1f}%, the shift-like policy {shift:.1f}%: "
-        "what separates them is time alone."
-    )
+    shift, dense = (fixed[name]["greedy"]["accuracy"][0] for name in ("shift 1/4", "all use"))
+    because = ": what separates them is time alone" if fixed["all use"]["pairs"] else ""
+    lines.append(f"All use reaches {dense:.1f}%, the shift-like policy {shift:.1f}%{because}.")
     return lines
 
 

@@ -139,7 +139,7 @@ def _seconds_before(folder: Path) -> float:
 
 
 def _log_hparams(model: BaseAlgorithm, config: Train, last: dict[str, float]) -> None:
-    names = ("method", "cost_weight", "seed", "group_size", "clips", "learning_rate", "reward", "baseline", "hidden")
+    names = ("method", "cost_weight", "seed", "group_size", "reward")  # as many as TensorBoard shows at first
     hparams = {name: getattr(config, name) for name in names}
     metrics = {f"validation/{name}": last[name] for name in ("accuracy", "cost")}
     model.logger.record("hparams", HParam(hparams, metrics), exclude=("stdout", "log", "json", "csv"))
