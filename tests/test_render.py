@@ -62,7 +62,7 @@ def test_what_is_not_decided_yet_stays_white():
 def test_the_picture_has_room_for_all_and_is_uint8(caption):
     picture = draw_episode(FRAMES, SITES, [], caption)
     assert picture.dtype == np.uint8
-    assert picture.shape[1:] == (MARGIN + T * CELL, 3)
+    assert picture.shape[1:] == (MARGIN + T * CELL + GAP, 3)
     assert picture.shape[0] > tops(bool(caption))[-1] + 24
 
 
