@@ -24,7 +24,7 @@ from experiments.evaluate import judge, save_judgement
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
 from experiments.report import write_report
-from experiments.runs import open_clips, provenance, read_config, resolve_device, set_up_cpu
+from experiments.runs import check_same, open_clips, provenance, resolve_device, set_up_cpu
 from experiments.train import import_plugins, load_trained, open_frozen, train
 
 FIXED_JOB = "fixed"
@@ -40,20 +40,10 @@ def compare(config: Compare) -> None:
     config = replace(config, device=resolve_device(config.device).type)
     test = open_clips(config.data, "test")
     open_clips(config.data, "val")
-    backbone = config.run / "backbone" / "backbone.pt"
-    if not backbone.exists():
-        folder = backbone.parent
-        pretrain(
-            Pretrain(
-                data=config.data,
-                clips=config.pretrain_clips,
-                device=config.device,
-                run=folder,
-                resume=(folder / "config.json").exists(),
-            )
-        )
+    backbone = config.backbone or pretrained(config)
     jobs = plan(config, backbone)
-    check_finished(jobs)
+    for job in jobs:
+        check_same(job.run, job)
     missing = [job for job in jobs if not (job.run / "evaluation.json").exists()]
     run_jobs(missing, config, backbone)
     facts = {"config": to_json(config), **provenance(test=test.data_hash), "seconds": _add_seconds(config.run, started)}
@@ -90,17 +80,14 @@ def plan(config: Compare, backbone: Path) -> list[Train]:
     return jobs
 
 
-def check_finished(jobs: list[Train]) -> None:
-    """:raises ValueError: a folder holds a run of another configuration, which must not pass for the one wanted."""
-    for job in jobs:
-        if (job.run / "config.json").exists():
-            found, wanted = read_config(job.run), to_json(job)
-            different = sorted(name for name in wanted if found.get(name) != wanted[name])
-            if different:
-                raise ValueError(
-                    f"expected {job.run} to hold the same run, it differs in {', '.join(different)}: "
-                    "name another folder with --run, or remove that one"
-                )
+def pretrained(config: Compare) -> Path:
+    """The comparison's own backbone, pretrained as far as it is not yet."""
+    folder = config.run / "backbone"
+    wanted = Pretrain(data=config.data, clips=config.pretrain_clips, device=config.device, run=folder)
+    check_same(folder, wanted)
+    if not (folder / "backbone.pt").exists():
+        pretrain(replace(wanted, resume=(folder / "config.json").exists()))
+    return folder / "backbone.pt"
 
 
 def run_jobs(jobs: list[Train], config: Compare, backbone: Path) -> None:

@@ -152,8 +152,10 @@ class Compare:
     """Clips that each agent sees."""
     correctness_row: bool = True
     """Train REINFORCE on 0/1 correctness as well, at the last cost weight."""
+    backbone: Path | None = None
+    """A backbone that `pretrain` wrote; by default the small ResNet is pretrained in the run's folder."""
     pretrain_clips: int = 80_000
-    """Clips that the backbone sees first."""
+    """Clips that this pretraining sees."""
     data: Data = field(default_factory=Data)
     workers: int = 2
     """Processes of one thread each; with CUDA they are dealt out to the GPUs in turn."""

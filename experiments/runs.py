@@ -78,9 +78,23 @@ def open_run(folder: Path, config: Any, *, resume: bool, **hashes: str) -> None:
         raise ValueError(f"expected a new folder, {folder} holds a run already: resume it, name another, or remove it")
     if resume and not exists:
         raise ValueError(f"expected a run to resume in {folder}, found no config.json there: check the path")
+    check_same(folder, config)
     if not exists:
         write_json(folder / "config.json", to_json(config))
     write_json(folder / "provenance.json", provenance(**hashes))
+
+
+def check_same(folder: Path, wanted: Any) -> None:
+    """:raises ValueError: the folder holds a run of another configuration, which must not pass for the one wanted."""
+    if (folder / "config.json").exists():
+        found = read_config(folder)
+        changed = [name for name, value in to_json(wanted).items() if found.get(name) != value]
+        different = sorted(set(changed) - {"run", "resume"})
+        if different:
+            raise ValueError(
+                f"expected {folder} to hold the same run, it differs in {', '.join(different)}: "
+                "name another folder with --run, or remove that one"
+            )
 
 
 def read_config(folder: Path) -> dict[str, Any]:

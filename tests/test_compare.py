@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.compare import check_finished, compare, plan
+from experiments.compare import compare, plan, pretrained
 from experiments.config import Compare, Data
+from experiments.runs import check_same
 
 PLUGIN = '''
 from stable_baselines3 import A2C
@@ -58,9 +59,19 @@ def test_a_second_call_repeats_nothing(finished):
 
 
 def test_a_folder_of_another_configuration_does_not_pass_for_this_one(finished):
-    other = replace(finished, clips=256)
+    other = replace(finished, clips=256, device="cpu")
+    (job, *_) = plan(other, other.run / "backbone" / "backbone.pt")
     with pytest.raises(ValueError, match="differs in clips"):
-        check_finished(plan(other, other.run / "backbone" / "backbone.pt"))
+        check_same(job.run, job)
+    with pytest.raises(ValueError, match="differs in clips"):
+        pretrained(replace(other, pretrain_clips=32))
+
+
+def test_a_backbone_of_ones_own_is_compared_on(finished, tmp_path):
+    own = finished.run / "backbone" / "backbone.pt"
+    compare(replace(finished, methods=("static",), clips=32, backbone=own, run=tmp_path / "run"))
+    assert not (tmp_path / "run" / "backbone").exists()
+    assert (tmp_path / "run" / "report.md").exists()
 
 
 def test_the_plan_has_a_run_for_each_method_weight_and_seed():

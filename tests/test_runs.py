@@ -26,6 +26,13 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
         open_run(tmp_path, Train(), resume=False)
 
 
+def test_a_run_is_not_resumed_with_other_options(tmp_path):
+    open_run(tmp_path, Train(), resume=False)
+    open_run(tmp_path, Train(run=tmp_path), resume=True)  # where it lies is no option
+    with pytest.raises(ValueError, match="differs in clips, seed"):
+        open_run(tmp_path, Train(clips=1, seed=1), resume=True)
+
+
 def test_nothing_to_resume_is_said_plainly(tmp_path):
     with pytest.raises(ValueError, match=r"no config\.json"):
         open_run(tmp_path / "none", Train(), resume=True)
