@@ -33,13 +33,13 @@ def pretrain(config: Pretrain) -> Path:
     device = resolve_device(config.device)
     config = replace(config, device=device.type)
     clips = open_clips(config.data, "train")
-    open_run(config.run, config, resume=config.resume, train=clips.data_hash)
     torch.manual_seed(config.seed)
     cnn = create_cnn(config.architecture, num_classes=len(clips.classes), size=config.data.size)
     if config.weights is not None:
         load_torchvision(cnn, config.weights)
     sites = config.sites[0] if config.sites in (["all"], ["last_stage"]) else config.sites
     backbone = FusionBackbone(cnn, sites=sites, history=config.history).to(device)
+    open_run(config.run, config, resume=config.resume, train=clips.data_hash)
     train_backbone(backbone, clips, config)
     path = config.run / "backbone.pt"
     save_backbone(

@@ -71,8 +71,8 @@ def train(
     clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
     check_classes(config, clips)
     backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
-    open_run(config.run, config, resume=resume, train=clips.data_hash, val=validation.data_hash)
     model = build_method(config, backbone, clips)
+    open_run(config.run, config, resume=resume, train=clips.data_hash, val=validation.data_hash)
     checkpoint = config.run / "checkpoint.pt"
     resumed = resume and checkpoint.exists()
     if resumed:

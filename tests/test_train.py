@@ -99,6 +99,7 @@ def test_a_backbone_for_other_classes_is_refused(videos, backbone_file, tmp_path
 def test_what_cannot_be_is_said_in_one_sentence(videos, backbone_file, tmp_path, change, said):
     with pytest.raises(ValueError, match=said):
         train(replace(config_for(videos, backbone_file, tmp_path / "run"), **change))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_backbone_says_what_to_look_at(videos, tmp_path):
