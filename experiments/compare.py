@@ -24,8 +24,8 @@ from experiments.evaluate import judge, save_judgement
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
 from experiments.report import write_report
-from experiments.runs import check_same, open_clips, provenance, resolve_device, set_up_cpu
-from experiments.train import import_plugins, load_trained, open_frozen, train
+from experiments.runs import check_same, import_plugins, open_clips, provenance, resolve_device, set_up_cpu
+from experiments.train import load_trained, open_frozen, train
 
 FIXED_JOB = "fixed"
 
@@ -83,7 +83,9 @@ def plan(config: Compare, backbone: Path) -> list[Train]:
 def pretrained(config: Compare) -> Path:
     """The comparison's own backbone, pretrained as far as it is not yet."""
     folder = config.run / "backbone"
-    wanted = Pretrain(data=config.data, clips=config.pretrain_clips, device=config.device, run=folder)
+    wanted = Pretrain(
+        data=config.data, clips=config.pretrain_clips, device=config.device, plugin=config.plugin, run=folder
+    )
     check_same(folder, wanted)
     if not (folder / "backbone.pt").exists():
         pretrain(replace(wanted, resume=(folder / "config.json").exists()))

@@ -61,6 +61,8 @@ class Pretrain:
     """CPU threads; 0 takes all cores."""
     device: Device = "auto"
     """Where to compute; auto takes CUDA if it is there."""
+    plugin: tuple[str, ...] = ()
+    """Python modules to import first, which register backbones of your own."""
     run: Path = Path("runs/backbone")
     """Folder to write: backbone.pt, config.json, TensorBoard events."""
     resume: bool = False

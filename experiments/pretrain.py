@@ -21,7 +21,7 @@ from backbone.files import load_checkpoint, save_checkpoint
 from envs.clips import ClipSource
 from envs.episodes import Deck
 from experiments.config import Pretrain, to_json
-from experiments.runs import open_clips, open_run, resolve_device, set_up_cpu
+from experiments.runs import import_plugins, open_clips, open_run, resolve_device, set_up_cpu
 
 WARMUP = 0.02  # share of training over which the learning rate rises
 SAVE_EVERY = 100  # updates
@@ -29,6 +29,7 @@ SAVE_EVERY = 100  # updates
 
 def pretrain(config: Pretrain) -> Path:
     """Train, and return the path of the saved backbone."""
+    import_plugins(config.plugin)
     set_up_cpu(config.threads)
     device = resolve_device(config.device)
     config = replace(config, device=device.type)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,18 @@ from envs.clips import ClipError, ClipSource, VideoClips, motions
 from experiments.config import Data, to_json
 
 PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
+
+
+def import_plugins(modules: Sequence[str]) -> None:
+    """Import a user's modules, which register what they bring.
+
+    :raises ValueError: one cannot be imported
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"expected a Python module for --plugin {module}, could not import it: {error}") from error
 
 
 def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) -> ClipSource:

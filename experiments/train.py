@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,19 +17,7 @@ from backbone.files import write_json
 from envs.clips import ClipSource
 from experiments.config import Train, from_json, to_json
 from experiments.methods import build_method
-from experiments.runs import open_clips, open_logger, open_run, read_config, resolve_device, set_up_cpu
-
-
-def import_plugins(modules: Sequence[str]) -> None:
-    """Import a user's modules, which register what they bring.
-
-    :raises ValueError: one cannot be imported
-    """
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise ValueError(f"expected a Python module for --plugin {module}, could not import it: {error}") from error
+from experiments.runs import import_plugins, open_clips, open_logger, open_run, read_config, resolve_device, set_up_cpu
 
 
 def open_frozen(path: Path, *, group_size: int, device: str) -> FusionBackbone:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from agent.callbacks import Interrupted
-from backbone import create_cnn, load_backbone
+from backbone import BACKBONES, create_cnn, load_backbone
 from experiments import pretrain as module
 from experiments.config import Data, Pretrain
 from experiments.pretrain import pretrain
@@ -75,3 +75,19 @@ def test_sites_and_history_travel_with_the_file(videos, tmp_path):
 def test_what_cannot_be_is_said_in_one_sentence(videos, tmp_path, change, said):
     with pytest.raises(ValueError, match=said):
         pretrain(replace(config_for(videos, tmp_path), **change))
+
+
+def test_a_backbone_of_ones_own_comes_by_plugin(videos, tmp_path, monkeypatch):
+    (tmp_path / "own_backbone.py").write_text(
+        "from backbone import register_backbone\n"
+        "from backbone.resnet import BasicBlock, ResNet\n\n\n"
+        "@register_backbone\n"
+        "def resnet_tiny(num_classes, size=32):\n"
+        "    return ResNet(BasicBlock, (1,), (8,), num_classes=num_classes, size=size, small=True)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = config_for(videos, tmp_path / "run", clips=16, architecture="resnet_tiny", plugin=("own_backbone",))
+    try:
+        assert [site.channels for site in load_backbone(pretrain(config))[0].sites] == [8]
+    finally:
+        BACKBONES.pop("resnet_tiny", None)
