@@ -25,6 +25,7 @@ from backbone.files import write_json
 from envs.clips import ClipSource
 from envs.episode import EpisodeRecord, RecordEpisode
 from envs.fusion_env import FusionEnv
+from envs.layout import Layout
 
 
 class Interrupted(Exception):
@@ -46,7 +47,12 @@ class BetweenRollouts(BaseCallback):
     @property
     def clips_seen(self) -> int:
         """Clips seen by the model, each rollout counting as one."""
-        return self.model.num_timesteps // self.training_env.get_attr("layout")[0].num_steps
+        return self.model.num_timesteps // self.layout.num_steps
+
+    @property
+    def layout(self) -> Layout:
+        """Of the training environment."""
+        return self.training_env.get_attr("layout")[0]
 
 
 class CostWarmup(BetweenRollouts):
@@ -87,8 +93,7 @@ class Evaluations(BetweenRollouts):
 
     def measure(self) -> None:
         """Add a point to the curve now."""
-        order = self.training_env.get_attr("layout")[0].order
-        result = evaluate(self.model, self.backbone, self.clips, order=order)
+        result = evaluate(self.model, self.backbone, self.clips, order=self.layout.order)
         point = {
             "clips": self.clips_seen,
             "accuracy": result.accuracy,
@@ -117,7 +122,7 @@ class EpisodePictures(BetweenRollouts):
         if self.evaluations.curve and self.evaluations.curve[-1]["clips"] != self.drawn:
             self.drawn = self.evaluations.curve[-1]["clips"]
             source = self.evaluations
-            order = self.training_env.get_attr("layout")[0].order
+            order = self.layout.order
             _, firsts = np.unique(source.clips.labels, return_index=True)
             for number, clip in enumerate(firsts[:: max(len(firsts) // self.num_clips, 1)][: self.num_clips]):
                 picture = record_episode(self.model, source.backbone, source.clips, int(clip), order=order).draw()

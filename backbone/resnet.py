@@ -23,13 +23,24 @@ def _downsample(in_channels: int, out_channels: int, stride: int) -> nn.Sequenti
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
 
 
-class BasicBlock(nn.Module):
-    """conv 3x3, conv 3x3 and a shortcut; (N, in_channels, H, W) -> (N, width, H / stride, W / stride)."""
+class ResidualBlock(nn.Module):
+    """What both kinds share: the site behind conv1 + bn1 + relu."""
 
-    expansion = 1
     writes = ("conv1",)
     reads = ("conv2",)
     exposes = False
+
+    def convolve(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn1(self.conv1(x)), inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.finish(x, self.convolve(x))
+
+
+class BasicBlock(ResidualBlock):
+    """conv 3x3, conv 3x3 and a shortcut; (N, in_channels, H, W) -> (N, width, H / stride, W / stride)."""
+
+    expansion = 1
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -40,24 +51,15 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = _downsample(in_channels, width, stride)
 
-    def convolve(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn1(self.conv1(x)), inplace=True)
-
     def finish(self, x: Tensor, y: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
         return F.relu(self.bn2(self.conv2(y)).add_(shortcut), inplace=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.finish(x, self.convolve(x))
 
-
-class Bottleneck(nn.Module):
+class Bottleneck(ResidualBlock):
     """conv 1x1, conv 3x3, conv 1x1 and a shortcut; the stride sits on the 3x3, as in torchvision."""
 
     expansion = 4
-    writes = ("conv1",)
-    reads = ("conv2",)
-    exposes = False
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -70,16 +72,10 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
         self.downsample = _downsample(in_channels, width * self.expansion, stride)
 
-    def convolve(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn1(self.conv1(x)), inplace=True)
-
     def finish(self, x: Tensor, y: Tensor) -> Tensor:
         y = F.relu(self.bn2(self.conv2(y)), inplace=True)
         shortcut = x if self.downsample is None else self.downsample(x)
         return F.relu(self.bn3(self.conv3(y)).add_(shortcut), inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.finish(x, self.convolve(x))
 
 
 class ResNet(nn.Module):

@@ -6,6 +6,8 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,11 @@ import tyro
 
 from agent.callbacks import Interrupted
 from experiments import config
+from experiments.bench import bench
+from experiments.compare import compare
+from experiments.evaluate import evaluate_run
+from experiments.pretrain import pretrain
+from experiments.train import resume_training, train
 
 
 @dataclass(frozen=True)
@@ -23,47 +30,20 @@ class TrainCommand(config.Train):
     """Folder of an interrupted run to go on with, as it was configured; other options are ignored."""
 
 
-def run_pretrain(options: config.Pretrain) -> None:
-    from experiments.pretrain import pretrain
-
-    pretrain(options)
-
-
 def run_train(options: TrainCommand) -> None:
-    from experiments.train import resume_training, train
-
     if options.resume is not None:
         folder = resume_training(options.resume)
     else:
-        names = config.Train.__dataclass_fields__
-        folder = train(config.Train(**{name: getattr(options, name) for name in names}))
+        folder = train(config.Train(**{name: getattr(options, name) for name in config.Train.__dataclass_fields__}))
     print(f"Run finished in {folder}. Judge it: python -m experiments evaluate {folder}")
 
 
-def run_evaluate(options: config.Evaluate) -> None:
-    from experiments.evaluate import evaluate_run
-
-    print(evaluate_run(options))
-
-
-def run_compare(options: config.Compare) -> None:
-    from experiments.compare import compare
-
-    compare(options)
-
-
-def run_bench(options: config.Bench) -> None:
-    from experiments.bench import bench
-
-    bench(options)
-
-
 COMMANDS: dict[str, tuple[type, Callable]] = {
-    "pretrain": (config.Pretrain, run_pretrain),
+    "pretrain": (config.Pretrain, pretrain),
     "train": (TrainCommand, run_train),
-    "evaluate": (config.Evaluate, run_evaluate),
-    "compare": (config.Compare, run_compare),
-    "bench": (config.Bench, run_bench),
+    "evaluate": (config.Evaluate, lambda options: print(evaluate_run(options))),
+    "compare": (config.Compare, compare),
+    "bench": (config.Bench, bench),
 }
 
 
@@ -72,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=FutureWarning)
     kinds = [Annotated[kind, tyro.conf.subcommand(name)] for name, (kind, _) in COMMANDS.items()]
     options = tyro.cli(
-        Annotated[_union(kinds), tyro.conf.ConsolidateSubcommandArgs],
+        Annotated[reduce(or_, kinds), tyro.conf.ConsolidateSubcommandArgs],
         prog="python -m experiments",
         description="Adaptive temporal fusion of video CNNs as reinforcement learning.",
         args=arguments,
@@ -92,21 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _union(kinds: list) -> object:
-    union = kinds[0]
-    for kind in kinds[1:]:
-        union = union | kind
-    return union
-
-
 def _how_to_resume(options: object) -> str:
     if isinstance(options, TrainCommand):
-        folder = (
-            options.resume
-            or options.run
-            or Path("runs") / (f"{options.method}-w{options.cost_weight:g}-s{options.seed}")
-        )
-        return f"python -m experiments train --resume {folder}"
+        return f"python -m experiments train --resume {options.resume or options.folder}"
     if isinstance(options, config.Pretrain):
         return "the same command with --resume"
     return "the same command again"

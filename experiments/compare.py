@@ -27,7 +27,7 @@ from experiments.report import write_report
 from experiments.runs import check_same, import_plugins, open_clips, provenance, resolve_device, set_up_cpu
 from experiments.train import load_trained, open_frozen, train
 
-FIXED_JOB = "fixed"
+FIXED_JOB = "fixed"  # stands where a method's name does
 
 
 def compare(config: Compare) -> None:
@@ -42,12 +42,19 @@ def compare(config: Compare) -> None:
     open_clips(config.data, "val")
     backbone = config.backbone or pretrained(config)
     jobs = plan(config, backbone)
-    for job in jobs:
+    fixed = Train(
+        backbone=backbone,
+        data=config.data,
+        method=FIXED_JOB,
+        group_size=config.group_size,
+        device=config.device,
+        run=config.run / FIXED_JOB,
+    )
+    for job in (*jobs, fixed):
         check_same(job.run, job)
-    missing = [job for job in jobs if not (job.run / "evaluation.json").exists()]
-    run_jobs(missing, config, backbone)
+    run_jobs([job for job in (*jobs, fixed) if not (job.run / "evaluation.json").exists()], config.workers)
     facts = {"config": to_json(config), **provenance(test=test.data_hash), "seconds": _add_seconds(config.run, started)}
-    write_report(config.run, jobs, config.run / FIXED_JOB, facts, test)
+    write_report(config.run, jobs, fixed.run, facts, test)
 
 
 def plan(config: Compare, backbone: Path) -> list[Train]:
@@ -92,25 +99,23 @@ def pretrained(config: Compare) -> Path:
     return folder / "backbone.pt"
 
 
-def run_jobs(jobs: list[Train], config: Compare, backbone: Path) -> None:
+def run_jobs(jobs: list[Train], workers: int) -> None:
     """Train and judge in worker processes of one thread each, under one progress bar.
 
     :raises Interrupted: after Ctrl-C, once every worker has saved its checkpoint
     """
-    fixed_missing = not (config.run / FIXED_JOB / "evaluation.json").exists()
-    if not jobs and not fixed_missing:
+    if not jobs:
         return
     context = multiprocessing.get_context("spawn")
     progress, stop, turns = context.Queue(), context.Event(), context.Queue()
-    for turn in range(config.workers):
+    for turn in range(workers):
         turns.put(turn)
-    pool = ProcessPoolExecutor(config.workers, context, initializer=_start_worker, initargs=(progress, stop, turns))
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(progress, stop, turns))
     before = signal.signal(signal.SIGINT, lambda number, frame: stop.set())
     try:
-        futures = [pool.submit(_run_job, job) for job in jobs]
-        if fixed_missing:
-            futures.append(pool.submit(_run_fixed, config, backbone))
-        _watch(futures, progress, total=sum(job.clips for job in jobs), title=f"{len(jobs)} runs")
+        futures = [pool.submit(_run_fixed if job.method == FIXED_JOB else _run_job, job) for job in jobs]
+        learned = [job for job in jobs if job.method != FIXED_JOB]
+        _watch(futures, progress, total=sum(job.clips for job in learned), title=f"{len(learned)} runs")
         done, pending = wait(futures, return_when=FIRST_EXCEPTION)
         failed = [future for future in done if future.exception() is not None]
         if failed:
@@ -169,15 +174,16 @@ def _run_job(config: Train) -> None:
     save_judgement(config.run, *judge(model, backbone, open_clips(config.data, "test"), order=config.order))
 
 
-def _run_fixed(config: Compare, backbone_path: Path) -> None:
-    """Judge every fixed policy."""
+def _run_fixed(config: Train) -> None:
+    """Judge every fixed policy on the backbone and clips of a configuration."""
     if _stop.is_set():
         raise Interrupted
-    backbone = open_frozen(backbone_path, group_size=config.group_size, device=config.device)
+    backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
     clips = open_clips(config.data, "test")
-    layout = Layout(backbone.sites, clips.num_frames, "site")
-    figures = {name: judge(fixed_policy(name, layout), backbone, clips)[0] for name in FIXED}
-    write_json(config.run / FIXED_JOB / "evaluation.json", figures)
+    layout = Layout(backbone.sites, clips.num_frames, config.order)
+    figures = {name: judge(fixed_policy(name, layout), backbone, clips, order=config.order)[0] for name in FIXED}
+    write_json(config.run / "config.json", to_json(config))
+    write_json(config.run / "evaluation.json", figures)
 
 
 def _add_seconds(folder: Path, started: float) -> float:

@@ -117,7 +117,12 @@ class Train:
     plugin: tuple[str, ...] = ()
     """Python modules to import first, which register methods or backbones of your own."""
     run: Path | None = None
-    """Folder to write; by default runs/METHOD-w WEIGHT-s SEED."""
+    """Folder to write; by default runs/METHOD-wWEIGHT-sSEED."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is written."""
+        return self.run or Path("runs") / f"{self.method}-w{self.cost_weight:g}-s{self.seed}"
 
 
 @dataclass(frozen=True)

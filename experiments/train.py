@@ -52,9 +52,7 @@ def train(
     """
     import_plugins(config.plugin)
     set_up_cpu(config.threads)
-    config = replace(config, device=resolve_device(config.device).type)
-    if config.run is None:
-        config = replace(config, run=Path("runs") / f"{config.method}-w{config.cost_weight:g}-s{config.seed}")
+    config = replace(config, device=resolve_device(config.device).type, run=config.folder)
     clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
     check_classes(config, clips)
     backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)

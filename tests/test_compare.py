@@ -85,3 +85,8 @@ def test_the_plan_has_a_run_for_each_method_weight_and_seed():
 def test_an_unknown_method_lists_the_known_ones(videos, tmp_path):
     with pytest.raises(ValueError, match="reinforce"):
         compare(Compare(methods=("sarsa",), data=Data(root=videos), run=tmp_path))
+
+
+def test_fixed_policies_of_another_group_size_do_not_pass_for_these(finished):
+    with pytest.raises(ValueError, match=r"fixed to hold the same run, it differs in group_size"):
+        compare(replace(finished, methods=("static",), group_size=2))

@@ -34,3 +34,8 @@ def test_every_field_has_a_sentence_under_it(kind):
 )
 def test_a_configuration_survives_json(made):
     assert from_json(type(made), to_json(made)) == made
+
+
+def test_a_run_is_written_where_it_is_told_or_where_its_name_says():
+    assert Train(run=Path("x")).folder == Path("x")
+    assert Train(method="ppo", cost_weight=0.5, seed=2).folder == Path("runs/ppo-w0.5-s2")
