@@ -39,6 +39,8 @@ class Layer:
     :param step: index of the site during whose step the layer runs (the stem runs in the first step)
     :param reads: index of the site whose decided channels are its input, or None
     :param writes: index of the site that decides on its output, or None
+    :param outputs: which of that site's channels it computes, start and stop; None for all
+    :param linear: a linear layer, not a convolution
     """
 
     name: str
@@ -46,6 +48,8 @@ class Layer:
     step: int
     reads: int | None = None
     writes: int | None = None
+    outputs: tuple[int, int] | None = None
+    linear: bool = False
 
 
 class Live(NamedTuple):
@@ -53,6 +57,15 @@ class Live(NamedTuple):
 
     now: Tensor
     before: Tensor
+
+
+class Writer(NamedTuple):
+    """Layers that compute the same channels of a site: MACs of one channel (of one pair, if they read a site)."""
+
+    start: int
+    stop: int
+    reads: int | None
+    macs: float
 
 
 class Ledger:
@@ -68,14 +81,31 @@ class Ledger:
         self.channels = tuple(channels)
         self.history = history
         self.dense_macs = sum(layer.macs for layer in self.layers)
+        sites = range(len(self.channels))
         self.fixed_macs = [
             sum(la.macs for la in self.layers if la.step == site and la.reads is None and la.writes is None)
-            for site in range(len(self.channels))
+            for site in sites
         ]
+        # per site: MACs of all that only reads one of its channels, and what writes them
+        self._column_macs = [
+            sum(la.macs for la in self.layers if la.reads == site and la.writes is None) / self.channels[site]
+            for site in sites
+        ]
+        self._writers = [self._find_writers(site) for site in sites]
+
+    def _find_writers(self, site: int) -> list[Writer]:
+        macs: dict[tuple[int, int, int | None], float] = {}
+        for layer in self.layers:
+            if layer.writes == site:
+                start, stop = layer.outputs or (0, self.channels[site])
+                pairs = (stop - start) * (1 if layer.reads is None else self.channels[layer.reads])
+                key = (start, stop, layer.reads)
+                macs[key] = macs.get(key, 0.0) + layer.macs / pairs
+        return [Writer(*key, macs_each) for key, macs_each in macs.items()]
 
     def reads(self, site: int) -> int | None:
-        """The site whose decided channels are the input of the convolution that writes ``site``, or None."""
-        return next((la.reads for la in self.layers if la.writes == site and la.reads is not None), None)
+        """The site whose decided channels are the input of a layer that writes ``site``, or None."""
+        return next((writer.reads for writer in self._writers[site] if writer.reads is not None), None)
 
     def live(self, decisions: Tensor, ready: Tensor, has_previous: Tensor) -> Tensor:
         """Which channels the site passes on: (B, T, C, 3), (B, C), (B, T) -> (B, T, C).
@@ -113,29 +143,21 @@ class Ledger:
         :param live: what ``live`` says of these decisions, if it was asked already
         """
         live = self.live(decisions, ready, has_previous) if live is None else live
-        live_now = live.sum(-1).double()
         used = decisions[..., Decision.USE]
-        computed_now, computed_late = used.sum(-1).double(), None
+        late = None  # reused, and computed only now: y_{t-1}
         if self.history == "raw":
             ready_all = torch.cat([ready.unsqueeze(1), used[:, :-1]], 1)
             late = decisions[..., Decision.REUSE] * (1 - ready_all)
-            computed_late = late.sum(-1).double() * has_previous
-        macs = torch.full_like(live_now, self.fixed_macs[site] + agent_macs)
-        for layer in self.layers:
-            if layer.writes == site:
-                per_channel = layer.macs / self.channels[site]
-                if layer.reads is None:
-                    computed = computed_now if computed_late is None else computed_now + computed_late
-                    macs = macs + per_channel * computed
-                else:
-                    if input_live is None:
-                        raise ValueError(f"layer {layer.name} reads decided channels: input_live is needed, got None")
-                    per_pair = per_channel / self.channels[layer.reads]
-                    macs = macs + per_pair * input_live.now * computed_now
-                    if computed_late is not None:
-                        macs = macs + per_pair * input_live.before * computed_late
-            elif layer.reads == site and layer.writes is None:
-                macs = macs + layer.macs / self.channels[site] * live_now
+        macs = self._column_macs[site] * live.sum(-1).double() + (self.fixed_macs[site] + agent_macs)
+        for start, stop, reads, each in self._writers[site]:
+            now = used[..., start:stop].sum(-1).double()
+            before = None if late is None else late[..., start:stop].sum(-1).double() * has_previous
+            if reads is not None:
+                if input_live is None:
+                    raise ValueError(f"site {site} reads the decided channels of site {reads}: input_live is needed")
+                now = now * input_live.now
+                before = None if before is None else before * input_live.before
+            macs = macs + each * (now if before is None else now + before)
         return macs
 
 

@@ -20,17 +20,14 @@ def fold_batchnorm(backbone: FusionBackbone) -> FusionBackbone:
     A BatchNorm2d that is registered right behind a Conv2d is taken to run right behind it, as in ResNets. If the
     folded CNN then disagrees with the given one, the given one is returned as it is.
     """
-    cnn = copy.deepcopy(backbone.cnn).eval()
-    for module in list(cnn.modules()):
+    folded_backbone = copy.deepcopy(backbone).eval()
+    for module in list(folded_backbone.cnn.modules()):
         for (_, conv), (name, norm) in pairwise(list(module.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 folded = fuse_conv_bn_eval(conv, norm)
                 conv.weight, conv.bias = folded.weight, folded.bias
                 setattr(module, name, nn.Identity())
-    folded = FusionBackbone(
-        cnn, sites=backbone.site_names, history=backbone.history, group_size=backbone.group_size
-    ).eval()
-    return folded if _agree(folded, backbone) else backbone
+    return folded_backbone if _agree(folded_backbone, backbone) else backbone
 
 
 @torch.no_grad()

@@ -1,20 +1,23 @@
 """ResNets (He et al., 2016) with torchvision's parameter names, and the small one of the embedded experiment.
 
-Each block carries one site: the output of conv1 + bn1 + relu.
+Each block carries a site behind conv1 + bn1 + relu, as in AdaFuse; a Bottleneck can carry a second behind its 3x3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbone.registry import register_backbone
+from backbone.sites import Block
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Shift = Callable[[Tensor], Tensor]
 
 
 def _downsample(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
@@ -24,23 +27,31 @@ def _downsample(in_channels: int, out_channels: int, stride: int) -> nn.Sequenti
 
 
 class ResidualBlock(nn.Module):
-    """What both kinds share: the site behind conv1 + bn1 + relu."""
+    """What both kinds share: the site behind conv1 + bn1 + relu, and the shortcut."""
 
+    takes = ("conv1",)
     writes = ("conv1",)
-    reads = ("conv2",)
-    exposes = False
+    shifts = ("conv1",)
 
-    def convolve(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn1(self.conv1(x)), inplace=True)
+    def convolve(self, x: Tensor, shift: Shift | None = None) -> Tensor:
+        return F.relu(self.bn1(self.conv1(x if shift is None else shift(x))), inplace=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.finish(x, self.convolve(x))
+    def shortcut(self, x: Tensor, shift: Shift | None = None) -> Tensor:
+        """x itself, or x fitted to the block's output.
+
+        :param shift: of the fitted input, as AdaFuse's code has it; TSM shifts the residual branch alone
+        """
+        if self.downsample is None:
+            return x
+        return self.downsample(x if shift is None else shift(x))
 
 
 class BasicBlock(ResidualBlock):
     """conv 3x3, conv 3x3 and a shortcut; (N, in_channels, H, W) -> (N, width, H / stride, W / stride)."""
 
     expansion = 1
+    reads = ("conv2",)
+    exposes = False
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -51,15 +62,26 @@ class BasicBlock(ResidualBlock):
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = _downsample(in_channels, width, stride)
 
-    def finish(self, x: Tensor, y: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.bn2(self.conv2(y)).add_(shortcut), inplace=True)
+    def blocks(self, name: str) -> dict[str, Block]:
+        """The sites that this module can carry."""
+        return {name: self}
+
+    def finish(self, x: Tensor, y: Tensor, shift: Shift | None = None) -> Tensor:
+        return F.relu(self.bn2(self.conv2(y)).add_(self.shortcut(x, shift)), inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.finish(x, self.convolve(x))
 
 
 class Bottleneck(ResidualBlock):
-    """conv 1x1, conv 3x3, conv 1x1 and a shortcut; the stride sits on the 3x3, as in torchvision."""
+    """conv 1x1, conv 3x3, conv 1x1 and a shortcut; the stride sits on the 3x3, as in torchvision.
+
+    Walked in two parts, each with a possible site: this one up to conv1, which hands on the shortcut, and the second.
+    """
 
     expansion = 4
+    reads = ()
+    exposes = True
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -71,11 +93,38 @@ class Bottleneck(ResidualBlock):
         self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
         self.downsample = _downsample(in_channels, width * self.expansion, stride)
+        self.second = SecondSite(self)
 
-    def finish(self, x: Tensor, y: Tensor) -> Tensor:
-        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
-        shortcut = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.bn3(self.conv3(y)).add_(shortcut), inplace=True)
+    def blocks(self, name: str) -> dict[str, Block]:
+        """The sites that this module can carry."""
+        return {name: self, f"{name}.conv2": self.second}
+
+    def finish(self, x: Tensor, y: Tensor, shift: Shift | None = None) -> tuple[Tensor, Tensor]:
+        return y, self.shortcut(x, shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, shortcut = self.finish(x, self.convolve(x))
+        return self.second.finish(y, self.second.convolve(y), shortcut)
+
+
+class SecondSite:
+    """The rest of a Bottleneck: the optional site behind conv2 + bn2 + relu, then conv3 and the shortcut."""
+
+    takes = ("conv2",)
+    writes = ("conv2",)
+    reads = ("conv3",)
+    shifts = ()
+    exposes = False
+
+    def __init__(self, block: Bottleneck) -> None:
+        self.block = block
+        self.channels = block.channels
+
+    def convolve(self, x: Tensor) -> Tensor:
+        return F.relu(self.block.bn2(self.block.conv2(x)), inplace=True)
+
+    def finish(self, x: Tensor, y: Tensor, shortcut: Tensor) -> Tensor:
+        return F.relu(self.block.bn3(self.block.conv3(y)).add_(shortcut), inplace=True)
 
 
 class ResNet(nn.Module):
@@ -106,7 +155,7 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
         channels = widths[0]
-        self.num_stages = len(depths)
+        self.depths = tuple(depths)
         for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
             blocks = []
             for position in range(depth):
@@ -119,22 +168,29 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def named_blocks(self) -> list[tuple[str, nn.Module]]:
-        """The residual blocks in the order in which they run, by name ("layer1.0")."""
-        stages = [f"layer{stage + 1}" for stage in range(self.num_stages)]
-        return [(f"{stage}.{name}", block) for stage in stages for name, block in getattr(self, stage).named_children()]
+    @property
+    def classifier(self) -> nn.Linear:
+        return self.fc
+
+    def stages(self) -> dict[str, dict[str, Block]]:
+        """{"layer1": {"layer1.0": block, ...}, ...}; behind each Bottleneck its second site, "layer1.0.conv2"."""
+        stages = {}
+        for stage in (f"layer{number + 1}" for number in range(len(self.depths))):
+            inside = [block.blocks(f"{stage}.{name}") for name, block in getattr(self, stage).named_children()]
+            stages[stage] = {name: block for blocks in inside for name, block in blocks.items()}
+        return stages
 
     def stem(self, frames: Tensor) -> Tensor:
         return self.maxpool(F.relu(self.bn1(self.conv1(frames)), inplace=True))
 
-    def head(self, x: Tensor) -> Tensor:
-        return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+    def features(self, x: Tensor) -> Tensor:
+        return torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)
 
     def forward(self, frames: Tensor) -> Tensor:
         x = self.stem(frames)
-        for _, block in self.named_blocks():
-            x = block(x)
-        return self.head(x)
+        for stage in range(len(self.depths)):
+            x = getattr(self, f"layer{stage + 1}")(x)
+        return self.fc(self.features(x))
 
 
 @register_backbone
@@ -159,3 +215,9 @@ def resnet34(num_classes: int, size: int = 224) -> ResNet:
 def resnet50(num_classes: int, size: int = 224) -> ResNet:
     """ResNet-50; loads torchvision's resnet50 weights."""
     return ResNet(Bottleneck, (3, 4, 6, 3), num_classes=num_classes, size=size)
+
+
+@register_backbone
+def resnet101(num_classes: int, size: int = 224) -> ResNet:
+    """ResNet-101; loads torchvision's resnet101 weights."""
+    return ResNet(Bottleneck, (3, 4, 23, 3), num_classes=num_classes, size=size)

@@ -92,6 +92,16 @@ class Episodes:
                 f"expected clips of {backbone.cnn.size} x {backbone.cnn.size} pixels, as the backbone takes, got "
                 f"{clips.size} x {clips.size}: set the size of one to the other's"
             )
+        if backbone.num_classes != len(clips.classes):
+            raise ValueError(
+                f"expected scores for {len(clips.classes)} classes, as the clips have, got {backbone.num_classes} from "
+                "the backbone: it was made for other clips"
+            )
+        if backbone.whole_clips_only and order == "frame":
+            raise ValueError(
+                f'expected order="site", as temporal="{backbone.temporal}" looks at the next frame, got order="frame": '
+                'take the site order, or a backbone with temporal="tsm-stream"'
+            )
         if rollouts_per_clip < 1:
             raise ValueError(f"expected at least 1 rollout per clip, got {rollouts_per_clip}")
         if not len(clips):
@@ -210,11 +220,6 @@ class Episodes:
         """Add the outcome to the last step's reward, in place, and sum up."""
         logits = self.backbone.consensus(torch.cat(self.frame_logits, 1))
         self.state = None
-        if logits.shape[-1] != len(self.clips.classes):
-            raise ValueError(
-                f"expected scores for {len(self.clips.classes)} classes, as the clips have, got {logits.shape[-1]} from "
-                "the backbone: it was made for other clips"
-            )
         if not torch.isfinite(logits).all():
             raise ValueError("expected finite class scores, the backbone put out NaN or infinity: check its weights")
         labels = self.labels.repeat_interleave(self.rollouts_per_clip)

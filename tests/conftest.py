@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from backbone import Decision, FusionBackbone, Observation, one_hot
 from backbone.resnet import BasicBlock, Bottleneck, ResNet
+from backbone.sites import Block
 from envs.clips import ArrayClips, motions
 from envs.episodes import Episodes, Outcome
 from experiments.config import Data, Pretrain
@@ -19,7 +20,7 @@ from experiments.pretrain import pretrain
 
 torch.set_num_threads(1)
 
-KINDS = ("basic", "bottleneck", "plain")
+KINDS = ("basic", "bottleneck", "both", "plain")
 NUM_CLASSES = len(motions.CLASSES)
 T = 4
 SIZE = 16
@@ -29,8 +30,10 @@ WIDTHS = (4, 6, 5)
 class PlainBlock(nn.Module):
     """One convolution without a shortcut. Its fused y is all that the next block sees."""
 
+    takes = ("conv",)
     writes = ("conv",)
     reads = ()
+    shifts = ()
     exposes = True
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -60,27 +63,27 @@ class PlainCNN(nn.Module):
         self.chain = nn.Sequential(*(PlainBlock(i, o) for i, o in zip((widths[0], *widths), widths)))
         self.classifier = nn.Linear(widths[-1], num_classes)
 
-    def named_blocks(self) -> list[tuple[str, nn.Module]]:
-        return [(f"chain.{name}", block) for name, block in self.chain.named_children()]
+    def stages(self) -> dict[str, dict[str, nn.Module]]:
+        return {"chain": {f"chain.{name}": block for name, block in self.chain.named_children()}}
 
     def stem(self, frames: Tensor) -> Tensor:
         return F.relu(self.first(frames))
 
-    def head(self, x: Tensor) -> Tensor:
-        return self.classifier(x.mean((-2, -1)))
+    def features(self, x: Tensor) -> Tensor:
+        return x.mean((-2, -1))
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.head(self.chain(self.stem(frames)))
+        return self.classifier(self.features(self.chain(self.stem(frames))))
 
 
-def tiny_cnn(kind: str, size: int = SIZE) -> nn.Module:
+def tiny_cnn(kind: str, size: int = SIZE, widths: Sequence[int] = (4, 6)) -> nn.Module:
     """A CNN of a few channels with BatchNorm statistics as if it had been trained: weights of seed 0."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if kind == "plain":
             return PlainCNN(size=size).eval()
-        block, depths = {"basic": (BasicBlock, (1, 2)), "bottleneck": (Bottleneck, (1, 1))}[kind]
-        cnn = ResNet(block, depths, (4, 6), num_classes=NUM_CLASSES, size=size, small=True)
+        block, depths = {"basic": (BasicBlock, (1, 2))}.get(kind, (Bottleneck, (1, 1)))
+        cnn = ResNet(block, depths, widths, num_classes=NUM_CLASSES, size=size, small=True)
         for module in cnn.modules():
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.uniform_(module.running_mean, -0.3, 0.3)
@@ -89,8 +92,17 @@ def tiny_cnn(kind: str, size: int = SIZE) -> nn.Module:
         return cnn.eval()
 
 
-def tiny_backbone(kind: str = "basic", size: int = SIZE, **kwargs) -> FusionBackbone:
-    return FusionBackbone(tiny_cnn(kind, size), **kwargs).eval()
+def run_block(block: Block, x: Tensor, y: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """The rest of a block from its y: its output, and the shortcut that it hands to the next one, if any."""
+    out = block.finish(x, y) if carry is None else block.finish(x, y, carry)
+    return out if isinstance(out, tuple) else (out, None)
+
+
+def tiny_backbone(kind: str = "basic", size: int = SIZE, widths: Sequence[int] = (4, 6), **kwargs) -> FusionBackbone:
+    """:param kind: see KINDS; "both" is a chain of Bottlenecks with both of their sites"""
+    if kind == "both":
+        kwargs.setdefault("sites", "both")
+    return FusionBackbone(tiny_cnn(kind, size, widths), **kwargs).eval()
 
 
 def random_frames(clips: int = 2, frames: int = T, size: int = SIZE, seed: int = 0) -> Tensor:

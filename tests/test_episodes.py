@@ -359,7 +359,14 @@ def test_no_clips_are_refused(clips):
 
 
 def test_clips_of_other_classes_are_refused(clips):
-    episodes = make_episodes(clips)
-    episodes.backbone.cnn.fc = torch.nn.Linear(6, 3)
+    backbone = tiny_backbone()
+    backbone.cnn.fc = torch.nn.Linear(6, 3)
     with pytest.raises(ValueError, match=r"scores for 8 classes.*got 3"):
-        play(episodes, random_decisions(episodes.backbone))
+        Episodes(backbone, clips)
+
+
+def test_a_two_way_shift_is_refused_in_frame_order(clips):
+    backbone = tiny_backbone(temporal="tsm")
+    with pytest.raises(ValueError, match='expected order="site", as temporal="tsm" looks at the next frame'):
+        Episodes(backbone, clips, order="frame")
+    Episodes(backbone, clips, order="site").start(np.arange(2))

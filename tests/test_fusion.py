@@ -12,6 +12,7 @@ from conftest import (
     follow,
     random_decisions,
     random_frames,
+    run_block,
     tiny_backbone,
     tiny_cnn,
     walk_in_chunks,
@@ -29,7 +30,8 @@ from backbone import (
     register_backbone,
 )
 from backbone import save_backbone as save
-from backbone.fusion import HISTORIES, _fuse
+from backbone.fusion import HISTORIES, Memory, _fuse
+from backbone.sites import all_blocks
 
 CHUNKS = [(1, 1, 1, 1), (2, 2), (1, 3), (3, 1)]
 
@@ -45,16 +47,23 @@ def walk(backbone: FusionBackbone, frames: Tensor, decisions: list[Tensor]) -> t
     return result.logits, result.macs
 
 
-def paper_loop(cnn: nn.Module, frames: Tensor, decisions: list[Tensor], history: str, group_size: int = 1) -> Tensor:
+def paper_loop(
+    backbone: FusionBackbone, frames: Tensor, decisions: list[Tensor], history: str, group_size: int = 1
+) -> Tensor:
     """Equation 2 of the paper, frame by frame and channel by channel; shares no code with the walk."""
+    cnn, sites = backbone.cnn, [site.name for site in backbone.sites]
     clip_logits = []
     for clip in range(len(frames)):
         past: dict[int, Tensor] = {}
         frame_logits = []
         for t in range(frames.shape[1]):
-            x = cnn.stem(frames[clip, t].unsqueeze(0))
-            for site, (_, block) in enumerate(cnn.named_blocks()):
+            x, carry = cnn.stem(frames[clip, t].unsqueeze(0)), None
+            for name, block in all_blocks(cnn).items():
                 y = block.convolve(x)
+                if name not in sites:
+                    x, carry = run_block(block, x, y, carry)
+                    continue
+                site = sites.index(name)
                 fused = torch.zeros_like(y)
                 for channel in range(y.shape[1]):
                     p = int(decisions[site][clip, t, channel // group_size])
@@ -63,8 +72,8 @@ def paper_loop(cnn: nn.Module, frames: Tensor, decisions: list[Tensor], history:
                     elif p == 1 and t > 0:
                         fused[:, channel] = past[site][:, channel]
                 past[site] = y.clone() if history == "raw" else fused.clone()
-                x = block.finish(x, fused)
-            frame_logits.append(cnn.head(x))
+                x, carry = run_block(block, x, fused, carry)
+            frame_logits.append(cnn.classifier(cnn.features(x)))
         clip_logits.append(torch.stack(frame_logits).mean(0))
     return torch.cat(clip_logits)
 
@@ -76,7 +85,7 @@ def paper_loop(cnn: nn.Module, frames: Tensor, decisions: list[Tensor], history:
 def test_walk_equals_a_loop_written_from_the_paper(kind, history, group_size):
     backbone = tiny_backbone(kind, history=history, group_size=group_size)
     frames, decisions = random_frames(), random_decisions(backbone)
-    expected = paper_loop(backbone.cnn, frames, decisions, history, group_size)
+    expected = paper_loop(backbone, frames, decisions, history, group_size)
     torch.testing.assert_close(backbone(frames, follow(decisions)).logits, expected, rtol=0, atol=1e-5)
 
 
@@ -84,7 +93,7 @@ def test_walk_equals_a_loop_written_from_the_paper(kind, history, group_size):
 def test_control_the_loop_tells_the_histories_apart():
     backbone = tiny_backbone(history="raw")
     frames, decisions = random_frames(), random_decisions(backbone)
-    other = paper_loop(backbone.cnn, frames, decisions, "fused")
+    other = paper_loop(backbone, frames, decisions, "fused")
     assert (backbone(frames, follow(decisions)).logits - other).abs().max() > 1e-3
 
 
@@ -119,9 +128,9 @@ def test_all_use_equals_the_plain_cnn(kind, history):
 def test_all_skip_sees_no_output_of_a_site(kind):
     backbone, frames = tiny_backbone(kind), random_frames(1)
     skip = walk(backbone, frames, constant_decisions(backbone, Decision.SKIP))
-    for name, block in backbone.cnn.named_blocks():
-        for layer in block.writes:
-            backbone.cnn.get_submodule(f"{name}.{layer}").weight.mul_(-3)
+    for layer in backbone.ledger.layers:
+        if layer.writes is not None:
+            backbone.cnn.get_submodule(layer.name).weight.mul_(-3)
     assert_same_walk(walk(backbone, frames, constant_decisions(backbone, Decision.SKIP)), skip)
 
 
@@ -378,7 +387,7 @@ def test_a_chunk_after_the_last_one_is_refused(backbone):
     state = backbone.begin(random_frames(), last=True)
     for decisions in random_decisions(backbone):
         state = backbone.advance(state, one_hot(decisions))
-    assert state.memory == ()
+    assert state.memory == Memory()
     with pytest.raises(ValueError, match="begun as the clip's last"):
         backbone.begin(random_frames(), state)
 
@@ -435,7 +444,10 @@ def test_every_registered_backbone_becomes_a_fusion_backbone(name):
 @torch.no_grad()
 def test_forward_of_a_block_is_its_two_halves(kind):
     cnn = tiny_cnn(kind)
-    x = cnn.stem(random_frames(1)[0])
-    for _, block in cnn.named_blocks():
-        torch.testing.assert_close(block.finish(x, block.convolve(x)), block(x))
-        x = block(x)
+    x, carry = cnn.stem(random_frames(1)[0]), None
+    for block in all_blocks(cnn).values():
+        if isinstance(block, nn.Module):
+            expected = block(x)
+        x, carry = run_block(block, x, block.convolve(x), carry)
+        if carry is None:
+            torch.testing.assert_close(x, expected)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from backbone.registry import BACKBONES, create_cnn, register_backbone
+from backbone.sites import all_blocks
 
 FULL_SIZE = 224
 
@@ -11,7 +12,7 @@ def test_every_registered_backbone_scores_a_frame_and_offers_its_blocks(name):
     with torch.device("meta"):
         cnn = create_cnn(name, num_classes=5).eval()
         assert cnn(torch.empty(2, 3, cnn.size, cnn.size)).shape == (2, 5)
-    for _, block in cnn.named_blocks():
+    for block in all_blocks(cnn).values():
         assert block.channels > 0
         assert block.writes
 

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
-from conftest import random_frames, tiny_cnn
+from conftest import random_frames, run_block, tiny_cnn
+from torch import nn
 
 from backbone import create_cnn
 from backbone.resnet import BasicBlock, Bottleneck, ResNet
+from backbone.sites import all_blocks
 
 ARCHITECTURES = {
     "resnet18": (2, (2, 2, 2, 2), 1),
@@ -62,7 +64,10 @@ def test_a_block_is_its_two_halves_and_leaves_its_input_alone(block, stride):
     before = x.clone()
     y = module.convolve(x)
     out = module(x)
-    torch.testing.assert_close(module.finish(x, y), out)
+    finished, carry = run_block(module, x, y)
+    if carry is not None:
+        finished, carry = run_block(module.second, finished, module.second.convolve(finished), carry)
+    torch.testing.assert_close(finished, out)
     torch.testing.assert_close(x, before)
     assert y.shape[1] == module.channels == 4
     assert out.shape == (3, 4 * block.expansion, 8 // stride, 8 // stride)
@@ -73,9 +78,9 @@ def test_a_block_is_its_two_halves_and_leaves_its_input_alone(block, stride):
 def test_forward_is_stem_blocks_and_head(kind):
     cnn, frames = tiny_cnn(kind), random_frames(1)[0]
     x = cnn.stem(frames)
-    for _, block in cnn.named_blocks():
-        x = block(x)
-    torch.testing.assert_close(cnn(frames), cnn.head(x))
+    for block in all_blocks(cnn).values():
+        x = block(x) if isinstance(block, nn.Module) else x
+    torch.testing.assert_close(cnn(frames), cnn.classifier(cnn.features(x)))
 
 
 @pytest.mark.parametrize(("name", "size"), [*((name, 64) for name in ARCHITECTURES), ("resnet_small", 32)])
@@ -86,6 +91,11 @@ def test_logits_have_a_score_for_each_class(name, size):
 
 def test_blocks_are_listed_in_order_under_the_names_of_their_modules():
     cnn = on_meta("resnet18", num_classes=2)
-    blocks = cnn.named_blocks()
-    assert [name for name, _ in blocks] == [f"layer{stage}.{place}" for stage in range(1, 5) for place in range(2)]
-    assert all(cnn.get_submodule(name) is block for name, block in blocks)
+    blocks = all_blocks(cnn)
+    assert list(blocks) == [f"layer{stage}.{place}" for stage in range(1, 5) for place in range(2)]
+    assert all(cnn.get_submodule(name) is block for name, block in blocks.items())
+
+
+def test_a_bottleneck_lists_its_second_site_behind_its_first():
+    cnn = on_meta("resnet50", num_classes=2)
+    assert list(cnn.stages()["layer1"]) == [f"layer1.{place}{end}" for place in range(3) for end in ("", ".conv2")]
