@@ -2,7 +2,7 @@
 
 from agent.evaluation import Evaluation, evaluate, pair_accuracy, swap_test
 from agent.fixed import FIXED, FixedPolicy, fixed_policy
-from agent.gate import GateNetwork, gate_macs
+from agent.gate import GateNetwork, GateOptions, gate_macs
 from agent.gumbel import GumbelSoftmax
 from agent.policy import FusionPolicy
 from agent.ppo import FusionPPO
@@ -18,6 +18,7 @@ __all__ = [
     "FusionPPO",
     "FusionPolicy",
     "GateNetwork",
+    "GateOptions",
     "GumbelSoftmax",
     "Linear",
     "WarmupCosine",

@@ -11,10 +11,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from backbone import Decision, FusionBackbone
+from backbone import Decision, FusionBackbone, one_hot
+from backbone.accounting import clip_macs
 from envs.clips import ClipSource
 from envs.episodes import Episodes
 from envs.layout import Layout
+
+PIXELS_AT_ONCE = 64 * 8 * 64**2  # of a batch: a ResNet-50 at 224 pixels then needs 2 GiB, not 10
 
 
 class Predictor(Protocol):
@@ -82,12 +85,13 @@ def evaluate(
     order: str = "site",
     deterministic: bool = True,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     progress: str | None = None,
 ) -> Evaluation:
     """Play every clip once, with centred segments.
 
     :param deterministic: the greedy policy; False samples from it, by ``seed``
+    :param batch_size: clips played side by side; by default 64, fewer where they are large
     :param progress: title of a progress bar
     """
     probe = Layout(backbone.sites, clips.num_frames, order)
@@ -108,7 +112,7 @@ def replay(
     clips: ClipSource,
     *,
     order: str = "site",
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> Evaluation:
     """Play clip i with the decisions that ``evaluation`` took on clip ``sources[i]`` (the agent's own MACs aside)."""
     step = iter(())
@@ -130,9 +134,10 @@ def _play(
     choose: Callable[[np.ndarray, np.ndarray], np.ndarray],
     own_macs: Sequence[float],
     order: str,
-    batch_size: int,
+    batch_size: int | None,
     progress: str | None,
 ) -> Evaluation:
+    batch_size = batch_size or min(64, max(1, PIXELS_AT_ONCE // (clips.num_frames * clips.size**2)))
     episodes = Episodes(backbone, clips, order=order, reward="log_prob", agent_macs=own_macs)
     layout, outcomes, taken = episodes.layout, [], []
     bar = tqdm(total=len(clips), desc=progress, unit="clip", disable=None if progress else True, leave=False)
@@ -154,13 +159,43 @@ def _play(
     return Evaluation(**joined, actions=actions, shares=_shares(actions, layout))
 
 
+def site_decisions(actions: list[np.ndarray], layout: Layout) -> list[np.ndarray]:
+    """Actions per step, (N, F * D) -> per site, the decisions of all frames (N, T, D_site)."""
+    steps = [step.reshape(len(step), layout.step_frames, layout.decisions) for step in actions]
+    sites = len(layout.sites)
+    return [np.concatenate(steps[site.index :: sites], 1)[..., : site.decisions] for site in layout.sites]
+
+
+def accounted_cost(
+    evaluation: Evaluation,
+    backbone: FusionBackbone,
+    layout: Layout,
+    own_macs: Sequence[float],
+    *,
+    accounting: str,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Each clip's cost as a share of dense by another accounting (``backbone/accounting.py``), (N,).
+
+    :param layout: of the environment that was evaluated
+    :param own_macs: per site, MACs per frame of the agent itself
+    """
+    decisions = site_decisions(evaluation.actions, layout)
+    ratios = []
+    for start in range(0, len(evaluation.label), batch_size):
+        chosen = [
+            site.to_channels(one_hot(torch.from_numpy(of_site[start : start + batch_size])))
+            for site, of_site in zip(backbone.sites, decisions)
+        ]
+        macs = clip_macs(backbone.ledger, chosen, accounting=accounting, agent_macs=own_macs)
+        ratios.append(macs / (backbone.ledger.dense_macs * layout.num_frames))
+    return torch.cat(ratios).numpy()
+
+
 def _shares(actions: list[np.ndarray], layout: Layout) -> np.ndarray:
-    counts = np.zeros((len(layout.sites), len(Decision)))
-    for step, chosen in enumerate(actions):
-        site = layout.sites[step % len(layout.sites)]
-        decided = chosen.reshape(len(chosen), layout.step_frames, layout.decisions)[..., : site.decisions]
-        counts[site.index] += [(decided == decision).sum() for decision in Decision]
-    return counts / counts.sum(1, keepdims=True)
+    return np.array(
+        [[(chosen == decision).mean() for decision in Decision] for chosen in site_decisions(actions, layout)]
+    )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class GumbelSoftmax(FusionAlgorithm, BaseAlgorithm):
     :param learning_rate: of Adam, a number or a schedule
     :param temperature: of the softmax, a number or a schedule
     :param relaxation: (logits, temperature) -> one-hot decisions with a gradient
-    :param policy_kwargs: of FusionPolicy (hidden, static)
+    :param policy_kwargs: of FusionPolicy (gate)
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class GumbelSoftmax(FusionAlgorithm, BaseAlgorithm):
         episodes = self.env.get_attr("episodes")[0]
         backbone: FusionBackbone = episodes.backbone
         self.policy.set_training_mode(True)
+        self.policy.gates.train()  # BatchNorms read the batch's statistics, as in AdaFuse
         self._update_learning_rate(self.policy.optimizer)
         temperature = self.temperature
         if callable(temperature):
@@ -124,6 +125,7 @@ class GumbelSoftmax(FusionAlgorithm, BaseAlgorithm):
             return self.relaxation(logits, temperature)
 
         result = backbone(frames, decide, agent_macs=episodes.agent_macs)
+        self.policy.gates.eval()
         outcome = log_probability(result.logits, labels)
         macs_ratio = result.macs / episodes.clip_dense_macs
         reward = outcome - self.cost_weight * macs_ratio.to(outcome.dtype)

@@ -11,16 +11,18 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from agent.distribution import FactoredCategorical
-from agent.gate import HIDDEN, GateNetwork
+from agent.gate import GateNetwork, GateOptions
 from backbone import Decision
 from envs.layout import Layout, Rows
+
+MOMENTUM = 0.1  # weight of the latest batch in running statistics, as in every BatchNorm of PyTorch
 
 
 class FusionPolicy(ActorCriticPolicy):
     """GateNetwork as actor; log-probabilities and entropies are per decision, (R, F * D).
 
     :param layout: of the environment's observations and actions
-    :param hidden, static: as in GateNetwork
+    :param gate: of GateNetwork
     :param critic: learn a state value as well (the "value" baseline)
     """
 
@@ -32,16 +34,15 @@ class FusionPolicy(ActorCriticPolicy):
         use_sde: bool = False,
         *,
         layout: Layout,
-        hidden: int = HIDDEN,
-        static: bool = False,
+        gate: GateOptions = GateOptions(),
         critic: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.layout, self.hidden, self.static, self.critic = layout, hidden, static, critic
+        self.layout, self.gate, self.critic = layout, gate, critic
         super().__init__(observation_space, action_space, lr_schedule, use_sde=use_sde, ortho_init=False, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.gates = GateNetwork(self.layout.sites, hidden=self.hidden, static=self.static)
+        self.gates = GateNetwork(self.layout.sites, self.gate).eval()
         self.value_net = None
         if self.critic:
             width = self.observation_space.shape[0]
@@ -52,10 +53,36 @@ class FusionPolicy(ActorCriticPolicy):
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"layout": self.layout, "hidden": self.hidden, "static": self.static, "critic": self.critic}
+        own = {"layout": self.layout, "gate": self.gate, "critic": self.critic}
         parameters = super()._get_constructor_parameters()
         del parameters["ortho_init"]
         return {**parameters, **own}
+
+    def train(self, mode: bool = True) -> FusionPolicy:
+        """Training mode for all but the gates.
+
+        Their BatchNorms keep to the running statistics in a policy gradient's update too: batch statistics would be
+        those of a minibatch, and its probabilities not those that were played.
+        """
+        super().train(mode)
+        self.gates.eval()
+        return self
+
+    @torch.no_grad()
+    def update_statistics(self, rows: Rows) -> None:
+        """Move the running statistics of the gates' BatchNorms, if they have any, towards those of these observations.
+
+        For policy gradients, after the update and so with its weights. A relaxation has no need of it: its pass
+        reads batch statistics, as in AdaFuse, and moves the running ones by the way.
+        """
+        norms = [module for module in self.gates.modules() if isinstance(module, nn.BatchNorm1d)]
+        if not norms:
+            return
+        for norm in norms:  # the mean of all batches at first: those of a fresh BatchNorm, 0 and 1, stand for nothing
+            norm.momentum = max(MOMENTUM, 1 / (int(norm.num_batches_tracked) + 1))
+        self.gates.train()
+        self.distribution(rows)
+        self.gates.eval()
 
     @property
     def gate_macs(self) -> list[int]:

@@ -31,7 +31,7 @@ class FusionPPO(RolloutMixin, PPO):
     :param num_minibatches: updates in a pass
     :param clip_range: of each decision's ratio
     :param entropy_coef: weight of the entropy bonus, per decision in nats
-    :param policy_kwargs: of FusionPolicy (hidden, static)
+    :param policy_kwargs: of FusionPolicy (gate)
     """
 
     def __init__(
@@ -87,3 +87,9 @@ class FusionPPO(RolloutMixin, PPO):
         own = own_cost_advantages(costs, probs, actions)
         buffer.advantages += self.cost_weight * own.reshape(buffer.advantages.shape).cpu().numpy()
         buffer.advantages *= self.loss_scale
+
+    def train(self) -> None:
+        """The updates of stable-baselines3, then the statistics of the gates' BatchNorms."""
+        rows, _ = self.all_rows()  # now: PPO.train puts the buffer in another order
+        super().train()
+        self.policy.update_statistics(rows)

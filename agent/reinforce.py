@@ -34,7 +34,7 @@ class REINFORCE(RolloutMixin):
         "self_critical", the greedy rollout of the same clip (Rennie et al., 2017), for which the first of each clip's
         rollouts is spent; "leave_one_out", the mean of the clip's other rollouts (Kool et al., 2019); "value", a critic
     :param entropy_coef: weight of the entropy bonus, per decision in nats
-    :param policy_kwargs: of FusionPolicy (hidden, static)
+    :param policy_kwargs: of FusionPolicy (gate)
     """
 
     def __init__(
@@ -129,6 +129,7 @@ class REINFORCE(RolloutMixin):
         self.policy.optimizer.zero_grad()
         loss.backward()
         self.policy.optimizer.step()
+        self.policy.update_statistics(rows)
         self._n_updates += 1
         self.logger.record("train/loss", loss.item())
         self.logger.record("train/advantage_sd", float(advantages.std()))

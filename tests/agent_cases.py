@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
-from agent import BASELINES, REINFORCE, FusionPPO, GumbelSoftmax
+from agent import BASELINES, REINFORCE, FusionPPO, GateOptions, GumbelSoftmax
 from agent.evaluation import evaluate
 from backbone import FusionBackbone, create_cnn
 from envs import FusionVecEnv
@@ -154,7 +154,7 @@ def bias_in_standard_errors(method: str, order: str, *, updates: int = 50, cost_
         cost_weight=cost_weight,
     )
     extra = {"n_epochs": 1, "num_minibatches": 1} if method == "ppo" else {}
-    model = build(method, env, learning_rate=0.0, policy_kwargs={"static": True}, **extra)
+    model = build(method, env, learning_rate=0.0, policy_kwargs={"gate": GateOptions(static=True)}, **extra)
     with torch.no_grad():
         for site, gate in enumerate(model.policy.gates.gates):
             gate.logits.copy_(torch.tensor([[0.2, 0.5 - 0.3 * site, 0.0]]))

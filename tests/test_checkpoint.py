@@ -5,10 +5,11 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from agent_cases import METHODS, build, env_for, learn, noise_clips, tiny_backbone, weights
+from agent_cases import ALGORITHMS, METHODS, build, env_for, learn, noise_clips, tiny_backbone, weights
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agent import GateOptions
 from agent.callbacks import CostWarmup, Interrupted
 from agent.checkpoint import load_agent, save_agent
 from backbone.files import save_checkpoint
@@ -40,15 +41,17 @@ def fresh(method: str, seed: int = 3, **kwargs) -> BaseAlgorithm:
     return build(method, env, seed=seed, **kwargs)
 
 
-def continued(method: str, updates: int, done: int, path) -> tuple[BaseAlgorithm, BaseAlgorithm, list[torch.Tensor]]:
+def continued(
+    method: str, updates: int, done: int, path, **kwargs
+) -> tuple[BaseAlgorithm, BaseAlgorithm, list[torch.Tensor]]:
     """The same training twice: in one go, and cut in two with another seed's model in the second part."""
-    whole = learn(fresh(method), updates, CostWarmup(2.0, 0.5))
+    whole = learn(fresh(method, **kwargs), updates, CostWarmup(2.0, 0.5))
     after_whole = torch.get_rng_state()
-    first = fresh(method)
+    first = fresh(method, **kwargs)
     with pytest.raises(Interrupted):
         learn(first, updates, [CostWarmup(2.0, 0.5), SaveAndStop(path, done)])
     generators = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-    second = fresh(method, seed=8)
+    second = fresh(method, seed=8, **kwargs)
     torch.rand(10), np.random.rand(10), random.random()  # noqa: NPY002
     assert load_agent(path, second) == FACTS
     assert torch.equal(torch.get_rng_state(), generators[0])
@@ -85,6 +88,14 @@ def test_training_that_was_interrupted_ends_as_if_it_had_not_been(method, tmp_pa
     if method != "gumbel":
         for name in ("observations", "actions", "rewards", "advantages"):
             np.testing.assert_array_equal(getattr(second.rollout_buffer, name), getattr(whole.rollout_buffer, name))
+
+
+@pytest.mark.parametrize("method", ALGORITHMS)
+def test_gates_with_statistics_and_shared_layers_go_on_as_they_were(method, tmp_path):
+    gate = GateOptions(quota=40, norm="batch", shared=True)
+    whole, second, _ = continued(method, 6, 3, tmp_path / "checkpoint.pt", policy_kwargs={"gate": gate})
+    assert_same_state(second.get_parameters(), whole.get_parameters())
+    assert any(name.endswith("running_var") for name in whole.policy.state_dict())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -137,11 +148,13 @@ def test_a_checkpoint_of_another_algorithm_is_named(tmp_path, training):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("kwargs", [{"hidden": 7}, {"static": True}])
-def test_a_checkpoint_of_another_architecture_is_named(tmp_path, kwargs, training):
+@pytest.mark.parametrize("gate", [{"hidden": 7}, {"norm": "batch"}, {"shared": True}, {"static": True}])
+def test_a_checkpoint_of_another_architecture_is_named(tmp_path, gate, training):
     save_agent(tmp_path / "checkpoint.pt", fresh("ppo"))
     with pytest.raises(ValueError, match="expected weights for this backbone, group size and gate") as error:
-        load_agent(tmp_path / "checkpoint.pt", fresh("ppo", policy_kwargs=kwargs), training=training)
+        load_agent(
+            tmp_path / "checkpoint.pt", fresh("ppo", policy_kwargs={"gate": GateOptions(**gate)}), training=training
+        )
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500
 

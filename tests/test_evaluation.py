@@ -7,9 +7,9 @@ from agent_cases import build, env_for, noise_clips, tiny_backbone
 from stable_baselines3 import PPO
 from torch import nn
 
-from agent import FIXED, Evaluation, evaluate, fixed_policy, pair_accuracy, swap_test
+from agent import FIXED, Evaluation, GateOptions, evaluate, fixed_policy, pair_accuracy, swap_test
 from agent.callbacks import record_episode
-from agent.evaluation import agent_macs, replay
+from agent.evaluation import accounted_cost, agent_macs, replay
 from backbone import Decision
 from envs.clips import ArrayClips
 from envs.layout import Layout
@@ -23,7 +23,7 @@ def varied(backbone, clips, order: str = "site", **kwargs):
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for gate in model.policy.gates.gates:
-            last = gate.logits if hasattr(gate, "logits") else gate.out.weight
+            last = gate.logits if hasattr(gate, "logits") else gate.layers.out.weight
             last.copy_(torch.randn(last.shape, generator=generator))
     return model
 
@@ -210,7 +210,7 @@ def test_fixed_decisions_signal_nothing(name):
 @pytest.mark.parametrize("order", ORDERS)
 def test_static_decisions_signal_nothing(order):
     clips, backbone = paired_clips(), tiny_backbone()
-    model = varied(backbone, clips, order, policy_kwargs={"static": True})
+    model = varied(backbone, clips, order, policy_kwargs={"gate": GateOptions(static=True)})
     result = evaluate(model, backbone, clips, order=order)
     assert swap_test(result, backbone, clips, order=order).accuracy == result.accuracy
 
@@ -270,3 +270,12 @@ def test_a_model_of_unknown_cost_is_refused():
 
     with pytest.raises(ValueError, match=r"gate_macs .*, got Mute"):
         evaluate(Mute(), tiny_backbone(), noise_clips())
+
+
+def test_the_causal_accounting_of_the_decisions_is_the_cost_that_was_paid(case):
+    model, backbone, clips, order = case
+    found, layout = evaluate(model, backbone, clips, order=order), Layout(backbone.sites, clips.num_frames, order)
+    own = agent_macs(model, layout)
+    again = accounted_cost(found, backbone, layout, own, accounting="causal", batch_size=3)
+    np.testing.assert_allclose(again, found.macs_ratio, rtol=1e-12)
+    assert not np.allclose(accounted_cost(found, backbone, layout, own, accounting="adafuse"), again)

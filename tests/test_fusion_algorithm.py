@@ -19,6 +19,7 @@ from agent_cases import (
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from torch import nn
 
+from agent import GateOptions, evaluate
 from agent.fusion_algorithm import MAX_GRADIENT_NORM, GradientWatch, check_env
 
 
@@ -79,7 +80,7 @@ def test_a_gradient_that_is_not_finite_stops_training_before_it_steps(value):
 def test_every_method_stops_at_a_gradient_that_is_not_finite(method):
     model = build(method)
     with torch.no_grad():
-        model.policy.gates.gates[0].out.weight.fill_(math.nan)
+        model.policy.gates.gates[0].layers.out.weight.fill_(math.nan)
     with pytest.raises(ValueError, match="finite gradient"):
         learn(model, 1)
 
@@ -151,9 +152,24 @@ def test_training_moves_the_gates_and_nothing_of_the_backbone(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_statistics_of_gates_move_in_training_and_not_in_evaluation(method):
+    model = build(method, policy_kwargs={"gate": GateOptions(norm="batch")})
+    fresh = {name: value.clone() for name, value in model.policy.gates.named_buffers()}
+    learn(model, 3)
+    learned = {name: value.clone() for name, value in model.policy.gates.named_buffers()}
+    assert not any(torch.equal(fresh[name], learned[name]) for name in fresh)
+    assert not model.policy.gates.training
+    episodes = model.env.get_attr("episodes")[0]
+    first, second = (evaluate(model, episodes.backbone, episodes.clips, order=model.layout.order) for _ in range(2))
+    for one, other in ((first.log_prob, second.log_prob), *zip(first.actions, second.actions, strict=True)):
+        np.testing.assert_array_equal(one, other)
+    torch.testing.assert_close(dict(model.policy.gates.named_buffers()), learned, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_a_model_saved_and_loaded_by_stable_baselines3_decides_the_same(method, tmp_path):
     env = env_for(method)
-    model = learn(build(method, env, policy_kwargs={"hidden": 5}), 3)
+    model = learn(build(method, env, policy_kwargs={"gate": GateOptions(hidden=5, norm="batch", shared=True)}), 3)
     observations = play(env)[0].reshape(-1, *env.observation_space.shape)
     model.save(tmp_path / "model.zip")
     for where in (None, env):
@@ -193,17 +209,18 @@ def test_a_critics_gradient_is_neither_measured_nor_clipped():
 
 
 @pytest.mark.parametrize(
-    ("method", "order", "static"),
+    ("method", "order", "options"),
     [
-        *((method, "site", False) for method in METHODS),
-        ("reinforce, leave_one_out", "frame", False),
-        ("ppo", "frame", False),
-        ("gumbel", "site", True),
+        *((method, "site", {}) for method in METHODS),
+        ("reinforce, leave_one_out", "frame", {}),
+        ("ppo", "frame", {}),
+        ("gumbel", "site", {"static": True}),
+        *((method, "site", {"norm": "batch"}) for method in ALGORITHMS),
     ],
 )
-def test_where_computing_never_pays_every_method_learns_to_skip(method, order, static):
+def test_where_computing_never_pays_every_method_learns_to_skip(method, order, options):
     env = env_for(method, order=order, num_clips=6, rollouts_per_clip=8, cost_weight=20.0)
-    model = build(method, env, learning_rate=0.03, policy_kwargs={"static": static})
+    model = build(method, env, learning_rate=0.03, policy_kwargs={"gate": GateOptions(**options)})
     assert greedy_cost(model) > 0.5
     learn(model, 40 if method in ("ppo", "gumbel") else 80)
     floor = (sum(env.ledger.fixed_macs) + sum(model.policy.gate_macs)) / env.ledger.dense_macs

@@ -3,7 +3,7 @@ import pytest
 import torch
 from agent_cases import Recorder, build, env_for, learn, noise_clips, tiny_backbone, tiny_env
 
-from agent import Linear
+from agent import GateOptions, Linear
 from agent.relaxations import straight_through_gumbel
 from backbone import Decision
 from envs.clips import ArrayClips
@@ -63,7 +63,7 @@ def test_a_fresh_policy_is_sampled_as_its_probabilities_say():
         tiny_env(num_clips=64, rollouts_per_clip=1),
         relaxation=relaxation,
         learning_rate=0.0,
-        policy_kwargs={"static": True},
+        policy_kwargs={"gate": GateOptions(static=True)},
     )
     learn(model, 5)
     probs = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64).softmax(-1)
@@ -78,10 +78,19 @@ def test_every_gate_gets_a_gradient():
         assert all(parameter.grad.abs().max() > 0 for parameter in gate.parameters())
 
 
+def test_batch_norms_of_gates_read_the_batchs_statistics():
+    model, means = build("gumbel", policy_kwargs={"gate": GateOptions(norm="batch")}), []
+    for gate in model.policy.gates.gates:
+        gate.norm.register_forward_hook(lambda module, args, output: means.append(output.detach().mean(0)))
+    learn(model, 1)
+    assert len(means) == 3
+    assert max(float(mean.abs().max()) for mean in means) < 1e-5
+
+
 def test_the_gradient_of_cost_points_from_use_to_skip():
     recorder = Recorder()
     env = tiny_env(num_clips=32, rollouts_per_clip=1, cost_weight=100.0)
-    learn(build("gumbel", env, policy_kwargs={"static": True}), 1, recorder)
+    learn(build("gumbel", env, policy_kwargs={"gate": GateOptions(static=True)}), 1, recorder)
     mean = recorder.gradients[0].reshape(-1, 3).mean(0)
     assert mean[Decision.USE] > 0 > mean[Decision.SKIP]  # descent lowers the one and raises the other
 

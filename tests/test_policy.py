@@ -3,7 +3,7 @@ import pytest
 import torch
 from agent_cases import build, play, played_rows, tiny_backbone, tiny_env
 
-from agent import FusionPolicy
+from agent import FusionPolicy, GateOptions
 from backbone import Decision
 
 ORDERS = ("site", "frame")
@@ -82,6 +82,58 @@ def test_greedy_rows_play_greedily_among_samples():
     assert (actions[~greedy] != mode[~greedy]).any()
 
 
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+@pytest.mark.parametrize("training", [True, False])
+def test_gates_read_running_statistics_in_training_too(norm, training):
+    model, observations = model_and_observations(policy_kwargs={"gate": GateOptions(norm=norm)})
+    policy = model.policy
+    before = {name: value.clone() for name, value in policy.gates.named_buffers()}
+    expected = policy.get_distribution(observations).log_probs  # of a policy in no mode yet
+    policy.set_training_mode(training)
+    torch.testing.assert_close(policy.get_distribution(observations).log_probs, expected)
+    half = policy.get_distribution(observations[::2]).log_probs  # whatever else is in the batch
+    torch.testing.assert_close(half, expected[::2])
+    torch.testing.assert_close(dict(policy.gates.named_buffers()), before, rtol=0, atol=0)
+
+
+def hidden_units(model, observations: torch.Tensor) -> list[torch.Tensor]:
+    """Per site, what a BatchNorm is given: (rows * F, hidden)."""
+    rows, given = model.layout.unpack(observations), []
+    for site, gate in zip(model.layout.sites, model.policy.gates.gates):
+        here = rows.site == site.index
+        v, v_previous = (part[here][..., : site.in_channels] for part in (rows.v, rows.v_previous))
+        given.append(gate.layers.hidden(torch.cat([v, v_previous], -1)).flatten(0, 1).detach())
+    return given
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_running_statistics_are_the_first_observations_then_move_by_a_tenth(order):
+    model, observations = model_and_observations(order, policy_kwargs={"gate": GateOptions(norm="batch")})
+    policy, norms = model.policy, [gate.norm for gate in model.policy.gates.gates]
+    parameters = [parameter.clone() for parameter in policy.parameters()]
+    first, half = hidden_units(model, observations), hidden_units(model, observations[::2])
+    for _ in range(12):
+        policy.update_statistics(model.layout.unpack(observations))
+        for norm, units in zip(norms, first):
+            torch.testing.assert_close(norm.running_mean, units.mean(0))
+            torch.testing.assert_close(norm.running_var, units.var(0))
+    policy.update_statistics(model.layout.unpack(observations[::2]))
+    for norm, units, later in zip(norms, first, half):
+        torch.testing.assert_close(norm.running_mean, 0.9 * units.mean(0) + 0.1 * later.mean(0))
+        torch.testing.assert_close(norm.running_var, 0.9 * units.var(0) + 0.1 * later.var(0))
+    for parameter, before in zip(policy.parameters(), parameters):
+        assert torch.equal(parameter, before)
+        assert parameter.grad is None
+
+
+@pytest.mark.parametrize("options", [{}, {"static": True, "norm": "batch"}])
+def test_without_a_batch_norm_there_are_no_statistics_to_move(options):
+    model, observations = model_and_observations(policy_kwargs={"gate": GateOptions(**options)})
+    before = {name: value.clone() for name, value in model.policy.state_dict().items()}
+    model.policy.update_statistics(model.layout.unpack(observations))
+    torch.testing.assert_close(dict(model.policy.state_dict()), before, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("baseline", ["leave_one_out", "value"])
 def test_forward_and_evaluate_actions_agree(baseline):
     env = tiny_env()
@@ -104,7 +156,9 @@ def test_decisions_do_not_depend_on_what_gates_may_not_see():
 
 
 def test_a_policy_saved_alone_decides_the_same(tmp_path):
-    model, observations = model_and_observations(policy_kwargs={"hidden": 7})
+    gate = GateOptions(quota=70, norm="batch", shared=True)
+    model, observations = model_and_observations(policy_kwargs={"gate": gate})
+    model.policy.update_statistics(model.layout.unpack(observations))
     model.policy.save(tmp_path / "policy.pt")
     loaded = FusionPolicy.load(tmp_path / "policy.pt", device="cpu")
     torch.testing.assert_close(

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from agent_cases import (
 )
 from stable_baselines3 import PPO
 
-from agent import FusionPPO, rollouts
+from agent import FusionPPO, GateOptions, rollouts
 from agent.advantages import leave_one_out
 from agent.cost import decision_costs, own_cost_advantages
 
@@ -28,7 +30,12 @@ def collected(**kwargs) -> FusionPPO:
 
 
 def test_the_update_is_stable_baselines3s_own():
-    assert FusionPPO.train is PPO.train
+    ours, theirs = collected(), collected()
+    for model, train in ((ours, ours.train), (theirs, partial(PPO.train, theirs))):
+        model.set_random_seed(0)  # of the order of rows
+        train()
+    torch.testing.assert_close(ours.policy.state_dict(), theirs.policy.state_dict(), rtol=0, atol=0)
+    assert super(FusionPPO, ours).train.__func__ is PPO.train
 
 
 @pytest.mark.parametrize("order", ["site", "frame"])
@@ -81,7 +88,9 @@ def test_ratios_are_clipped_per_decision():
     model = collected(learning_rate=0.0)
     with torch.no_grad():
         for gate in model.policy.gates.gates:  # away from the policy that collected: some ratios leave the range
-            gate.out.bias += 0.3 * torch.randn(gate.out.bias.shape, generator=torch.Generator().manual_seed(0))
+            gate.layers.out.bias += 0.3 * torch.randn(
+                gate.layers.out.bias.shape, generator=torch.Generator().manual_seed(0)
+            )
     expected, joint = surrogate_gradient(model), surrogate_gradient(model, joint=True)
     recorder = Recorder()
     recorder.init_callback(model)
@@ -120,11 +129,29 @@ def test_updates_are_epochs_times_minibatches(n_epochs, num_minibatches):
     assert len(model.gradient_watch.norms) == n_epochs * num_minibatches
 
 
-def test_ratios_of_the_first_update_are_one():
-    model = build("ppo", tiny_env(), n_epochs=1, num_minibatches=1)
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_ratios_of_the_first_update_are_one(norm):
+    model = build("ppo", tiny_env(), n_epochs=1, num_minibatches=1, policy_kwargs={"gate": GateOptions(norm=norm)})
     learn(model, 2)
     assert model.logger.name_to_value["train/clip_fraction"] == 0
     assert model.logger.name_to_value["train/approx_kl"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_the_update_starts_from_the_probabilities_that_were_played(norm):
+    model = collected(policy_kwargs={"gate": GateOptions(norm=norm)})
+    for _ in range(3):  # so that the statistics are no longer those of a fresh BatchNorm
+        model.train()
+        train, model.train = model.train, lambda: None
+        learn(model, 1)
+        model.train = train
+    buffer = model.rollout_buffer
+    model.policy.set_training_mode(True)
+    for step in zip(*map(torch.from_numpy, (buffer.observations, buffer.actions, buffer.log_probs))):
+        assert torch.equal(model.policy.evaluate_actions(*step[:2])[1], step[2])  # in the rows that were played
+    learned = {name: value.clone() for name, value in model.policy.gates.named_buffers()}
+    PPO.train(model)
+    torch.testing.assert_close(dict(model.policy.gates.named_buffers()), learned, rtol=0, atol=0)
 
 
 def test_a_single_rollout_per_clip_is_refused():
