@@ -17,7 +17,9 @@ from agent.callbacks import Interrupted
 from experiments import config
 from experiments.bench import bench
 from experiments.compare import compare
+from experiments.describe import describe
 from experiments.evaluate import evaluate_run
+from experiments.import_adafuse import import_adafuse
 from experiments.pretrain import pretrain
 from experiments.train import resume_training, train
 
@@ -38,10 +40,17 @@ def run_train(options: TrainCommand) -> None:
     print(f"Run finished in {folder}. Judge it: python -m experiments evaluate {folder}")
 
 
+def run_import(options: config.Import) -> None:
+    folder = import_adafuse(options)
+    print(f"Imported into {folder}. Judge it: python -m experiments evaluate {folder}")
+
+
 COMMANDS: dict[str, tuple[type, Callable]] = {
     "pretrain": (config.Pretrain, pretrain),
     "train": (TrainCommand, run_train),
     "evaluate": (config.Evaluate, lambda options: print(evaluate_run(options))),
+    "import": (config.Import, run_import),
+    "describe": (config.Describe, describe),
     "compare": (config.Compare, compare),
     "bench": (config.Bench, bench),
 }

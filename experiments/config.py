@@ -38,15 +38,23 @@ class Pretrain:
 
     data: Data = field(default_factory=Data)
     architecture: str = "resnet_small"
-    """Name of the CNN: resnet_small, resnet18, resnet34, resnet50, or one you registered."""
-    weights: Path | None = None
-    """A local torchvision state dict to start from, such as resnet50-0676ba61.pth."""
-    sites: Annotated[list[str], tyro.conf.arg(metavar="all|last_stage|NAME ...")] = field(
+    """Name of the CNN: resnet_small, resnet18, resnet34, resnet50, resnet101, bn_inception, mobilenet_v2, or one you
+    registered."""
+    weights: Annotated[str | None, tyro.conf.arg(metavar="imagenet|PATH")] = None
+    """Weights to start from: imagenet downloads torchvision's; or a local file of torchvision, TSN, TSM or `pretrain`."""
+    sites: Annotated[list[str], tyro.conf.arg(metavar="all|both|last_stage|NAME ...")] = field(
         default_factory=lambda: ["all"]
     )
-    """Where the agent will decide: all blocks, the last stage, or blocks by name (layer3.0 ...)."""
+    """Where the agent will decide: all blocks, both sites of every Bottleneck, the last stage, or stages and blocks by
+    name (layer3, layer4.0, layer4.0.conv2 ...)."""
     history: Literal["raw", "fused"] = "raw"
     """What reuse reads: the previous frame's own output (the paper), or what that frame passed on."""
+    temporal: Literal["tsn", "tsm", "tsm-stream"] = "tsn"
+    """Frames on their own, TSM's two-way shift (needs the site order), or its one-way shift for streams."""
+    consensus: Literal["mean", "lstm"] = "mean"
+    """From frames to a clip: the mean of their logits, or an LSTM over their features."""
+    lstm_hidden: int = 512
+    """Units of that LSTM."""
     clips: int = 80_000
     """Clips seen in training."""
     batch_size: int = 64
@@ -104,6 +112,12 @@ class Train:
     """Weight of the entropy bonus of reinforce and ppo, per decision in nats."""
     hidden: int = 32
     """Hidden units of a gate."""
+    hidden_quota: int | None = None
+    """In place of hidden: hidden units times decisions of a site (AdaFuse: 196608), so that wide sites get few units."""
+    gate_norm: Literal["layer", "batch"] = "layer"
+    """LayerNorm of a gate's input, or BatchNorm of its hidden units (AdaFuse)."""
+    shared_gates: bool = False
+    """Gates of equal input and output sizes share their linear layers (AdaFuse's code)."""
     seed: int = 0
     """Of the agent's initial weights, its samples and the order of clips."""
     evaluate_every: int = 4_000
@@ -135,12 +149,31 @@ class Evaluate:
     """Which clips."""
     sampled: bool = False
     """Sample the policy's decisions in place of the greedy ones."""
+    accounting: Literal["causal", "adafuse"] = "causal"
+    """Print the cost as AdaFuse's code counts it too, with its errors, to set published figures beside ours."""
     skip_broken: bool = False
     """Evaluate without the videos that cannot be read, and say how many."""
     threads: int = 2
     """CPU threads."""
     device: Device = "auto"
     """Where to compute; auto takes CUDA if it is there."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """Take over a checkpoint of AdaFuse's own code as a run, to `evaluate` it on your videos."""
+
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """Its file, such as sthv1_adatsn50.pth.tar."""
+    run: Path = Path("runs/imported")
+    """Folder to write."""
+    temporal: Literal["tsn", "tsm-adafuse"] | None = None
+    """Whether it was trained with --shift, which its weights do not tell; by default tsm-adafuse if the file's name
+    contains tsm."""
+    classes: Path | None = None
+    """Names of its classes in the order of its logits, one a line; by default that of the videos' labels."""
+    data: Data = field(default_factory=lambda: Data(size=224, margin=32))
+    """The videos to evaluate on."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +211,54 @@ class Compare:
 class Bench:
     """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
 
+    parts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|cnn ...")] = ()
+    """What to measure; all of it by default (the CNN's part takes minutes)."""
     clips: int = 32
-    """Clips in a batch."""
+    """Clips in a batch of the environment's part."""
+    size: int = 224
+    """Pixels of the frames of the CNN's part."""
     repeats: int = 21
-    """Interleaved pairs."""
+    """Interleaved pairs; a third of them where a pair takes seconds."""
     json: Path | None = None
     """File to write the figures to."""
+
+
+@dataclass(frozen=True)
+class Describe:
+    """What a backbone and its gates cost: a table of its sites, totals, parameters. Computes nothing, needs no data."""
+
+    architecture: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
+    """Name of the CNN: resnet50, ..., or one you registered; or a backbone.pt that `pretrain` wrote."""
+    num_classes: int | None = None
+    """Classes; by default 174 as in Something-Something V1 and V2, or as many as the file has."""
+    size: int | None = None
+    """Frames are size x size pixels; by default as the architecture is commonly run, or as the file says."""
+    num_frames: int = 8
+    """Frames T in a clip, for the totals."""
+    sites: Annotated[tuple[str, ...], tyro.conf.arg(metavar="all|both|last_stage|NAME ...")] = ()
+    """Where the agent decides, as in `pretrain`; by default all, or as the file says."""
+    history: Literal["raw", "fused"] | None = None
+    """What reuse reads, as in `pretrain`; by default raw, or as the file says."""
+    temporal: Literal["tsn", "tsm", "tsm-stream", "tsm-adafuse"] | None = None
+    """Temporal shift, which costs nothing; by default tsn, or as the file says."""
+    consensus: Literal["mean", "lstm"] | None = None
+    """From frames to a clip; by default mean, or as the file says."""
+    lstm_hidden: int | None = None
+    """Units of that LSTM; by default 512, or as the file says."""
+    group_size: int = 1
+    """Channels that share one decision."""
+    hidden: int = 32
+    """Hidden units of a gate."""
+    hidden_quota: int | None = None
+    """In place of hidden: hidden units times decisions of a site, as in `train` (AdaFuse: 196608)."""
+    gate_norm: Literal["layer", "batch"] = "layer"
+    """LayerNorm of a gate's input, or BatchNorm of its hidden units (AdaFuse)."""
+    shared_gates: bool = False
+    """Gates of equal input and output sizes share their linear layers (AdaFuse's code)."""
+    plugin: tuple[str, ...] = ()
+    """Python modules to import first, which register backbones of your own."""
+    json: bool = False
+    """Print JSON in place of the tables: every count a whole number, MACs per frame."""
 
 
 def to_json(config: object) -> dict:
@@ -207,7 +282,7 @@ def from_json(kind: type[T], content: dict) -> T:
     known["data"] = Data(
         **{**known["data"], "root": Path(known["data"]["root"]), "cache": _path(known["data"]["cache"])}
     )
-    for name in ("run", "backbone", "weights"):
+    for name in ("run", "backbone"):
         if name in known:
             known[name] = _path(known[name])
     for name in ("plugin", "methods", "cost_weights", "seeds"):

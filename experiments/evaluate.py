@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agent import evaluate, pair_accuracy, swap_test
-from agent.evaluation import Evaluation, Predictor
+from agent.evaluation import Evaluation, Predictor, accounted_cost, agent_macs
 from backbone import Decision, FusionBackbone
 from backbone.files import write_json, write_whole
 from envs.clips import ClipSource
@@ -76,7 +76,8 @@ def evaluate_run(config: Evaluate) -> str:
     if config.skip_broken:
         data = replace(data, skip_broken=True)
     clips = open_clips(data, config.split, for_evaluation=True)
-    order = model.env.get_attr("layout")[0].order
+    layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
+    order = layout.order
     result = evaluate(
         model, backbone, clips, order=order, deterministic=not config.sampled, progress=f"evaluating {config.split}"
     )
@@ -87,6 +88,13 @@ def evaluate_run(config: Evaluate) -> str:
         "accuracy {:.1f}% [{:.1f}, {:.1f}]".format(*figures["accuracy"]),
         "cost     {:.3f} [{:.3f}, {:.3f}] of the dense CNN's MACs, the agent's own included".format(*figures["cost"]),
     ]
+    official = None
+    if config.accounting != "causal":
+        own = agent_macs(model, layout)
+        official = bootstrap(
+            accounted_cost(result, backbone, layout, own, accounting=config.accounting), cluster=cluster_of(clips)
+        )
+        lines.append("cost     {:.3f} [{:.3f}, {:.3f}] as AdaFuse's code counts it, errors included".format(*official))
     for site, share in zip(backbone.sites, result.shares):
         parts = ", ".join(f"{decision.name.lower()} {share[decision]:.2f}" for decision in Decision)
         lines.append(f"  {site.name}: {parts}")
@@ -98,5 +106,8 @@ def evaluate_run(config: Evaluate) -> str:
             f"{swap.follows:.1f}% follow those decisions"
         )
     name = f"evaluation-{config.split}{'-sampled' if config.sampled else ''}.json"
-    write_json(config.run / name, {**figures, "swap": None if swap is None else vars(swap), "clips": len(clips)})
+    written = {**figures, "swap": None if swap is None else vars(swap), "clips": len(clips)}
+    if official is not None:
+        written[f"cost_{config.accounting}"] = list(official)
+    write_json(config.run / name, written)
     return "\n".join(lines)

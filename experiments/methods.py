@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agent import REINFORCE, FusionPPO, GumbelSoftmax, WarmupCosine, gate_macs
+from agent import REINFORCE, FusionPPO, GateOptions, GumbelSoftmax, WarmupCosine, gate_macs
 from backbone import FusionBackbone
 from envs import FusionVecEnv
 from envs.clips import ClipSource
-from experiments.config import Train
+from experiments.config import Describe, Train
 
 Method = Callable[[Train, FusionBackbone, ClipSource], BaseAlgorithm]
 METHODS: dict[str, Method] = {}
@@ -40,6 +40,13 @@ def build_method(config: Train, backbone: FusionBackbone, clips: ClipSource) -> 
     return METHODS[config.method](config, backbone, clips)
 
 
+def gate_options(config: Train | Describe) -> GateOptions:
+    """The gates that a configuration describes."""
+    return GateOptions(
+        hidden=config.hidden, quota=config.hidden_quota, norm=config.gate_norm, shared=config.shared_gates
+    )
+
+
 def rollout_env(config: Train, backbone: FusionBackbone, clips: ClipSource) -> FusionVecEnv:
     """The environment of policy gradients: num_clips clips, rollouts_per_clip rollouts of each."""
     return FusionVecEnv(
@@ -50,12 +57,12 @@ def rollout_env(config: Train, backbone: FusionBackbone, clips: ClipSource) -> F
         order=config.order,
         reward=config.reward,
         cost_weight=config.cost_weight,
-        agent_macs=gate_macs(backbone.sites, config.hidden),
+        agent_macs=gate_macs(backbone.sites, gate_options(config)),
         seed=config.seed,
     )
 
 
-def relaxation_env(config: Train, backbone: FusionBackbone, clips: ClipSource, *, static: bool) -> FusionVecEnv:
+def relaxation_env(config: Train, backbone: FusionBackbone, clips: ClipSource, gate: GateOptions) -> FusionVecEnv:
     """The environment of the relaxation: batch_size clips, one pass of each."""
     if config.reward != "log_prob":
         raise ValueError(
@@ -67,13 +74,18 @@ def relaxation_env(config: Train, backbone: FusionBackbone, clips: ClipSource, *
         num_clips=config.batch_size,
         order="site",
         cost_weight=config.cost_weight,
-        agent_macs=gate_macs(backbone.sites, config.hidden, static=static),
+        agent_macs=gate_macs(backbone.sites, gate),
         seed=config.seed,
     )
 
 
 def _shared(config: Train) -> dict:
     return {"learning_rate": WarmupCosine(config.learning_rate), "seed": config.seed, "device": config.device}
+
+
+def _relaxation(config: Train, backbone: FusionBackbone, clips: ClipSource, gate: GateOptions) -> GumbelSoftmax:
+    env = relaxation_env(config, backbone, clips, gate)
+    return GumbelSoftmax(env, policy_kwargs={"gate": gate}, **_shared(config))
 
 
 @register_method
@@ -83,7 +95,7 @@ def reinforce(config: Train, backbone: FusionBackbone, clips: ClipSource) -> Bas
         rollout_env(config, backbone, clips),
         baseline=config.baseline,
         entropy_coef=config.entropy_coef,
-        policy_kwargs={"hidden": config.hidden},
+        policy_kwargs={"gate": gate_options(config)},
         **_shared(config),
     )
 
@@ -94,7 +106,7 @@ def ppo(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgor
     return FusionPPO(
         rollout_env(config, backbone, clips),
         entropy_coef=config.entropy_coef,
-        policy_kwargs={"hidden": config.hidden},
+        policy_kwargs={"gate": gate_options(config)},
         **_shared(config),
     )
 
@@ -102,13 +114,10 @@ def ppo(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgor
 @register_method
 def gumbel(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
     """Straight-through Gumbel-softmax, the paper's way."""
-    env = relaxation_env(config, backbone, clips, static=False)
-    return GumbelSoftmax(env, policy_kwargs={"hidden": config.hidden}, **_shared(config))
+    return _relaxation(config, backbone, clips, gate_options(config))
 
 
 @register_method
 def static(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
     """Decisions learned by Gumbel-softmax that ignore the input: what adaptivity has to beat."""
-    return GumbelSoftmax(
-        relaxation_env(config, backbone, clips, static=True), policy_kwargs={"static": True}, **_shared(config)
-    )
+    return _relaxation(config, backbone, clips, GateOptions(static=True))

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from agent.callbacks import Interrupted
 from agent.pretraining import PretrainingMix
-from backbone import FusionBackbone, create_cnn, load_torchvision, save_backbone
+from backbone import FusionBackbone, create_cnn, imagenet_weights, load_weights, save_backbone
 from backbone.files import load_checkpoint, save_checkpoint
 from envs.clips import ClipSource
 from envs.episodes import Deck
@@ -37,9 +37,20 @@ def pretrain(config: Pretrain) -> Path:
     torch.manual_seed(config.seed)
     cnn = create_cnn(config.architecture, num_classes=len(clips.classes), size=config.data.size)
     if config.weights is not None:
-        load_torchvision(cnn, config.weights)
-    sites = config.sites[0] if config.sites in (["all"], ["last_stage"]) else config.sites
-    backbone = FusionBackbone(cnn, sites=sites, history=config.history).to(device)
+        path = imagenet_weights(config.architecture) if config.weights == "imagenet" else Path(config.weights)
+        loaded = load_weights(cnn, path)
+        classifier = f", a fresh classifier for {len(clips.classes)} classes" if loaded.fresh_classifier else ""
+        print(f"Starting from {path}: {loaded.layout}{classifier}.")
+    backbone = FusionBackbone(
+        cnn,
+        sites=config.sites,
+        history=config.history,
+        temporal=config.temporal,
+        consensus=config.consensus,
+        lstm_hidden=config.lstm_hidden,
+    ).to(device)
+    if config.weights is not None and (warning := loaded.warning(backbone.temporal)):
+        print(warning)
     open_run(config.run, config, resume=config.resume, train=clips.data_hash)
     train_backbone(backbone, clips, config)
     path = config.run / "backbone.pt"
@@ -103,7 +114,7 @@ def _schedule(done: float) -> float:
 
 def _save(path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, deck: Deck, step: int) -> None:
     tensors = {
-        "backbone": backbone.cnn.state_dict(),
+        "backbone": backbone.state_dict(),
         "optimizer": optimizer.state_dict(),
         "torch": torch.get_rng_state(),
     }
@@ -112,7 +123,7 @@ def _save(path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer
 
 def _load(path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, deck: Deck) -> int:
     content, tensors = load_checkpoint(path, "pretraining")
-    backbone.cnn.load_state_dict(tensors["backbone"])
+    backbone.load_state_dict(tensors["backbone"])
     optimizer.load_state_dict(tensors["optimizer"])
     torch.set_rng_state(tensors["torch"])
     deck.position = content["position"]

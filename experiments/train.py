@@ -10,12 +10,15 @@ from pathlib import Path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import HParam
 
+from agent.adafuse import ImportedPolicy
 from agent.callbacks import Checkpoints, CostWarmup, EpisodePictures, Evaluations, Progress
 from agent.checkpoint import load_agent
 from backbone import FusionBackbone, fold_batchnorm, load_backbone
 from backbone.files import write_json
 from envs.clips import ClipSource
 from experiments.config import Train, from_json, to_json
+from experiments.import_adafuse import METHOD as IMPORTED
+from experiments.import_adafuse import imported_policy
 from experiments.methods import build_method
 from experiments.runs import import_plugins, open_clips, open_logger, open_run, read_config, resolve_device, set_up_cpu
 
@@ -105,7 +108,7 @@ def resume_training(folder: Path) -> Path:
     return train(config, resume=True)
 
 
-def load_trained(folder: Path, *, device: str = "auto") -> tuple[BaseAlgorithm, FusionBackbone, Train]:
+def load_trained(folder: Path, *, device: str = "auto") -> tuple[BaseAlgorithm | ImportedPolicy, FusionBackbone, Train]:
     """A trained agent ready to ``predict``, its frozen backbone and its configuration.
 
     :raises ValueError: no run, or no checkpoint in it
@@ -113,7 +116,10 @@ def load_trained(folder: Path, *, device: str = "auto") -> tuple[BaseAlgorithm, 
     config = replace(from_json(Train, read_config(folder)), device=device, run=Path(folder))
     import_plugins(config.plugin)
     backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
-    model = build_method(config, backbone, open_clips(config.data, "train"))
+    if config.method == IMPORTED:  # it has no learner, and so needs no clips
+        model = imported_policy(config, backbone)
+    else:
+        model = build_method(config, backbone, open_clips(config.data, "train"))
     load_agent(Path(folder) / "checkpoint.pt", model, training=False)
     return model, backbone, config
 

@@ -1,23 +1,19 @@
-import json
-
 import numpy as np
 
-from experiments.bench import bench, interleave, summarise
-from experiments.config import Bench
-
-
-def test_a_bench_measures_and_keeps_its_figures(tmp_path, capsys):
-    bench(Bench(clips=2, repeats=3, json=tmp_path / "bench.json"))
-    kept = json.loads((tmp_path / "bench.json").read_text())
-    assert len(kept["ratios"]) == 2
-    assert all(found["ratio"] > 0 for found in kept["ratios"])
-    assert "vector env" in capsys.readouterr().out
+from experiments.bench.measure import interleave, summarise
 
 
 def test_pairs_take_turns_in_who_goes_first():
     order = []
     interleave(lambda: order.append("s"), lambda: order.append("y"), 4, "")
     assert "".join(order) in ("ysysysyssyys", "yssyyssyyssy")
+
+
+def test_warm_up_pairs_run_and_do_not_count():
+    runs = []
+    times = interleave(lambda: runs.append(1), lambda: runs.append(1), 3, "", warmup=1)
+    assert [len(part) for part in times] == [3, 3]
+    assert len(runs) == 8
 
 
 def test_a_limit_is_judged_on_the_medians():

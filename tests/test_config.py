@@ -28,7 +28,8 @@ def test_every_field_has_a_sentence_under_it(kind):
     "made",
     [
         Train(run=Path("runs/x"), plugin=("a", "b"), data=Data(root=Path("videos"), cache=Path("c"))),
-        Pretrain(weights=Path("w.pth"), sites=["layer1.0"]),
+        Train(hidden_quota=196_608, gate_norm="batch", shared_gates=True),
+        Pretrain(weights="w.pth", sites=["layer1.0"]),
         Compare(methods=("ppo",), seeds=(3,)),
     ],
 )

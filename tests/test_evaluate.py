@@ -29,6 +29,13 @@ def test_sampled_evaluation_is_another_file(run):
     assert (run / "evaluation-val-sampled.json").exists()
 
 
+def test_the_official_accounting_is_printed_and_kept_beside_ours(run):
+    text = evaluate_run(Evaluate(run, split="val", accounting="adafuse", threads=1, device="cpu"))
+    kept = json.loads((run / "evaluation-val.json").read_text())
+    assert "{:.3f} [{:.3f}, {:.3f}] as AdaFuse's code counts it".format(*kept["cost_adafuse"]) in text
+    assert kept["cost_adafuse"][0] != kept["cost"][0]
+
+
 def test_a_judgement_is_complete_and_its_arrays_agree_with_its_figures(run, videos, tmp_path):
     model, backbone, _ = load_trained(run, device="cpu")
     figures, arrays = judge(model, backbone, open_clips(Data(root=videos), "test"))

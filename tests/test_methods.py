@@ -1,5 +1,6 @@
 import pytest
 
+from agent import GateOptions
 from experiments.config import Data, Train
 from experiments.methods import METHODS, build_method, register_method
 from experiments.runs import open_clips
@@ -17,6 +18,18 @@ def test_every_registered_method_learns_and_predicts(videos, backbone_file, meth
     assert model.num_timesteps >= 12
     actions, _ = model.predict(model.env.reset(), deterministic=True)
     assert actions.shape == (4, *model.action_space.shape)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_the_gates_are_those_of_the_configuration(videos, backbone_file, method):
+    config = Train(backbone=backbone_file, data=Data(root=videos), method=method, num_clips=2, rollouts_per_clip=2,
+                   batch_size=4, device="cpu", hidden_quota=256, gate_norm="batch", shared_gates=True)  # fmt: skip
+    model = build_method(
+        config, open_frozen(config.backbone, group_size=1, device="cpu"), open_clips(config.data, "train")
+    )
+    expected = {"hidden": 32, "quota": 256, "norm": "batch", "shared": True, "static": False}
+    assert model.policy.gate == GateOptions(**({"static": True} if method == "static" else expected))
+    assert list(model.env.get_attr("episodes")[0].agent_macs) == model.policy.gate_macs
 
 
 def test_methods_start_from_the_same_weights_and_see_the_same_clips(videos, backbone_file):

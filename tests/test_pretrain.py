@@ -53,8 +53,30 @@ def test_it_starts_from_a_torchvision_file_whatever_its_classes(videos, tmp_path
     file = tmp_path / "weights.pth"
     cnn = create_cnn("resnet_small", num_classes=1000, size=32)
     torch.save(cnn.state_dict(), file)
-    path = pretrain(config_for(videos, tmp_path / "run", weights=file, clips=16, learning_rate=0.0))
+    path = pretrain(config_for(videos, tmp_path / "run", weights=str(file), clips=16, learning_rate=0.0))
     assert torch.equal(weights(path)["layer1.0.conv1.weight"], cnn.state_dict()["layer1.0.conv1.weight"])
+
+
+def test_it_starts_from_imagenet_by_that_word(videos, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "weights.pth"
+    cnn = create_cnn("resnet_small", num_classes=1000, size=32)
+    torch.save(cnn.state_dict(), file)
+    asked = []
+    monkeypatch.setattr(module, "imagenet_weights", lambda architecture: asked.append(architecture) or file)
+    path = pretrain(config_for(videos, tmp_path / "run", weights="imagenet", clips=16, learning_rate=0.0))
+    assert asked == ["resnet_small"]
+    assert torch.equal(weights(path)["layer1.0.conv1.weight"], cnn.state_dict()["layer1.0.conv1.weight"])
+    assert "a plain state dict, a fresh classifier for 8 classes" in capsys.readouterr().out
+
+
+def test_weights_of_tsm_without_its_shift_are_warned_of(videos, tmp_path, capsys):
+    state = {
+        f"module.base_model.{key}".replace("conv1.w", "conv1.net.w").replace("base_model.fc", "new_fc"): value
+        for key, value in create_cnn("resnet_small", num_classes=8, size=32).state_dict().items()
+    }
+    torch.save({"state_dict": state}, tmp_path / "tsm.pth")
+    pretrain(config_for(videos, tmp_path / "run", weights=str(tmp_path / "tsm.pth"), clips=16))
+    assert 'the CNN runs with temporal="tsn"' in capsys.readouterr().out
 
 
 def test_sites_and_history_travel_with_the_file(videos, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from agent import GateOptions
 from agent.callbacks import Interrupted
 from backbone.files import load_checkpoint
 from experiments.config import Data, Train
@@ -66,10 +67,12 @@ def test_tensorboard_holds_scalars_hparams_and_episodes(videos, backbone_file, t
 
 
 def test_a_trained_agent_loads_without_touching_its_run(videos, backbone_file, tmp_path):
-    run = train(config_for(videos, backbone_file, tmp_path / "run", method="reinforce"))
+    gates = {"hidden_quota": 256, "gate_norm": "batch", "shared_gates": True}
+    run = train(config_for(videos, backbone_file, tmp_path / "run", method="reinforce", **gates))
     before = {file.name: file.stat().st_mtime_ns for file in run.iterdir()}
     model, backbone, config = load_trained(run, device="cpu")
     assert config.method == "reinforce"
+    assert model.policy.gate == GateOptions(quota=256, norm="batch", shared=True)
     assert not any(p.requires_grad for p in backbone.parameters())
     assert all(torch.equal(value, model.policy.state_dict()[key]) for key, value in parameters(run).items())
     assert before == {file.name: file.stat().st_mtime_ns for file in run.iterdir()}

@@ -1,56 +1,28 @@
-"""Speeds as ratios, measured side by side: the only place where speed is judged."""
+"""The vector environment beside the bare CNN, and beside as many single environments."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from stable_baselines3.common.vec_env import DummyVecEnv
-from tqdm import tqdm
 
 from backbone import FusionBackbone, fold_batchnorm
-from backbone.files import write_json
 from envs import FusionEnv, FusionVecEnv
 from envs.clips import ClipSource, motions
 from envs.fusion_env import default_backbone
-from experiments.config import Bench
-from experiments.runs import provenance, set_up_cpu
+from experiments.bench.measure import Ratio, interleave, summarise
 
 
-class Ratio(NamedTuple):
-    """Median time of a subject over that of its yardstick, and the quartiles of the pairs' ratios."""
+def environment_ratios(clips: int, repeats: int) -> list[Ratio]:
+    """On the small ResNet and the embedded clips.
 
-    name: str
-    ratio: float
-    low: float
-    high: float
-    wanted: str
-    met: bool
-
-
-def bench(config: Bench) -> None:
-    """Measure, print, and write JSON if a file is named. One thread."""
-    set_up_cpu(1)
-    clips = motions.sample(config.clips, seed=0)
-    backbone = default_backbone(None, clips)
-    ratios = [
-        against_cnn(backbone, clips, config.repeats),
-        against_single_envs(backbone, clips, config.repeats),
-    ]
-    table = Table(title=f"{config.clips} clips a batch, one thread, medians of {config.repeats} interleaved pairs")
-    for column in ("measure", "ratio", "quartiles", "wanted", "met"):
-        table.add_column(column)
-    for found in ratios:
-        quartiles = f"{found.low:.2f} to {found.high:.2f}"
-        table.add_row(found.name, f"{found.ratio:.2f}", quartiles, found.wanted, "yes" if found.met else "no")
-    Console().print(table)
-    if config.json is not None:
-        write_json(config.json, {"ratios": [found._asdict() for found in ratios], **provenance()})
+    :param clips: in a batch
+    """
+    source = motions.sample(clips, seed=0)
+    backbone = default_backbone(None, source)
+    return [against_cnn(backbone, source, repeats), against_single_envs(backbone, source, repeats)]
 
 
 def against_cnn(backbone: FusionBackbone, clips: ClipSource, repeats: int) -> Ratio:
@@ -99,25 +71,3 @@ def against_single_envs(backbone: FusionBackbone, clips: ClipSource, repeats: in
     subject, yardstick = interleave(play(single), play(batched), max(repeats // 3, 3), "frame order against single")
     name = f"order=frame: {len(clips)} single envs in DummyVecEnv / vector env"
     return summarise(name, subject, yardstick, 5.0, below=False)
-
-
-def interleave(
-    subject: Callable[[], None], yardstick: Callable[[], None], repeats: int, title: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds of each, in turn, the one that goes first changing from pair to pair; two pairs to warm up."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for pair in tqdm(range(-2, repeats), desc=title, disable=None, leave=False):
-        for which in (0, 1) if pair % 2 else (1, 0):
-            started = time.perf_counter()
-            (subject, yardstick)[which]()
-            if pair >= 0:
-                times[which].append(time.perf_counter() - started)
-    return np.array(times[0]), np.array(times[1])
-
-
-def summarise(name: str, subject: np.ndarray, yardstick: np.ndarray, limit: float, *, below: bool) -> Ratio:
-    """The medians' ratio against a limit."""
-    ratio = float(np.median(subject) / np.median(yardstick))
-    low, high = np.quantile(subject / yardstick, (0.25, 0.75))
-    wanted = f"at {'most' if below else 'least'} {limit:g}"
-    return Ratio(name, ratio, float(low), float(high), wanted, ratio <= limit if below else ratio >= limit)

@@ -1,0 +1,37 @@
+"""Speeds as ratios, measured side by side: the only place where speed is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+
+from backbone.files import write_json
+from experiments.bench.cnn import cnn_ratios
+from experiments.bench.environment import environment_ratios
+from experiments.bench.measure import Ratio
+from experiments.config import Bench
+from experiments.runs import provenance, set_up_cpu
+
+PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
+    "environment": lambda config: environment_ratios(config.clips, config.repeats),
+    "cnn": lambda config: cnn_ratios(config.repeats, config.size),
+}
+
+
+def bench(config: Bench) -> None:
+    """Measure the parts asked for, print, and write JSON if a file is named. One thread."""
+    if unknown := [part for part in config.parts if part not in PARTS]:
+        raise ValueError(f"expected parts among {', '.join(PARTS)}; got {', '.join(unknown)}")
+    set_up_cpu(1)
+    ratios = [ratio for part in config.parts or PARTS for ratio in PARTS[part](config)]
+    table = Table(title=f"one thread, medians of up to {config.repeats} interleaved pairs")
+    for column in ("measure", "ratio", "quartiles", "wanted", "met"):
+        table.add_column(column)
+    for found in ratios:
+        quartiles = f"{found.low:.3g} to {found.high:.3g}"
+        table.add_row(found.name, f"{found.ratio:.3g}", quartiles, found.wanted, "yes" if found.met else "no")
+    Console().print(table)
+    if config.json is not None:
+        write_json(config.json, {"ratios": [found._asdict() for found in ratios], **provenance()})
