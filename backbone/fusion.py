@@ -150,7 +150,7 @@ class FusionBackbone(nn.Module):
         self.history, self.temporal = history, temporal
         mean, std = (torch.tensor(part).view(3, 1, 1) for part in (cnn.mean, cnn.std))
         self.register_buffer("scale", 1 / (255 * std), persistent=False)  # of uint8 pixels
-        self.register_buffer("shift", mean / std, persistent=False)
+        self.register_buffer("offset", mean / std, persistent=False)
         self.consensus = make_consensus(consensus, cnn.classifier, lstm_hidden)
         self._blocks = all_blocks(cnn)  # plain references: the modules are registered in cnn
         self._shifted = set() if temporal == "tsn" else shifting_blocks(cnn.stages(), sparse=temporal != "tsm-adafuse")
@@ -180,7 +180,7 @@ class FusionBackbone(nn.Module):
     def preprocess(self, frames: Tensor) -> Tensor:
         """Decoded frames (B, T, H, W, 3) uint8 -> normalised (B, T, 3, H, W) float32 on the backbone's device."""
         frames = frames.to(self.device).permute(0, 1, 4, 2, 3).contiguous()
-        return frames.float().mul_(self.scale).sub_(self.shift)
+        return frames.float().mul_(self.scale).sub_(self.offset)
 
     @property
     def num_classes(self) -> int:

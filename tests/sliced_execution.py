@@ -9,8 +9,9 @@ channel exists nowhere, and a layer without rows or columns does not run. What t
 This is evidence beside ``backbone/flops.py`` and ``backbone/fusion.py``: it asks neither the ledger, nor the blocks for
 the layers that they take, write, read and shift, nor the code that fuses.
 
-One thing is a convention, not a necessity: the pooled channels that two of BN-Inception's blocks pass through count as
-live if they are used, even if the block before has skipped them. They are then written out as zeros.
+Two things are conventions, not necessities. A layer that only reads a site's channels runs in that site's step, even if
+it stands in the next one's block. The pooled channels that two of BN-Inception's blocks pass through count as live if
+they are used, even if the block before has skipped them; they are then written out as zeros.
 """
 
 from __future__ import annotations
@@ -347,8 +348,7 @@ class SlicedMobileNetV2(SlicedCNN):
 
     def block(self, block: InvertedResidual, x: Features) -> Part:
         *expand_and_depthwise, project, norm = block.conv
-        conv = project
-        same_shape = conv.out_channels == x.values.shape[1] and expand_and_depthwise[-1][0].stride == (1, 1)
+        same_shape = project.out_channels == x.values.shape[1] and expand_and_depthwise[-1][0].stride == (1, 1)
         inputs = x
         if same_shape and len(expand_and_depthwise) == 2:  # TSM shifts residual branches only
             inputs = whole((yield x.values))
@@ -386,7 +386,7 @@ class SlicedBNInception(SlicedCNN):
         if not behind_a_site:
             self.enter(name)
         three, double = self.layer(block, "3x3_reduce", x), self.layer(block, "double_3x3_reduce", x)
-        if behind_a_site:  # its decisions alone settle what these two cost: they belong to its step
+        if behind_a_site:  # that site's decisions alone settle what these two cost: they belong to its step
             self.enter(name)
         double = yield double.values
         inputs = {

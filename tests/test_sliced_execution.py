@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from itertools import pairwise
 from unittest import mock
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from backbone import BACKBONES, Decision, FusionBackbone, Ledger, bn_inception, create_cnn, mobilenet_v2, one_hot
-from backbone.flops import Live
+from backbone.flops import Layer, Live, layer_macs
 from backbone.fusion import HISTORIES
 
 USE, REUSE, SKIP = Decision
@@ -40,6 +41,7 @@ MIXES = {
     "reuse after skip": [[0, 0, 1], [0, 1, 0]],
     "reuse after use": [[1, 0, 0], [0, 1, 0]],
 }
+FEW_MIXES = ("even", "all skip", "mostly reuse", "reuse after skip")
 
 
 # -- models ----------------------------------------------------------------------------------------------------------
@@ -116,11 +118,25 @@ def trained(model: str) -> nn.Module:
     return as_if_trained(build())
 
 
+@cache
+def macs_of(model: str) -> dict[str, int]:
+    """By layer, what every FusionBackbone of a model would count anew: that takes longer than a walk."""
+    cnn = trained(model)
+    return layer_macs(cnn, lambda ghost: ghost(torch.empty(1, 3, cnn.size, cnn.size, device="meta")))
+
+
 def make(model: str, **kwargs) -> FusionBackbone:
     """In float64: the order in which sums are taken shall not matter."""
     torch.manual_seed(0)
     kwargs.setdefault("sites", MOST.get(model, "all"))
-    return FusionBackbone(copy.deepcopy(trained(model)), lstm_hidden=7, **kwargs).double().eval()
+    with mock.patch("backbone.sites.layer_macs", return_value=macs_of(model)):
+        return FusionBackbone(copy.deepcopy(trained(model)), lstm_hidden=7, **kwargs).double().eval()
+
+
+@cache
+def shared(model: str, history: str = "raw") -> FusionBackbone:
+    """A thin model with all of its sites that many tests may look at."""
+    return make(model, history=history)
 
 
 @cache
@@ -182,32 +198,31 @@ def assert_same(backbone: FusionBackbone, frames: Tensor, decisions: Sequence[Te
 @each_history
 def test_any_mix_of_decisions_at_any_sites(model, sites, history):
     backbone = make(model, sites=sites, history=history)
-    for seed, mix in enumerate(MIXES):
+    for seed, mix in enumerate(MIXES if sites == MOST.get(model, "all") else FEW_MIXES):
         assert_same(backbone, clips_for(backbone), draw(backbone, mix, seed=seed))
 
 
 @pytest.mark.parametrize(
     ("model", "temporal"), [(model, temporal) for model in MODELS for temporal in ("tsn", *SHIFTS[model])]
 )
-@pytest.mark.parametrize("consensus", ["mean", "lstm"])
-@pytest.mark.parametrize("group_size", [1, 3])
+@pytest.mark.parametrize(("consensus", "group_size"), [("mean", 3), ("lstm", 1)])
 @each_history
 def test_every_shift_consensus_and_group_size(model, temporal, consensus, group_size, history):
     backbone = make(model, history=history, temporal=temporal, consensus=consensus, group_size=group_size)
-    assert_same(backbone, clips_for(backbone), draw(backbone, "even"))
+    assert_same(backbone, clips_for(backbone, frames=3), draw(backbone, "even", frames=3))
 
 
 @each_architecture
-@each_history
-def test_registered_architectures_at_their_real_width(name, history):
-    backbone = make(name, sites="both", history=history)
-    assert_same(backbone, clips_for(backbone, frames=3), draw(backbone, "even", frames=3))
+def test_registered_architectures_at_their_real_width(name):
+    for history in HISTORIES:
+        backbone = make(name, sites="both", history=history)
+        assert_same(backbone, clips_for(backbone, frames=3), draw(backbone, "even", frames=3))
 
 
 @each_model
 @each_history
 def test_clips_of_any_length(model, history):
-    backbone = make(model, history=history)
+    backbone = shared(model, history)
     for frames in (1, 2, 3):
         assert_same(backbone, clips_for(backbone, frames=frames), draw(backbone, "mostly reuse", frames=frames))
 
@@ -215,8 +230,8 @@ def test_clips_of_any_length(model, history):
 @each_model
 @each_history
 def test_several_rollouts_of_several_clips(model, history):
-    backbone = make(model, history=history)
-    assert_same(backbone, clips_for(backbone, clips=2), draw(backbone, "even", rows=4))
+    backbone = shared(model, history)
+    assert_same(backbone, clips_for(backbone, clips=2, frames=2), draw(backbone, "even", rows=4, frames=2))
 
 
 @pytest.mark.parametrize(
@@ -228,18 +243,17 @@ def test_streams_cut_into_chunks(model, temporal, history):
     backbone = make(model, history=history, temporal=temporal, consensus="lstm")
     frames, decisions = clips_for(backbone), draw(backbone, "even")
     execution = execute(backbone, frames[0], [chosen[0] for chosen in decisions])
-    for chunks in ((1, 1, 1, 1), (1, 3)):
-        logits, macs = walk_in_chunks(backbone, frames, decisions, chunks)
-        torch.testing.assert_close(logits[0], execution.logits, rtol=1e-9, atol=1e-9)
-        assert macs.item() == execution.macs.sum()
+    logits, macs = walk_in_chunks(backbone, frames, decisions, (1, 1, 2))
+    torch.testing.assert_close(logits[0], execution.logits, rtol=1e-9, atol=1e-9)
+    assert macs.item() == execution.macs.sum()
 
 
 @pytest.mark.parametrize("model", ["basic", "bottleneck", "plain", "inception"])
 @each_history
 @given(data=st.data())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_decisions_drawn_one_by_one(model, history, data):
-    backbone = make(model, history=history)
+    backbone = shared(model, history)
     widths = [site.decisions for site in backbone.sites]
     table = data.draw(arrays("int64", (3, sum(widths)), elements=st.integers(0, 2)))
     decisions = torch.from_numpy(table).unsqueeze(0).split(widths, -1)
@@ -248,26 +262,25 @@ def test_decisions_drawn_one_by_one(model, history, data):
 
 @each_model
 def test_nothing_runs_beside_the_calls(model):
-    backbone = make(model, consensus="lstm")
-    frames, decisions = clips_for(backbone), draw(backbone, "even")
+    backbone = shared(model)
+    frames, decisions = clips_for(backbone, frames=2), draw(backbone, "even", frames=2)
     with FlopCounterMode(display=False) as counter:
         execution = execute(backbone, frames[0], [chosen[0] for chosen in decisions])
     assert counter.get_total_flops() == 2 * sum(call.macs for call in execution.calls) == 2 * execution.macs.sum()
 
 
 def test_what_is_skipped_does_not_run():
-    backbone = make("bottleneck")
+    backbone = shared("bottleneck")
     (execution,) = assert_same(backbone, clips_for(backbone), draw(backbone, "all skip"))
     assert {call.layer for call in execution.calls} == {"conv1", "layer1.0.downsample.0", "layer2.0.downsample.0", "fc"}
 
 
 def test_what_is_reused_runs_late_and_only_if_it_must():
     backbone = make("plain", sites="chain.1")
-    names = {"chain.1.conv": []}
     (late,) = assert_same(backbone, clips_for(backbone), draw(backbone, "reuse after skip"))
     (ready,) = assert_same(backbone, clips_for(backbone), draw(backbone, "reuse after use"))
     for execution, expected in ((late, [1, 3]), (ready, [0, 2])):
-        assert [call.frame for call in execution.calls if call.layer in names] == expected
+        assert [call.frame for call in execution.calls if call.layer == "chain.1.conv"] == expected
 
 
 # -- without numbers: the published sizes ----------------------------------------------------------------------------
@@ -310,9 +323,9 @@ def test_decisions_at_the_published_size(name, history):
     backbone = on_meta(name)
     ledger = Ledger(backbone.ledger.layers, backbone.ledger.channels, history)
     size = backbone.cnn.size
-    decisions = draw(backbone, "even", frames=3)
+    decisions = draw(backbone, "even", frames=2)
     with mock.patch.object(backbone, "history", history):
-        execution = execute(backbone, torch.empty(3, 3, size, size, device="meta"), [chosen[0] for chosen in decisions])
+        execution = execute(backbone, torch.empty(2, 3, size, size, device="meta"), [chosen[0] for chosen in decisions])
     assert torch.equal(charge(ledger, [one_hot(c, torch.float64) for c in decisions])[0], execution.macs.double())
 
 
@@ -329,7 +342,7 @@ def test_the_flop_counter_counts_two_per_mac_in_grouped_convolutions_too(groups,
 # -- properties of the ledger, over every registered architecture ----------------------------------------------------
 
 drawn = given(mix=st.sampled_from(sorted(MIXES)), frames=st.integers(1, 5), seed=st.integers(0, 2**31))
-few = settings(max_examples=6, deadline=None)
+few = settings(max_examples=10, deadline=None)
 
 
 def ledger_of(name: str, history: str) -> Ledger:
@@ -379,7 +392,7 @@ def test_causal_charges_sum_to_the_closed_form(name, history, mix, frames, seed)
 @each_history
 @drawn
 @few
-def test_cost_lies_between_all_skip_and_all_use_in_each_step(name, history, mix, frames, seed):
+def test_cost_lies_between_all_skip_and_all_use(name, history, mix, frames, seed):
     ledger = ledger_of(name, history)
     lowest, macs, highest = (charge(ledger, drawn_one_hot(name, m, frames, seed)) for m in ("all skip", mix, "all use"))
     untouched = sum(layer.macs for layer in ledger.layers if layer.reads is None and layer.writes is None)
@@ -422,7 +435,7 @@ def test_fused_history_costs_no_more_than_raw(name):
 @each_model
 @torch.no_grad()
 def test_control_logits_depend_on_what_is_decided(model):
-    backbone = make(model)
+    backbone = shared(model)
     one, other = (walk(backbone, clips_for(backbone), draw(backbone, "even", seed=seed)) for seed in (0, 1))
     assert (one[0] - other[0]).abs().max() > 1e-3
     assert one[1].sum() != other[1].sum()
@@ -431,7 +444,7 @@ def test_control_logits_depend_on_what_is_decided(model):
 @each_model
 @each_history
 def test_control_charging_the_last_frame_with_the_decisions_of_the_one_before(model, history):
-    backbone = make(model, history=history)
+    backbone = shared(model, history)
     frames, decisions = clips_for(backbone), draw(backbone, "even")
     (right,) = assert_same(backbone, frames, decisions)
     for chosen in decisions:
@@ -443,7 +456,7 @@ def test_control_charging_the_last_frame_with_the_decisions_of_the_one_before(mo
 
 def halves(model: str) -> tuple[Execution, Execution]:
     """Every second channel of every site skipped, and nothing skipped: one frame."""
-    backbone = make(model)
+    backbone = shared(model)
     dense = draw(backbone, "all use", frames=1)
     half = [torch.where(torch.arange(chosen.shape[-1]) % 2 == 0, chosen, int(SKIP)) for chosen in dense]
     frames = clips_for(backbone, frames=1)
@@ -483,11 +496,36 @@ def test_control_adding_up_the_savings_of_rows_and_columns(model, between):
     assert sum(wrong.values()) < sum(right.values()) == half.macs.sum()
 
 
-def test_control_counting_the_savings_of_bn_inceptions_1x1_twice():
-    half, dense = halves("inception")
-    saved = sum(sign * call.macs for run, sign in ((dense, 1), (half, -1)) for call in run.calls if "1x1" in call.layer)
-    assert saved > 0
-    assert half.macs.sum() - saved not in (half.macs.sum(), dense.macs.sum())
+# What a ledger may make of a layer with both ends decided. The official code does the first, in BN-Inception too.
+MISTAKES: dict[str, Callable[[Layer], list[Layer]]] = {
+    "savings added up": lambda layer: [
+        replace(layer, reads=None),
+        replace(layer, writes=None, outputs=None),
+        replace(layer, macs=-layer.macs, reads=None, writes=None, outputs=None),
+    ],
+    "charged twice": lambda layer: [layer, layer],
+    "dead columns not saved": lambda layer: [replace(layer, reads=None)],
+    "outputs not saved": lambda layer: [replace(layer, writes=None, outputs=None)],
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("model", ["bottleneck", "plain", "inception"])
+@each_history
+def test_control_a_ledger_that_is_wrong_about_layers_between_two_sites(model, history, mistake):
+    backbone = shared(model, history)
+    decisions = draw(backbone, "even")
+    measured = execute(backbone, clips_for(backbone)[0], [chosen[0] for chosen in decisions]).macs.sum()
+    wrong = []
+    for layer in backbone.ledger.layers:
+        between = layer.reads is not None and layer.writes is not None
+        wrong += MISTAKES[mistake](layer) if between else [layer]
+    right, other = (
+        charge(Ledger(layers, backbone.ledger.channels, history), [one_hot(c, torch.float64) for c in decisions]).sum()
+        for layers in (backbone.ledger.layers, wrong)
+    )
+    assert right == measured
+    assert abs(other - measured) >= 1
 
 
 class LateFromThisFrame(SlicedPlainCNN):
@@ -513,7 +551,7 @@ class ReuseOfTheDeadIsDead(SlicedPlainCNN):
 
 @pytest.mark.parametrize("wrong", [LateFromThisFrame, ReuseOfTheDeadIsDead])
 def test_control_an_execution_that_reuses_wrongly_differs_in_both(wrong: type[SlicedCNN], monkeypatch):
-    backbone = make("plain")
+    backbone = shared("plain")
     frames, decisions = clips_for(backbone), draw(backbone, "even")
     (right,) = assert_same(backbone, frames, decisions)
     monkeypatch.setitem(sliced_execution.EXECUTIONS, type(backbone.cnn), wrong)
