@@ -36,7 +36,8 @@ class Layer:
 
     :param name: the module's name in the CNN
     :param macs: MACs per frame when everything is computed
-    :param step: index of the site during whose step the layer runs (the stem runs in the first step)
+    :param step: index of the site during whose step the layer runs (the stem runs in the first step); one that only
+        reads a site is charged in that site's step, where its columns are decided
     :param reads: index of the site whose decided channels are its input, or None
     :param writes: index of the site that decides on its output, or None
     :param outputs: which of that site's channels it computes, start and stop; None for all
@@ -169,7 +170,7 @@ def layer_macs(module: nn.Module, run: Callable[[nn.Module], object]) -> dict[st
     :raises ValueError: a layer has weights but is of a kind that has no rule here
     """
     macs: dict[str, int] = {}
-    ghost = copy.deepcopy(module).to("meta").eval()
+    ghost = copy.deepcopy(module).to("meta", torch.float32).eval()
 
     def count(name: str) -> Callable:
         def hook(layer: nn.Module, _inputs: tuple, output: Tensor) -> None:

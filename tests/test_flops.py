@@ -490,3 +490,8 @@ def test_a_block_that_names_layers_it_lacks_is_refused(monkeypatch, wrong):
         monkeypatch.setattr(PlainBlock, name, value)
     with pytest.raises(ValueError, match=r"chain\.0\.conv; got chain\.0\.typo"):
         FusionBackbone(PlainCNN())
+
+
+def test_a_cnn_in_double_precision_is_counted_alike():
+    double, single = FusionBackbone(tiny_cnn("plain").double()), FusionBackbone(tiny_cnn("plain"))
+    assert double.ledger.dense_macs == single.ledger.dense_macs
