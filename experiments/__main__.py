@@ -20,6 +20,7 @@ from experiments.compare import compare
 from experiments.describe import describe
 from experiments.evaluate import evaluate_run
 from experiments.import_adafuse import import_adafuse
+from experiments.predict import predict
 from experiments.pretrain import pretrain
 from experiments.train import resume_training, train
 
@@ -49,6 +50,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "pretrain": (config.Pretrain, pretrain),
     "train": (TrainCommand, run_train),
     "evaluate": (config.Evaluate, lambda options: print(evaluate_run(options))),
+    "predict": (config.Predict, predict),
     "import": (config.Import, run_import),
     "describe": (config.Describe, describe),
     "compare": (config.Compare, compare),

@@ -160,6 +160,30 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Predict:
+    """Classify a video, or every video of a folder: classes, cost, decisions; with a picture of each frame."""
+
+    video: Annotated[Path, tyro.conf.Positional]
+    """A video, or a folder in which all videos are classified."""
+    run: Path
+    """Folder of a training run, or of an imported one."""
+    top: int = 5
+    """Classes to name, the most probable first."""
+    overlay: Path | None = None
+    """Video to write of one video: its frames beside decisions and prediction; by default RUN/predictions/NAME.mp4."""
+    no_overlay: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Write no such video."""
+    csv: Path | None = None
+    """Table to write of a folder, by default RUN/predictions.csv; what it holds already is not repeated."""
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print JSON and nothing else."""
+    threads: int = 2
+    """CPU threads."""
+    device: Device = "auto"
+    """Where to compute; auto takes CUDA if it is there."""
+
+
+@dataclass(frozen=True)
 class Import:
     """Take over a checkpoint of AdaFuse's own code as a run, to `evaluate` it on your videos."""
 

@@ -108,9 +108,12 @@ def resume_training(folder: Path) -> Path:
     return train(config, resume=True)
 
 
-def load_trained(folder: Path, *, device: str = "auto") -> tuple[BaseAlgorithm | ImportedPolicy, FusionBackbone, Train]:
+def load_trained(
+    folder: Path, *, device: str = "auto", clips: ClipSource | None = None
+) -> tuple[BaseAlgorithm | ImportedPolicy, FusionBackbone, Train]:
     """A trained agent ready to ``predict``, its frozen backbone and its configuration.
 
+    :param clips: to build the learner on; by default those it was trained on, which must be there then
     :raises ValueError: no run, or no checkpoint in it
     """
     config = replace(from_json(Train, read_config(folder)), device=device, run=Path(folder))
@@ -119,7 +122,7 @@ def load_trained(folder: Path, *, device: str = "auto") -> tuple[BaseAlgorithm |
     if config.method == IMPORTED:  # it has no learner, and so needs no clips
         model = imported_policy(config, backbone)
     else:
-        model = build_method(config, backbone, open_clips(config.data, "train"))
+        model = build_method(config, backbone, open_clips(config.data, "train") if clips is None else clips)
     load_agent(Path(folder) / "checkpoint.pt", model, training=False)
     return model, backbone, config
 
