@@ -334,7 +334,7 @@ def walk(cnn: BNInception, frames: Tensor, decisions: list[Tensor], **kwargs) ->
 
 
 def macs_at(cnn: BNInception) -> dict[str, int]:
-    frame = torch.empty(1, 3, cnn.size, cnn.size, dtype=cnn.fc.weight.dtype, device="meta")
+    frame = torch.empty(1, 3, cnn.size, cnn.size, device="meta")
     return layer_macs(cnn, lambda ghost: ghost(frame))
 
 
