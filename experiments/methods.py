@@ -52,6 +52,7 @@ def rollout_env(config: Train, backbone: FusionBackbone, clips: ClipSource) -> F
         cost_weight=config.cost_weight,
         agent_macs=gate_macs(backbone.sites, config.hidden),
         seed=config.seed,
+        workers=config.data.workers,
     )
 
 
@@ -69,6 +70,7 @@ def relaxation_env(config: Train, backbone: FusionBackbone, clips: ClipSource, *
         cost_weight=config.cost_weight,
         agent_macs=gate_macs(backbone.sites, config.hidden, static=static),
         seed=config.seed,
+        workers=config.data.workers,
     )
 
 
