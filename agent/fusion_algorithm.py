@@ -126,6 +126,8 @@ class FusionAlgorithm(BaseAlgorithm):
         elapsed = max((now - self.start_time) / 1e9, 1e-9)
         fresh = (self.num_timesteps - self._num_timesteps_at_start) / self.layout.num_steps
         self.logger.record("time/clips_per_second", fresh / elapsed)
+        for name, value in self.env.env_method("data_facts", indices=[0])[0].items():
+            self.logger.record(f"data/{name}", value)
         self.logger.record("train/cost_weight", self.cost_weight)
         self.logger.record("train/learning_rate", self.policy.optimizer.param_groups[0]["lr"])
         self.logger.dump(step=self.clips_seen)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from backbone import Decision, FusionBackbone, FusionState, one_hot
 from envs.clips import ClipSource
+from envs.clips.loader import Batch
 from envs.layout import Layout
 from envs.reward import correctness, cost_reward, find_outcome
 
@@ -123,21 +124,22 @@ class Episodes:
         """Index of the site that the next step decides on."""
         return self.state.site if self.state is not None else 0
 
-    def load(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> tuple[np.ndarray, Tensor]:
-        """Fetch clips: decoded frames (B, T, H, W, 3) uint8 and labels (B,) on the backbone's device.
+    def put(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Normalised frames (B, T, 3, H, W) and labels (B,) of clips that were read, on the backbone's device."""
+        device = self.backbone.device
+        return self.backbone.preprocess(batch.frames.to(device, non_blocking=True)), batch.labels.to(device)
 
-        :param rng: draws random segments and crops; None takes the centred ones of evaluation
-        """
-        frames = self.clips.frames(indices, rng)
-        labels = torch.as_tensor(self.clips.labels[indices], device=self.backbone.device)
-        return frames, labels
-
-    @torch.no_grad()
     def start(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """Begin the episodes of these clips; returns observations (N, O)."""
-        self.indices = np.asarray(indices)
-        self.pixels, self.labels = self.load(self.indices, rng)
-        self.frames = self.backbone.preprocess(torch.from_numpy(self.pixels))
+        indices = np.asarray(indices)
+        frames, labels = self.clips.draw(indices, rng)
+        return self.begin(Batch(indices, torch.from_numpy(frames), torch.from_numpy(labels)))
+
+    @torch.no_grad()
+    def begin(self, batch: Batch) -> np.ndarray:
+        """Begin the episodes of clips that were read already; returns observations (N, O)."""
+        self.indices, self.pixels = batch.indices, batch.frames.numpy()
+        self.frames, self.labels = self.put(batch)
         self.num_rows = len(self.indices) * self.rollouts_per_clip
         self.spent = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
         self.rewards = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)

@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from backbone import FusionBackbone
 from envs.clips import ClipSource
+from envs.clips.loader import Loader
 from envs.episodes import Deck, Outcome
 from envs.fusion_env import FusionEnv, make_episodes
 
@@ -24,6 +25,7 @@ class FusionVectorEnv(gym.vector.VectorEnv):
 
     :param num_envs: N, rows; a multiple of rollouts_per_clip
     :param rollouts_per_clip: K, rollouts of the same clip side by side; what they share is computed once
+    :param workers: processes that read clips ahead; 0 reads them when they are needed
     :param train, backbone, clips, weights, order, reward, cost_weight, agent_macs: as in FusionEnv
     """
 
@@ -42,6 +44,7 @@ class FusionVectorEnv(gym.vector.VectorEnv):
         cost_weight: float = 1.0,
         agent_macs: list[float] | None = None,
         train: bool = True,
+        workers: int = 0,
         render_mode: str | None = None,
     ) -> None:
         if num_envs < 1 or num_envs % max(rollouts_per_clip, 1):
@@ -70,7 +73,11 @@ class FusionVectorEnv(gym.vector.VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.render_mode = None
-        self._deck: Deck | None = None
+        self._deck = Deck(len(self.episodes.clips), seed=-1, shuffle=train)  # until the first reset
+        num_clips, pin_memory = num_envs // rollouts_per_clip, self.episodes.backbone.device.type == "cuda"
+        self._loader = Loader(
+            self.episodes.clips, self._deck, num_clips, train=train, workers=workers, pin_memory=pin_memory
+        )
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -80,9 +87,8 @@ class FusionVectorEnv(gym.vector.VectorEnv):
         if "clip" in (options or {}):
             raise ValueError("expected no options['clip'], as rows play different clips: name one to FusionEnv")
         super().reset(seed=seed)
-        if seed is not None or self._deck is None:
-            drawn = int(self.np_random.integers(2**31))
-            self._deck = Deck(len(self.episodes.clips), seed=drawn, shuffle=self.train)
+        if seed is not None or self._deck.seed < 0:
+            self._deck.seed, self._deck.position = int(self.np_random.integers(2**31)), 0
         return self._start(), self._info()
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -99,8 +105,10 @@ class FusionVectorEnv(gym.vector.VectorEnv):
         return self.episodes.action_masks(self.num_envs)
 
     def _start(self) -> np.ndarray:
-        indices, rng = self._deck.deal(self.num_envs // self.episodes.rollouts_per_clip)
-        return self.episodes.start(indices, rng if self.train else None)
+        return self.episodes.begin(next(self._loader))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self._loader.close()
 
     def _info(self) -> dict[str, Any]:
         return {"action_mask": self.action_masks(), "_action_mask": np.ones(self.num_envs, bool)}

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from backbone import FusionBackbone, Ledger
 from envs.clips import ClipSource
+from envs.clips.loader import Loader
 from envs.episodes import Deck, Episodes
 
 
@@ -22,6 +22,7 @@ class FusionVecEnv(VecEnv):
     :param rollouts_per_clip: K, rollouts of each; the stem and the first site's convolution run once a clip
     :param train: True draws shuffled clips and random segments, False plays them in their order, centred
     :param seed: of the order of clips
+    :param workers: processes that read clips ahead; 0 reads them when they are needed
     :param backbone, clips, order, reward, cost_weight, agent_macs: as in FusionEnv
     """
 
@@ -38,6 +39,7 @@ class FusionVecEnv(VecEnv):
         agent_macs: Sequence[float] | None = None,
         train: bool = True,
         seed: int = 0,
+        workers: int = 0,
     ) -> None:
         if num_clips < 1:
             raise ValueError(f"expected at least one clip at a time, got num_clips = {num_clips}")
@@ -53,6 +55,8 @@ class FusionVecEnv(VecEnv):
         self.num_clips, self.rollouts_per_clip, self.train = num_clips, rollouts_per_clip, train
         self.layout = self.episodes.layout
         self.deck = Deck(len(clips), seed=seed, shuffle=train)
+        pin_memory = backbone.device.type == "cuda"
+        self.loader = Loader(clips, self.deck, num_clips, train=train, workers=workers, pin_memory=pin_memory)
         self.render_mode = None
         self._untouched: int | None = None  # deck position of the batch in play, while nobody has stepped it
         self._actions: np.ndarray | None = None
@@ -62,7 +66,7 @@ class FusionVecEnv(VecEnv):
 
     def reset(self) -> np.ndarray:
         if self._seeds[0] is not None:
-            self.deck = Deck(self.deck.size, seed=self._seeds[0], shuffle=self.train)
+            self.deck.seed, self.deck.position = self._seeds[0], 0
         self._reset_seeds()
         self._reset_options()
         return self._start()
@@ -83,7 +87,7 @@ class FusionVecEnv(VecEnv):
         return self._start(), rewards, np.ones(self.num_envs, bool), infos
 
     def close(self) -> None:
-        pass
+        self.loader.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
@@ -127,11 +131,15 @@ class FusionVecEnv(VecEnv):
 
         The same clips in the same order as episodes would play: normalised frames (B, T, 3, H, W), labels (B,).
         """
-        if self._untouched is not None:
-            self.deck.position, self._untouched = self._untouched, None
-        indices, rng = self.deck.deal(self.num_clips)
-        pixels, labels = self.episodes.load(indices, rng if self.train else None)
-        return self.episodes.backbone.preprocess(torch.from_numpy(pixels)), labels
+        if self._untouched is not None:  # nobody has played what the last reset dealt
+            self._untouched = None
+            return self.episodes.frames, self.episodes.labels
+        return self.episodes.put(next(self.loader))
+
+    def data_facts(self) -> dict[str, float]:
+        """For charts: the share of the time since the last call that was spent waiting for clips, and how many clips
+        were found broken so far."""
+        return {"wait": self.loader.wait_share(), "broken": len(self.loader.broken)}
 
     def state_dict(self) -> dict[str, int]:
         """Where the deck stands, to be asked between rollouts: no episode may be under way."""
@@ -141,10 +149,10 @@ class FusionVecEnv(VecEnv):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue from ``state_dict``: the next ``reset`` or ``take_clips`` deals what would have come."""
         self._reset_seeds()
-        self.deck = Deck(self.deck.size, seed=state["seed"], shuffle=self.train)
-        self.deck.position, self._untouched = state["position"], None
+        self.deck.seed, self.deck.position, self._untouched = state["seed"], state["position"], None
 
     def _start(self) -> np.ndarray:
-        self._untouched = self.deck.position
-        indices, rng = self.deck.deal(self.num_clips)
-        return self.episodes.start(indices, rng if self.train else None)
+        position = self.deck.position
+        observations = self.episodes.begin(next(self.loader))
+        self._untouched = position
+        return observations

@@ -16,9 +16,11 @@ import tyro
 from agent.callbacks import Interrupted
 from experiments import config
 from experiments.bench import bench
+from experiments.check_data import check_data
 from experiments.compare import compare
 from experiments.describe import describe
 from experiments.evaluate import evaluate_run
+from experiments.flips import list_flips
 from experiments.import_adafuse import import_adafuse
 from experiments.predict import predict
 from experiments.pretrain import pretrain
@@ -46,6 +48,7 @@ def run_import(options: config.Import) -> None:
     print(f"Imported into {folder}. Judge it: python -m experiments evaluate {folder}")
 
 
+# A command that judges returns its exit code; what the others return is for their callers in Python.
 COMMANDS: dict[str, tuple[type, Callable]] = {
     "pretrain": (config.Pretrain, pretrain),
     "train": (TrainCommand, run_train),
@@ -55,11 +58,16 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "describe": (config.Describe, describe),
     "compare": (config.Compare, compare),
     "bench": (config.Bench, bench),
+    "check-data": (config.CheckData, check_data),
+    "flips": (config.Flips, list_flips),
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; 0 if all went well, 1 after an error that one sentence explains, 130 after Ctrl-C."""
+    """Run a command; 0 if all went well, 1 after an error that one sentence explains, 130 after Ctrl-C.
+
+    check-data gives 1 as well if it found something wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     kinds = [Annotated[kind, tyro.conf.subcommand(name)] for name, (kind, _) in COMMANDS.items()]
     options = tyro.cli(
@@ -70,17 +78,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     run = next(run for kind, run in COMMANDS.values() if type(options) is kind)
     try:
-        run(options)
+        code = run(options)
     except Interrupted:
         print(f"\nStopped; nothing is lost. To go on: {_how_to_resume(options)}", file=sys.stderr)
         return 130
     except KeyboardInterrupt:
-        print("\nStopped at once; the last checkpoint is intact.", file=sys.stderr)
+        print("\nStopped at once; what was written before is intact.", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _how_to_resume(options: object) -> str:

@@ -30,6 +30,18 @@ class Data:
     """Evaluate without the videos that cannot be read (training always goes on without them, and says so)."""
     cache: Path | None = None
     """Folder for decoded clips; by default beside the videos."""
+    cache_gb: float = 8.0
+    """What decoded clips may take there, in GB, all sets of them together; 0 keeps none. What does not fit is read
+    from the videos each time."""
+    workers: int = 0
+    """Processes that read clips ahead while the CNN computes; 0 reads them when they are needed."""
+    layout: str | None = None
+    """Name of the folder's layout, such as something_v2 or ucf101_2; recognised where it is left out."""
+    crop: Literal["random", "multi_scale"] = "random"
+    """How training crops: size x size pixels of what the margin leaves, or TSN's multi-scale crop."""
+    flip: Literal["off", "swap", "skip"] = "off"
+    """Mirror every second clip in training: swap exchanges the labels of classes like left and right, skip leaves the
+    clips of such classes alone."""
 
 
 @dataclass(frozen=True)
@@ -235,12 +247,14 @@ class Compare:
 class Bench:
     """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
 
-    parts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|cnn ...")] = ()
-    """What to measure; all of it by default (the CNN's part takes minutes)."""
+    parts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|cnn|data|fuzz ...")] = ()
+    """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
     clips: int = 32
     """Clips in a batch of the environment's part."""
     size: int = 224
     """Pixels of the frames of the CNN's part."""
+    files: int = 2000
+    """Damaged files of fuzz."""
     repeats: int = 21
     """Interleaved pairs; a third of them where a pair takes seconds."""
     json: Path | None = None
@@ -283,6 +297,34 @@ class Describe:
     """Python modules to import first, which register backbones of your own."""
     json: bool = False
     """Print JSON in place of the tables: every count a whole number, MACs per frame."""
+
+
+@dataclass(frozen=True)
+class CheckData:
+    """Look at every clip of a data set and report what is wrong with it; the exit code is 0 only if nothing is."""
+
+    root: Annotated[Path, tyro.conf.Positional]
+    """Folder of videos."""
+    layout: str | None = None
+    """Name of its layout, such as something_v2 or ucf101_2; recognised where it is left out."""
+    num_frames: int = 8
+    """Frames T in a clip: shorter videos are reported."""
+    workers: int = 0
+    """Processes that decode; 0 takes all cores."""
+    json: bool = False
+    """Print JSON and nothing else."""
+
+
+@dataclass(frozen=True)
+class Flips:
+    """List the labels that a horizontal flip exchanges, and the classes whose videos cannot be flipped."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """Folder of videos, or a text file with the name of a class on each line."""
+    layout: str | None = None
+    """Name of the folder's layout; recognised where it is left out."""
+    json: bool = False
+    """Print JSON and nothing else."""
 
 
 def to_json(config: object) -> dict:

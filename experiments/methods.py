@@ -59,6 +59,7 @@ def rollout_env(config: Train, backbone: FusionBackbone, clips: ClipSource) -> F
         cost_weight=config.cost_weight,
         agent_macs=gate_macs(backbone.sites, gate_options(config)),
         seed=config.seed,
+        workers=config.data.workers,
     )
 
 
@@ -76,6 +77,7 @@ def relaxation_env(config: Train, backbone: FusionBackbone, clips: ClipSource, g
         cost_weight=config.cost_weight,
         agent_macs=gate_macs(backbone.sites, gate),
         seed=config.seed,
+        workers=config.data.workers,
     )
 
 

@@ -28,7 +28,7 @@ from backbone.accounting import clip_macs
 from backbone.files import write_whole
 from envs.clips import ArrayClips, ClipError
 from envs.clips.decode import decode_frames, write_video
-from envs.clips.layouts import VIDEO_SUFFIXES
+from envs.clips.layouts.reading import VIDEO_SUFFIXES
 from envs.episodes import Episodes
 from envs.layout import Layout
 from envs.overlay import PICTURE, draw_overlay

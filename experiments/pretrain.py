@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from agent.pretraining import PretrainingMix
 from backbone import FusionBackbone, create_cnn, imagenet_weights, load_weights, save_backbone
 from backbone.files import load_checkpoint, save_checkpoint
 from envs.clips import ClipSource
+from envs.clips.loader import Loader
 from envs.episodes import Deck
 from experiments.config import Pretrain, to_json
 from experiments.runs import import_plugins, open_clips, open_run, resolve_device, set_up_cpu
@@ -68,6 +69,8 @@ def train_backbone(backbone: FusionBackbone, clips: ClipSource, config: Pretrain
         backbone.parameters(), lr=0.0, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
     )
     deck = Deck(len(clips), seed=config.seed)
+    pin_memory = backbone.device.type == "cuda"
+    loader = Loader(clips, deck, config.batch_size, workers=config.data.workers, pin_memory=pin_memory)
     steps, checkpoint = max(config.clips // config.batch_size, 1), config.run / "pretraining.pt"
     first = 0
     if config.resume and checkpoint.exists():
@@ -78,6 +81,7 @@ def train_backbone(backbone: FusionBackbone, clips: ClipSource, config: Pretrain
     with (
         SummaryWriter(str(config.run), purge_step=first * config.batch_size + 1) as writer,
         _deferred_interrupt() as asked,
+        closing(loader),
     ):
         for step in range(first, steps):
             if asked():
@@ -85,9 +89,9 @@ def train_backbone(backbone: FusionBackbone, clips: ClipSource, config: Pretrain
                 raise Interrupted
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * _schedule(step / steps)
-            indices, rng = deck.deal(config.batch_size)
-            frames = backbone.preprocess(torch.from_numpy(clips.frames(indices, rng)))
-            labels = torch.as_tensor(clips.labels[indices], device=device)
+            batch = next(loader)
+            frames = backbone.preprocess(batch.frames.to(device, non_blocking=True))
+            labels = batch.labels.to(device)
             logits = backbone(frames, PretrainingMix(backbone.sites, len(frames), device)).logits
             loss = F.cross_entropy(logits, labels)
             if not math.isfinite(loss.item()):
@@ -101,6 +105,8 @@ def train_backbone(backbone: FusionBackbone, clips: ClipSource, config: Pretrain
                 accuracy = (logits.argmax(-1) == labels).float().mean().item()
                 writer.add_scalar("pretraining/loss", loss.item(), seen)
                 writer.add_scalar("pretraining/accuracy", accuracy, seen)
+                writer.add_scalar("data/wait", loader.wait_share(), seen)
+                writer.add_scalar("data/broken", len(loader.broken), seen)
                 bar.set_postfix(loss=f"{loss.item():.2f}")
             if (step + 1) % SAVE_EVERY == 0:
                 _save(checkpoint, backbone, optimizer, deck, step + 1)

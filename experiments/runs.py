@@ -17,7 +17,9 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
 from backbone.files import write_json
-from envs.clips import ClipError, ClipSource, VideoClips, motions
+from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, motions
+from envs.clips.cache import CacheTooLarge
+from envs.clips.flips import flip_targets
 from experiments.config import Data, to_json
 
 PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
@@ -44,9 +46,9 @@ def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) ->
     if data.root == Data().root:
         motions.ensure(data.root)
     strict = split == "test" if for_evaluation is None else for_evaluation
-    clips = VideoClips(
-        data.root, split, num_frames=data.num_frames, size=data.size, margin=data.margin, cache_dir=data.cache
-    )
+    clips = _open_cached(data, split) or _open_files(data, split)
+    if split == "train" and data.flip != "off":
+        clips.flips = flip_targets(clips.classes, data.flip)
     if clips.note:
         print(clips.note)
     if clips.skipped:
@@ -58,6 +60,27 @@ def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) ->
             )
         print(f"Left out: {broken}")
     return clips
+
+
+def _open_cached(data: Data, split: str) -> VideoClips | None:
+    """None where there is to be no cache, or no room for it."""
+    if not data.cache_gb:
+        return None
+    try:
+        cache = {"cache_dir": data.cache, "cache_gb": data.cache_gb}
+        return VideoClips(data.root, split, **_sampling(data), **cache, workers=max(data.workers, 1))
+    except CacheTooLarge as error:
+        print(f"No cache of {split}, its videos are read each time: {error}")
+        return None
+
+
+def _open_files(data: Data, split: str) -> VideoFiles:
+    check = split != "train" and data.skip_broken  # what is left out must be known before anything is judged
+    return VideoFiles(data.root, split, **_sampling(data), check=check, workers=max(data.workers, 1))
+
+
+def _sampling(data: Data) -> dict[str, Any]:
+    return {name: getattr(data, name) for name in ("num_frames", "size", "margin", "layout", "crop")}
 
 
 def provenance(**hashes: str) -> dict[str, Any]:

@@ -87,6 +87,7 @@ def train(
     try:
         model.learn(max(remaining, 0), callback=callbacks, log_interval=5, reset_num_timesteps=not resumed)
     finally:
+        model.env.close()
         checkpoints.release()
         seconds = before + time.monotonic() - started
         write_json(config.run / "seconds.json", seconds)

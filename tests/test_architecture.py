@@ -114,8 +114,8 @@ def test_control_the_check_passes_good_source(check: Check, room: str, source: s
 
 def test_every_module_has_its_test_file():
     def wanted(path: Path) -> str:
-        folder = path.parent.name
-        return f"test_{f'{folder}_' if folder not in ROOMS else ''}{path.stem.strip('_')}.py"
+        folders = path.relative_to(ROOT).parts[1:-1]
+        return f"test_{''.join(f'{folder}_' for folder in folders)}{path.stem.strip('_')}.py"
 
     modules = [path for path in SOURCES if path.stem != "__init__"]
     assert not [str(path) for path in modules if not (ROOT / "tests" / wanted(path)).exists()]

@@ -34,6 +34,8 @@ SHARED = {
     "train/cost_weight",
     "train/learning_rate",
     "time/clips_per_second",
+    "data/wait",
+    "data/broken",
     *(f"decisions/layer{site}.0/{decision.name.lower()}" for site in (1, 2, 3) for decision in Decision),
     *(f"validation/{name}" for name in ("accuracy", "cost", "log_prob")),
 }

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from envs.clips import ClipError, VideoClips
 from envs.clips import cache as cache_module
+from envs.clips.cache import CacheTooLarge
 from envs.clips.decode import decode_frames, write_video
 
 LENGTHS = (40, 8, 20, 12)
@@ -49,6 +51,10 @@ def decoded(monkeypatch):
 
     monkeypatch.setattr(cache_module, "decode_frames", spy)
     return names
+
+
+def caches(root) -> list[str]:
+    return sorted(path.name for path in (root / ".cache").iterdir())
 
 
 def levels(frames: np.ndarray) -> np.ndarray:
@@ -97,7 +103,7 @@ def test_decoding_happens_once(root, decoded):
     assert len(decoded) == 4
     assert first.data_hash == second.data_hash
     np.testing.assert_array_equal(first.frames(range(4)), second.frames(range(4)))
-    assert [path.name for path in (root / ".cache").iterdir()] == [first.data_hash]
+    assert len(caches(root)) == 1
 
 
 def test_the_hash_follows_content_and_sampling_but_not_the_place(root, tmp_path):
@@ -154,8 +160,9 @@ def test_a_killed_build_is_not_taken_for_whole(root):
         f"cache.decode_frames = die\ncache.VideoClips({str(root)!r}, 'val')\n"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
-    assert len(list((root / ".cache").iterdir())) == 1
+    assert caches(root)[0].startswith("building-")
     assert len(VideoClips(root, "val")) == 4
+    assert [name.startswith("building-") for name in caches(root)] == [False]
 
 
 def test_builders_at_once_agree(root):
@@ -229,6 +236,144 @@ def test_another_process_gets_the_place_not_the_content(root):
 def test_the_missing_test_split_is_noted(root):
     assert "val" in VideoClips(root, "test").note
     assert VideoClips(root, "val").note == ""
+
+
+def test_a_layout_by_name_and_a_multi_scale_crop(root):
+    plain = VideoClips(root, "train", size=24, margin=8, layout="lists")
+    scaled = VideoClips(root, "train", size=24, margin=8, crop="multi_scale")
+    assert len(caches(root)) == 1
+    np.testing.assert_array_equal(plain.frames([0, 1]), scaled.frames([0, 1]))
+    drawn = [source.frames([0, 1], np.random.default_rng(0)) for source in (plain, scaled)]
+    assert drawn[0].shape == drawn[1].shape == (2, 8, 24, 24, 3)
+    np.testing.assert_array_equal(drawn[1], scaled.frames([0, 1], np.random.default_rng(0)))
+
+
+# -- rebuilt when anything changes ------------------------------------------------------------------------------------
+
+
+def test_a_file_that_changed_without_changing_its_size_is_decoded_again(root, decoded):
+    before = VideoClips(root, "val")
+    changed = root / "1.mp4"
+    when = changed.stat().st_mtime_ns + 1
+    os.utime(changed, ns=(when, when))
+    after = VideoClips(root, "val")
+    assert len(decoded) == 8
+    assert before.data_hash == after.data_hash  # which is to be the same on another machine
+    assert len(caches(root)) == 2
+
+
+@pytest.mark.parametrize("change", ["label", "class", "order", "pairs"])
+def test_a_changed_list_is_decoded_again(root, decoded, change):
+    before = VideoClips(root, "val").data_hash
+    if change == "pairs":
+        (root / "dataset.json").unlink()
+    else:
+        lines = {"label": "0.mp4 1", "class": "0.mp4 2", "order": "1.mp4 1\n0.mp4 0"}[change]
+        rest = "" if change == "order" else "1.mp4 1\n"
+        (root / "dataset.json").unlink()
+        (root / "val.txt").write_text(f"{lines}\n{rest}2.mp4 0\n3.mp4 1\n")
+    assert VideoClips(root, "val").data_hash != before
+    assert len(decoded) == 8
+
+
+# -- the bound --------------------------------------------------------------------------------------------------------
+
+SIZE = 4 * 8 * 32 * 32 * 3  # bytes of a cache of val
+
+
+def open_and_drop(root, **kwargs) -> None:
+    VideoClips(root, "val", **kwargs)
+
+
+def test_a_cache_beyond_the_bound_is_not_made(root, decoded):
+    with pytest.raises(CacheTooLarge, match=r"fit into the 9e-05 GB of cache_gb, but they may take 9\.8e-05 GB; allow"):
+        VideoClips(root, "val", cache_gb=9e-5)
+    assert not (root / ".cache").exists()
+    assert decoded == []
+    VideoClips(root, "val", cache_gb=SIZE / 1e9)
+    with pytest.raises(CacheTooLarge):
+        VideoClips(root, "val", cache_gb=9e-5)  # nor opened
+    with pytest.raises(CacheTooLarge):
+        VideoClips(root, "val", cache_gb=0)
+
+
+def test_the_least_recently_opened_goes_first(root):
+    bound = {"cache_gb": 2.5 * SIZE / 1e9}
+    first, second, third = ({"num_frames": 8}, {"num_frames": 6}, {"num_frames": 7})
+    names = []
+    for sampling in (first, second):
+        open_and_drop(root, **sampling, **bound)
+        names.append(next(name for name in caches(root) if name not in names))
+    for name, when in zip(names, (2000, 1000)):
+        os.utime(root / ".cache" / name / "index.json", (when, when))
+    open_and_drop(root, **third, **bound)
+    assert names[0] in caches(root)
+    assert names[1] not in caches(root)
+    assert len(caches(root)) == 2
+
+
+def test_opening_counts_as_use(root):
+    open_and_drop(root)
+    index = root / ".cache" / caches(root)[0] / "index.json"
+    os.utime(index, (1000, 1000))
+    open_and_drop(root)
+    assert index.stat().st_mtime > 1e9
+
+
+def test_a_cache_that_is_open_stays(root):
+    source = VideoClips(root, "val")
+    copy = pickle.loads(pickle.dumps(source))
+    expected = source.frames(range(4))
+    del source
+    with pytest.raises(CacheTooLarge, match=r"beside 9\.8e-05 GB of others in use"):
+        VideoClips(root, "val", num_frames=7, cache_gb=1.5 * SIZE / 1e9)
+    assert len(caches(root)) == 1
+    np.testing.assert_array_equal(copy.frames(range(4)), expected)
+    del copy
+    VideoClips(root, "val", num_frames=7, cache_gb=1.5 * SIZE / 1e9)
+    assert len(caches(root)) == 1
+
+
+def test_a_cache_that_another_process_has_open_stays(root):
+    script = (
+        "import sys\nfrom envs.clips import VideoClips\n"
+        f"clips = VideoClips({str(root)!r}, 'val')\nprint('open', flush=True)\nsys.stdin.read()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"open\n"
+    with pytest.raises(CacheTooLarge, match="in use"):
+        VideoClips(root, "val", num_frames=7, cache_gb=1.5 * SIZE / 1e9)
+    process.communicate()
+    VideoClips(root, "val", num_frames=7, cache_gb=1.5 * SIZE / 1e9)
+    assert len(caches(root)) == 1
+
+
+def test_only_caches_are_removed(root, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    for name in ("a" * 63, "building-mine", "notes"):
+        (elsewhere / name).mkdir(parents=True)
+    (elsewhere / ("b" * 64)).mkdir()  # a cache that lost its frames
+    (elsewhere / ("building-" + "c" * 32)).mkdir()
+    open_and_drop(root, cache_dir=elsewhere)
+    VideoClips(root, "val", num_frames=7, cache_dir=elsewhere, cache_gb=1.5 * SIZE / 1e9)
+    assert {"a" * 63, "building-mine", "notes"} < {path.name for path in elsewhere.iterdir()}
+    assert "building-" + "c" * 32 not in {path.name for path in elsewhere.iterdir()}
+
+
+@pytest.mark.parametrize("where", ["frames", "index"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(root, monkeypatch, where):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if where == "frames":
+            patch.setattr(cache_module.os, "fsync", full)
+        else:
+            patch.setattr(cache_module.Path, "write_text", full)
+        with pytest.raises(ClipError, match=r"9\.8e-05 GB of decoded frames.*No space left on device.*cache_dir"):
+            VideoClips(root, "val")
+    assert caches(root) == []
+    assert len(VideoClips(root, "val")) == 4
 
 
 @pytest.mark.parametrize("wrong", [{"on_broken": "ignore"}, {"num_frames": 0}, {"margin": -1}, {"workers": 0}])

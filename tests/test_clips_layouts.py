@@ -75,7 +75,7 @@ def test_validation_stands_in_for_a_missing_test_split_and_says_so(tmp_path):
         ("x/../../b.mp4 1", r"train.txt:2: .*inside it"),
         ("/b.mp4 1", r"train.txt:2: .*inside it"),
         (". 1", r"train.txt:2: .*inside it"),
-        ("b.mp4 2", r"train.txt: expected labels from 0 to 1 .*got 2 for b.mp4"),
+        ("b.mp4 2", r"train.txt:2: expected labels from 0 to 1 .*got 2 for b.mp4"),
     ],
 )
 def test_a_bad_line_is_shown_with_its_number(tmp_path, line, message):

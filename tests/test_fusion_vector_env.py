@@ -198,3 +198,14 @@ def test_actions_of_a_wrong_shape_are_refused(clips, actions):
 def test_a_step_before_reset_is_refused(clips):
     with pytest.raises(RuntimeError, match=r"call reset\(\) before step\(\)"):
         make_env(clips).step(np.zeros((4, 3), int))
+
+
+def test_workers_change_nothing_but_who_reads(clips):
+    alone, helped = make_env(clips), make_env(clips, workers=1)
+    rng = np.random.default_rng(0)
+    for seed in (3, None, 4):
+        assert_equal(alone.reset(seed=seed), helped.reset(seed=seed))
+        for _ in range(5):
+            actions = rng.integers(0, 3, (4, alone.action_space.shape[1]))
+            assert_equal(alone.step(actions), helped.step(actions))
+    helped.close()

@@ -1,7 +1,9 @@
+import multiprocessing
 from dataclasses import replace
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agent.callbacks import Interrupted
 from backbone import BACKBONES, create_cnn, load_backbone
@@ -47,6 +49,19 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(videos, tmp_pa
     monkeypatch.setattr(module, "_deferred_interrupt", real)
     resumed = weights(pretrain(config_for(videos, tmp_path / "parts", resume=True)))
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_workers_change_nothing_and_waiting_is_charted(videos, tmp_path):
+    runs = []
+    for workers in (0, 2):
+        config = config_for(videos, tmp_path / str(workers))
+        runs.append(weights(pretrain(replace(config, data=Data(root=videos, cache_gb=0, workers=workers)))))
+    assert all(torch.equal(runs[0][key], runs[1][key]) for key in runs[0])
+    assert not multiprocessing.active_children()
+    events = EventAccumulator(str(tmp_path / "2"), size_guidance={"scalars": 0})
+    events.Reload()
+    assert all(0 <= event.value <= 1 for event in events.Scalars("data/wait"))
+    assert [event.value for event in events.Scalars("data/broken")] == [0.0]
 
 
 def test_it_starts_from_a_torchvision_file_whatever_its_classes(videos, tmp_path):

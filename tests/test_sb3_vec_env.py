@@ -12,6 +12,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from envs import FusionVecEnv, FusionVectorEnv
+from envs.clips.source import BrokenClip
 from envs.layout import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
@@ -274,6 +275,46 @@ def test_a_loaded_state_is_not_undone_by_a_seed_given_before(clips):
     resumed.load_state_dict(env.state_dict())
     resumed.reset()
     assert torch.equal(resumed.episodes.frames, env.take_clips()[0])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_workers_change_nothing_but_who_reads(clips, whole):
+    env, helped = make_env(clips), make_env(clips, workers=1)
+    for one in (env, helped):
+        one.reset()
+    for _ in range(3):
+        if whole:
+            assert torch.equal(env.take_clips()[0], helped.take_clips()[0])
+        else:
+            for one, other in zip(run_batch(env)[0], run_batch(helped)[0], strict=True):
+                np.testing.assert_array_equal(one, other)
+        assert env.state_dict() == helped.state_dict()
+    state = env.state_dict()
+    run_batch(helped)
+    for one in (env, helped):
+        one.load_state_dict(state)
+        one.reset()
+    assert torch.equal(env.episodes.frames, helped.episodes.frames)
+    assert 0 <= helped.data_facts()["wait"] <= 1
+    helped.close()
+
+
+def test_a_broken_clip_is_replaced_and_counted(clips, monkeypatch, capsys):
+    def read(indices, rng=None):
+        if 2 in indices:
+            raise BrokenClip("clip 2 is cut off", 2)
+        return frames(indices, rng)
+
+    frames = clips.frames
+    monkeypatch.setattr(clips, "frames", read)
+    env = make_env(clips)
+    env.reset()
+    seen = {index for _ in range(6) for index in dealt(run_batch(env)[1])}
+    assert seen == {0, 1, 3, 4, 5}
+    assert env.data_facts()["broken"] == 1
+    assert "clip 2 is cut off" in capsys.readouterr().err
+    with pytest.raises(BrokenClip):
+        make_env(clips, num_clips=3, train=False).reset()
 
 
 # -- bad input -------------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 from dataclasses import replace
 
 import pytest
@@ -39,6 +40,17 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(videos, backbo
     assert curves[0] == curves[1]
 
 
+@pytest.mark.parametrize("method", ["reinforce", "gumbel"])
+def test_training_from_the_videos_is_the_same_for_any_number_of_workers(videos, backbone_file, tmp_path, method):
+    runs = []
+    for workers in (0, 2):
+        config = config_for(videos, backbone_file, tmp_path / str(workers), method=method)
+        runs.append(train(replace(config, data=Data(root=videos, cache_gb=0, workers=workers))))
+    first, second = map(parameters, runs)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not multiprocessing.active_children()
+
+
 def test_another_seed_is_another_agent(videos, backbone_file, tmp_path):
     runs = [train(config_for(videos, backbone_file, tmp_path / str(seed), clips=32, seed=seed)) for seed in (0, 1)]
     first, second = map(parameters, runs)
@@ -60,7 +72,14 @@ def test_tensorboard_holds_scalars_hparams_and_episodes(videos, backbone_file, t
     events = EventAccumulator(str(run), size_guidance={"scalars": 0, "images": 0})
     events.Reload()
     tags = events.Tags()
-    assert {"rollout/accuracy", "rollout/cost", "validation/accuracy", "train/gradient_noise"} <= set(tags["scalars"])
+    assert {
+        "data/wait",
+        "data/broken",
+        "rollout/accuracy",
+        "rollout/cost",
+        "validation/accuracy",
+        "train/gradient_noise",
+    } <= set(tags["scalars"])
     assert "episodes/0" in tags["images"]
     assert [image.step for image in events.Images("episodes/0")] == [0, 32, 64, 96]
     assert "_hparams_/session_start_info" in tags["tensors"] or any("hparams" in tag for tag in events.summary_metadata)

@@ -1,32 +1,133 @@
-"""Which frames of a clip, and which part of each frame: the samplers of TSN (Wang et al., ECCV 2016, section 3.1).
+"""Which frames of a clip, and which part of each: the samplers of TSN (Wang et al., ECCV 2016, section 3.1) and TSM.
 
 Letters for shapes: B clips, T frames a clip, F frames available, H = W pixels a side, P frames in a pool.
 """
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import numpy as np
 
+from envs.clips.transforms import Box, evaluation_boxes
 
-def segment_indices(available: int, num_frames: int, rng: np.random.Generator | None = None) -> np.ndarray:
+Short = Literal["error", "repeat"]
+Sampling = Literal["segments", "dense"]
+
+DENSE_WINDOW = 64
+"""Frames that a densely sampled clip spans."""
+
+
+def segment_indices(
+    available: int, num_frames: int, rng: np.random.Generator | None = None, *, short: Short = "error"
+) -> np.ndarray:
     """One frame from each of T equal segments.
 
     :param available: frames there are, F.
     :param num_frames: frames wanted, T.
     :param rng: None takes the centre of every segment (evaluation); a generator draws uniformly inside it (training).
-    :return: (T,) int64, strictly increasing; 0..T-1 whenever F == T.
-    :raises ValueError: when T < 1 or F < T.
+    :param short: what to do when F < T: raise an error, or repeat frames as TSN does in its tests: segments are then
+        shorter than a frame, and each takes a frame that it touches. (In training, TSN's code takes the first frame T
+        times, AdaFuse's the last one for all that is missing.)
+    :return: (T,) int64, strictly increasing, with repeats non-decreasing; 0..T-1 whenever F == T.
+    :raises ValueError: when T < 1, F < 1 or, unless frames may be repeated, F < T.
     """
-    if num_frames < 1:
-        raise ValueError(f"expected at least 1 frame to sample, got {num_frames}; ask for a positive number")
-    if available < num_frames:
-        raise ValueError(
-            f"expected at least {num_frames} frames, got {available}; use a longer clip or sample fewer frames"
-        )
+    fewest = 1 if short == "repeat" else num_frames
+    _check_counts(available, num_frames, fewest)
     segments = np.arange(num_frames)
     if rng is None:
         return (2 * segments + 1) * available // (2 * num_frames)
-    return rng.integers(segments * available // num_frames, (segments + 1) * available // num_frames)
+    first, end = segments * available, (segments + 1) * available
+    if available < num_frames:
+        return rng.integers(first // num_frames, -(-end // num_frames))
+    return rng.integers(first // num_frames, end // num_frames)
+
+
+def dense_indices(
+    available: int, num_frames: int, rng: np.random.Generator | None = None, *, window: int = DENSE_WINDOW
+) -> np.ndarray:
+    """T frames at equal distance in a window of consecutive frames, as TSM samples Kinetics and I3D before it.
+
+    :param available: frames there are, F; where the window is longer, it goes on at the video's first frame (TSM).
+    :param rng: None puts the window in the middle of the video; a generator draws its place (training).
+    :return: (T,) int64 in 0..F-1.
+    :raises ValueError: when T < 1, F < 1 or the window has fewer than T frames.
+    """
+    room = _dense_room(available, num_frames, window)
+    start = room // 2 if rng is None else int(rng.integers(room + 1))
+    return _dense(start, available, num_frames, window)
+
+
+def evaluation_indices(
+    available: int,
+    num_frames: int,
+    *,
+    clips: int = 1,
+    sampling: Sampling = "segments",
+    short: Short = "error",
+    window: int = DENSE_WINDOW,
+) -> np.ndarray:
+    """The clips that a video is judged by; the caller averages their scores.
+
+    :param clips: clips a video, N; the first of segments is the one that `segment_indices` takes.
+    :param sampling: "segments": clip k takes the frames at 1/2 + k/N (modulo 1) of every segment; N = 2 is TSM's "twice
+        sample". "dense": windows that begin from the first frame to the last possible one at equal distances, N = 10
+        in TSM; a single one lies in the middle.
+    :param short: with segments: see `segment_indices`.
+    :param window: with dense sampling: see `dense_indices`.
+    :return: (N, T) int64.
+    :raises ValueError: as those two, for N < 1, or for an unknown name of sampling.
+    """
+    if clips < 1:
+        raise ValueError(f"expected at least 1 clip of a video, got {clips}; ask for a positive number")
+    if sampling == "segments":
+        _check_counts(available, num_frames, 1 if short == "repeat" else num_frames)
+        place = (2 * np.arange(clips)[:, None] + clips) % (2 * clips)  # in 2N-ths of a segment
+        return (2 * clips * np.arange(num_frames) + place) * available // (2 * clips * num_frames)
+    if sampling == "dense":
+        room = _dense_room(available, num_frames, window)
+        starts = np.linspace(0, room, clips).astype(np.int64) if clips > 1 else [room // 2]
+        return np.stack([_dense(int(start), available, num_frames, window) for start in starts])
+    raise ValueError(f"expected sampling by segments or dense, got {sampling!r}; choose one of them")
+
+
+class View(NamedTuple):
+    """One of the clips that a video is judged by.
+
+    :param clip: which choice of frames, from 0.
+    :param crop: which part of them, from 0.
+    :param indices: (T,) int64, the frames.
+    :param box: the part of each.
+    """
+
+    clip: int
+    crop: int
+    indices: np.ndarray
+    box: Box
+
+
+def views(
+    available: int,
+    height: int,
+    width: int,
+    *,
+    num_frames: int,
+    size: int,
+    clips: int = 1,
+    crops: int = 1,
+    sampling: Sampling = "segments",
+    short: Short = "error",
+    window: int = DENSE_WINDOW,
+) -> tuple[View, ...]:
+    """Every view that a video is judged by, clip by clip; scores are averaged over all of them by the caller.
+
+    :param height: rows of its frames as they are cropped, after any resizing; `width` likewise.
+    :param crops: 1 (centre) or 3, see `evaluation_boxes`; the rest as in `evaluation_indices`.
+    :return: clips x crops views.
+    """
+    boxes = evaluation_boxes(height, width, size, crops)
+    chosen = evaluation_indices(available, num_frames, clips=clips, sampling=sampling, short=short, window=window)
+    return tuple(View(i, j, indices, box) for i, indices in enumerate(chosen) for j, box in enumerate(boxes))
 
 
 def crop_offsets(margin: int, count: int, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -68,3 +169,26 @@ def gather(
     for row, start, count in zip(rows, starts, counts):
         row[:] = start + segment_indices(int(count), num_frames, rng)
     return crop(np.asarray(pool[rows]), size, rng)
+
+
+def _check_counts(available: int, num_frames: int, fewest: int) -> None:
+    if num_frames < 1:
+        raise ValueError(f"expected at least 1 frame to sample, got {num_frames}; ask for a positive number")
+    if available < fewest:
+        raise ValueError(
+            f"expected at least {fewest} frames, got {available}; use a longer clip or sample fewer frames"
+        )
+
+
+def _dense_room(available: int, num_frames: int, window: int) -> int:
+    """The last frame at which a window can begin."""
+    _check_counts(available, num_frames, 1)
+    if window < num_frames:
+        raise ValueError(
+            f"expected a window of at least the {num_frames} frames to sample, got {window}; widen it or sample fewer"
+        )
+    return max(available - window, 0)
+
+
+def _dense(start: int, available: int, num_frames: int, window: int) -> np.ndarray:
+    return (start + np.arange(num_frames) * (window // num_frames)) % available

@@ -11,11 +11,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from envs.clips.flips import random_flip
 from envs.clips.sampling import gather
 
 
 class ClipError(ValueError):
     """Videos that cannot be used as they are: one sentence says what was expected, what came and what to do."""
+
+
+class BrokenClip(ClipError):
+    """A clip of a source that cannot be read.
+
+    :param clip: its index there.
+    """
+
+    def __init__(self, sentence: str, clip: int) -> None:
+        super().__init__(sentence)
+        self.clip = clip
+
+    def __reduce__(self) -> tuple:
+        return type(self), (str(self), self.clip)
 
 
 class ClipSource(ABC):
@@ -33,7 +48,11 @@ class ClipSource(ABC):
         data without such pairs.
     :param reversed_class: for each class the class of its videos played backwards, or None.
     :param skipped: one sentence for every clip that was left out.
+
+    `flips`, None at first, may be set to what `envs.clips.flips.flip_targets` gives: `draw` then flips in training.
     """
+
+    flips: Sequence[int | None] | None = None
 
     def __init__(
         self,
@@ -76,7 +95,19 @@ class ClipSource(ABC):
         :param rng: None: TSN's centred segments and the centre crop, the same at every call (evaluation); a generator:
             TSN's random segments and a random crop (training).
         :return: (B, T, H, H, 3) uint8 RGB, a new array.
+        :raises BrokenClip: for the first that cannot be read, where that was not found out when the source was opened.
         """
+
+    def draw(
+        self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Frames as `frames` gives them, and what they show, (B,) int64: with `flips` and a generator every second clip
+        is mirrored, and its label may be another then."""
+        frames, labels = self.frames(indices, rng), self.labels[np.asarray(indices, dtype=np.int64)]
+        if rng is not None and self.flips is not None:
+            for row, label in enumerate(labels):
+                frames[row], labels[row] = random_flip(frames[row], int(label), self.flips, rng)
+        return frames, labels
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> ClipSource:
         """The clips at `indices`, in that order; a partner that is left out becomes -1 in `reversals`."""
@@ -96,11 +127,15 @@ class _Subset(ClipSource):
             reversed_class=parent.reversed_class,
             skipped=parent.skipped,
         )
+        self.flips = parent.flips
         self._parent = parent
         self._indices = indices
 
     def frames(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        return self._parent.frames(self._indices[np.asarray(indices, dtype=np.int64)], rng)
+        try:
+            return self._parent.frames(self._indices[np.asarray(indices, dtype=np.int64)], rng)
+        except BrokenClip as error:
+            raise BrokenClip(str(error), int(np.flatnonzero(self._indices == error.clip)[0])) from None
 
 
 class ArrayClips(ClipSource):

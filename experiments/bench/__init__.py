@@ -9,6 +9,7 @@ from rich.table import Table
 
 from backbone.files import write_json
 from experiments.bench.cnn import cnn_ratios
+from experiments.bench.data import data_ratios, report_fuzz
 from experiments.bench.environment import environment_ratios
 from experiments.bench.measure import Ratio
 from experiments.config import Bench
@@ -17,7 +18,10 @@ from experiments.runs import provenance, set_up_cpu
 PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
     "environment": lambda config: environment_ratios(config.clips, config.repeats),
     "cnn": lambda config: cnn_ratios(config.repeats, config.size),
+    "data": lambda config: data_ratios(config.repeats),
+    "fuzz": lambda config: report_fuzz(config.files),
 }
+ON_REQUEST = ("fuzz",)  # takes many minutes
 
 
 def bench(config: Bench) -> None:
@@ -25,7 +29,8 @@ def bench(config: Bench) -> None:
     if unknown := [part for part in config.parts if part not in PARTS]:
         raise ValueError(f"expected parts among {', '.join(PARTS)}; got {', '.join(unknown)}")
     set_up_cpu(1)
-    ratios = [ratio for part in config.parts or PARTS for ratio in PARTS[part](config)]
+    parts = config.parts or [part for part in PARTS if part not in ON_REQUEST]
+    ratios = [ratio for part in parts for ratio in PARTS[part](config)]
     table = Table(title=f"one thread, medians of up to {config.repeats} interleaved pairs")
     for column in ("measure", "ratio", "quartiles", "wanted", "met"):
         table.add_column(column)

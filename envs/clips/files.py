@@ -1,0 +1,195 @@
+"""The clips of a folder of videos, read from the files whenever they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from tqdm import tqdm
+
+from envs.clips.decode import centre, sample_frames
+from envs.clips.layouts import Listing, find_clips
+from envs.clips.sampling import crop, segment_indices
+from envs.clips.source import BrokenClip, ClipError, ClipSource, select_reversals
+from envs.clips.transforms import crop_and_resize, multi_scale_box
+from envs.clips.video import open_video
+
+Crop = Literal["random", "multi_scale"]
+
+CLIPS_AT_ONCE = 256  # bounds what waits while videos are checked
+
+
+class VideoFiles(ClipSource):
+    """The videos of a folder in one of the layouts of `envs.clips.layouts`, without a cache.
+
+    Evaluation gives the very frames of `VideoClips`; training draws among all frames of a video and not only those that
+    a cache keeps. A clip's draws depend on its place in the batch, not on the other clips.
+
+    :param root, split, num_frames, size, margin, layout: as in `VideoClips`
+    :param crop: of training: "random" takes size x size pixels of the middle square, "multi_scale" TSN's crop of the
+        whole frame.
+    :param check: read the frames of evaluation of every video now, and leave out, in `skipped`, those that cannot be
+        read; otherwise they are found when they are asked for.
+    :param workers: threads that check.
+    :param progress: show a progress bar while checking, on a terminal.
+    :raises ClipError: when the folder or, checked, all of its videos cannot be used.
+
+    `note` says when another split stands in for the one asked for.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        *,
+        num_frames: int = 8,
+        size: int = 32,
+        margin: int = 0,
+        layout: str | None = None,
+        crop: Crop = "random",
+        check: bool = False,
+        workers: int = 1,
+        progress: bool = True,
+    ) -> None:
+        check_sampling(num_frames=num_frames, size=size, margin=margin, workers=workers, crop=crop)
+        self.num_frames, self.size, self.side, self.crop = num_frames, size, size + margin, crop
+        self._root, self._listing = Path(root), find_clips(root, split, layout)
+        self.note = self._listing.note
+        self._clips, skipped = np.arange(len(self._listing.paths)), []
+        if check:
+            reasons = list(self._check(workers, progress))
+            self._clips = np.flatnonzero([not reason for reason in reasons])
+            skipped = [reason for reason in reasons if reason]
+            check_broken(skipped, len(reasons), "skip")
+        keep = 0 if split == "train" else num_frames
+        super().__init__(
+            **listed(self._listing, self._clips),
+            num_frames=num_frames,
+            size=size,
+            data_hash=hash_files(self._root, self._listing, num_frames=num_frames, keep=keep, side=self.side),
+            skipped=skipped,
+        )
+
+    def frames(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        indices = np.asarray(indices, dtype=np.int64)
+        seeds = [None] * len(indices) if rng is None else rng.integers(2**63, size=len(indices)).tolist()
+        frames = np.empty((len(indices), self.num_frames, self.size, self.size, 3), dtype=np.uint8)
+        for row, (index, seed) in enumerate(zip(indices.tolist(), seeds)):
+            try:
+                frames[row] = self._read(int(self._clips[index]), seed)
+            except ClipError as error:
+                raise BrokenClip(str(error), index) from None
+        return frames
+
+    def _read(self, clip: int, seed: int | None) -> np.ndarray:
+        rng = None if seed is None else np.random.default_rng(seed)
+        multi_scale = rng is not None and self.crop == "multi_scale"
+        images = sample_frames(
+            open_video(**whereabouts(self._root, self._listing, clip)),
+            lambda count: segment_indices(count, self.num_frames, rng),
+            fewest=self.num_frames,
+            size=self.side,
+            convert=None if multi_scale else partial(centre, size=self.side),
+        )
+        if multi_scale:
+            return crop_and_resize(images, multi_scale_box(*images.shape[1:3], self.size, rng), self.size)
+        return crop(images[None], self.size, rng)[0]
+
+    def _check(self, workers: int, progress: bool) -> Iterator[str]:
+        """Of each listed video why it cannot be read, "" where it can."""
+
+        def attempt(clip: int) -> str:
+            try:
+                self._read(clip, None)
+            except ClipError as error:
+                return str(error)
+            return ""
+
+        clips = range(len(self._listing.paths))
+        with (
+            ThreadPoolExecutor(workers) as pool,
+            tqdm(total=len(clips), desc="checking", unit="clip", disable=None if progress else True) as bar,
+        ):
+            for first in range(0, len(clips), CLIPS_AT_ONCE):
+                for reason in pool.map(attempt, clips[first : first + CLIPS_AT_ONCE]):
+                    bar.update()
+                    yield reason
+
+
+# What a source of listed videos is made of, with a cache or without.
+
+VERSION = 1  # of what decoding yields, and of how a cache keeps it: a new number makes old caches unused
+
+
+def check_sampling(*, num_frames: int, size: int, margin: int, workers: int, crop: str) -> None:
+    """:raises ValueError: for numbers that cannot be, or an unknown crop."""
+    if min(num_frames, size, workers) < 1 or margin < 0:
+        raise ValueError(
+            "expected num_frames, size and workers of at least 1 and a margin of at least 0, got "
+            f"{num_frames}, {size}, {workers} and {margin}"
+        )
+    if crop not in get_args(Crop):
+        raise ValueError(f"expected a crop among {', '.join(get_args(Crop))}, got {crop!r}; choose one of them")
+
+
+def check_broken(skipped: Sequence[str], clips: int, on_broken: str) -> None:
+    """:raises ClipError: when no clip is left, or one is broken and that is an error."""
+    if len(skipped) == clips:
+        raise ClipError(f"expected videos that can be read, but none of {clips} can; the first: {skipped[0]}")
+    if skipped and on_broken == "error":
+        raise ClipError(
+            f"expected {clips} videos that can be read, but {len(skipped)} cannot; repair them or leave them out with "
+            f'on_broken="skip"; the first: {" | ".join(skipped[:3])}'
+        )
+
+
+def listed(listing: Listing, clips: np.ndarray) -> dict:
+    """What a listing says of the clips that can be read, for `ClipSource`.
+
+    :param clips: their places in the list, in order.
+    """
+    partners = np.arange(len(listing.paths)) ^ 1
+    return {
+        "classes": listing.classes,
+        "labels": np.asarray(listing.labels)[clips],
+        "names": [listing.paths[clip] for clip in clips],
+        "reversals": select_reversals(partners, clips) if listing.paired else None,
+        "reversed_class": listing.reversed_class,
+    }
+
+
+def whereabouts(root: Path, listing: Listing, clip: int) -> dict:
+    """Where a listed clip lies, for `open_video` and `decode_frames`."""
+    frames = None if listing.frames is None else listing.frames[clip]
+    return {"path": root / listing.paths[clip], "frames": frames, "template": listing.template}
+
+
+def hash_files(root: Path, listing: Listing, **sampling: int) -> str:
+    """sha256 in hex of the list, the files' sizes and the sampling: the same wherever the folder lies."""
+    sizes = [size for size, _ in stat_files(root, listing)]
+    clips = list(zip(listing.paths, listing.labels, sizes))
+    facts = [VERSION, clips, listing.classes, listing.reversed_class, listing.paired, sorted(sampling.items())]
+    if listing.template is not None:
+        facts += [listing.template, listing.frames]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def stat_files(root: Path, listing: Listing) -> list[tuple[int, int]]:
+    """Of each listed clip the size in bytes (0 for a folder, -1 for nothing) and when it was changed, in ns."""
+
+    def look(path: str) -> tuple[int, int]:
+        try:
+            found = os.stat(root / path)
+        except (OSError, ValueError):
+            return -1, 0
+        return (0 if stat.S_ISDIR(found.st_mode) else found.st_size), found.st_mtime_ns
+
+    return [look(path) for path in listing.paths]

@@ -1,0 +1,169 @@
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from layout_cases import frames as folder_of_frames
+from layout_cases import write
+
+from envs.clips import ClipError, VideoClips, VideoFiles
+from envs.clips.decode import decode_frames, write_video
+from envs.clips.source import BrokenClip
+
+LENGTHS = (40, 8, 20, 12)
+CLASSES = "Swiping Left\nSwiping Right\n"
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Videos of noise that are wider than they are high, each frame with a grey level of its own."""
+    root = tmp_path_factory.mktemp("videos")
+    rng = np.random.default_rng(0)
+    for i, length in enumerate(LENGTHS):
+        frames = rng.integers(0, 40, (length, 34, 50, 3)) + 4 * np.arange(length)[:, None, None, None] + 20 + i
+        write_video(root / f"{i}.mp4", frames.astype(np.uint8))
+    lines = "".join(f"{i}.mp4 {i % 2}\n" for i in range(len(LENGTHS)))
+    for split in ("train", "val"):
+        (root / f"{split}.txt").write_text(lines)
+    (root / "classes.txt").write_text(CLASSES)
+    (root / "dataset.json").write_text(json.dumps({"reversed_class": [1, 0], "paired": ["val"]}))
+    return root
+
+
+@pytest.fixture
+def root(videos, tmp_path):
+    return shutil.copytree(videos, tmp_path / "root")
+
+
+@pytest.mark.parametrize("sampling", [{}, {"size": 24}, {"size": 24, "margin": 5}, {"num_frames": 3, "margin": 2}])
+def test_evaluation_gives_the_frames_of_the_cache_bit_for_bit(root, sampling):
+    files, cached = VideoFiles(root, "val", **sampling), VideoClips(root, "val", **sampling)
+    np.testing.assert_array_equal(files.frames([2, 0, 1, 3]), cached.frames([2, 0, 1, 3]))
+    np.testing.assert_array_equal(files.frames([2], None), files.frames([2]))
+    for name in ("classes", "names", "reversed_class", "note", "skipped", "data_hash", "num_frames", "size"):
+        assert getattr(files, name) == getattr(cached, name), name
+    for name in ("labels", "reversals"):
+        np.testing.assert_array_equal(getattr(files, name), getattr(cached, name))
+    assert [path.name for path in root.iterdir() if path.is_dir()] == [".cache"]  # that of the other
+
+
+def test_nothing_is_written(root):
+    before = sorted(path.name for path in root.iterdir())
+    VideoFiles(root, "val").frames([0])
+    assert sorted(path.name for path in root.iterdir()) == before
+
+
+def test_training_draws_among_all_frames(root):
+    source = VideoFiles(root, "train", num_frames=4, size=34)
+    levels = [source.frames([0], np.random.default_rng(seed))[0].mean((1, 2, 3)) for seed in range(150)]
+    assert len({round(value) for value in np.ravel(levels)}) > 36  # of 40; a cache keeps 16
+    assert all((np.diff(level) > 0).all() for level in levels)
+    again = source.frames([0], np.random.default_rng(0))[0].mean((1, 2, 3))
+    np.testing.assert_array_equal(levels[0], again)
+    assert source.data_hash != VideoClips(root, "train", num_frames=4, size=34).data_hash
+
+
+@pytest.mark.parametrize("crop", ["random", "multi_scale"])
+def test_what_a_clip_draws_depends_on_its_row_only(root, crop):
+    source = VideoFiles(root, "train", num_frames=4, size=20, margin=6, crop=crop)
+    one, other = (source.frames(indices, np.random.default_rng(0)) for indices in ([0, 1, 2], [0, 3, 2]))
+    np.testing.assert_array_equal(one[[0, 2]], other[[0, 2]])
+    assert (one[1] != other[1]).any()
+
+
+def test_the_margin_lets_training_crop_at_random(root):
+    source = VideoFiles(root, "train", num_frames=8, size=24, margin=10)
+    corners = {source.frames([1], np.random.default_rng(seed))[0, 0, 0, 0].tobytes() for seed in range(60)}
+    assert len(corners) > 30
+    whole = decode_frames(root / "1.mp4", num_frames=8, size=34)
+    np.testing.assert_array_equal(source.frames([1])[0], whole[:, 5:29, 5:29])
+
+
+def test_the_multi_scale_crop_is_of_training_only_and_sees_the_whole_frame(root):
+    columns = np.broadcast_to((np.arange(50) * 5).astype(np.uint8)[None, None, :, None], (8, 34, 50, 3))
+    write_video(root / "1.mp4", columns)
+    plain, scaled = (VideoFiles(root, "train", size=24, margin=10, crop=crop) for crop in ("random", "multi_scale"))
+    np.testing.assert_array_equal(plain.frames([1]), scaled.frames([1]))
+    drawn = [[s.frames([1], np.random.default_rng(i))[0] for i in range(40)] for s in (plain, scaled)]
+    assert {clip.shape for clips in drawn for clip in clips} == {(8, 24, 24, 3)}
+    left = [[round(float(clip[..., 0, :].mean()) / 5) for clip in clips] for clips in drawn]
+    assert (min(left[0]), min(left[1])) == (8, 0)  # the middle square begins at column 8
+
+
+def test_draw_flips_and_tells_what_is_shown_then(root):
+    source = VideoFiles(root, "train", num_frames=8, size=34)
+    assert source.flips is None
+    plain = source.frames([1, 1, 1, 1, 1, 1], np.random.default_rng(0))
+    source.flips = (1, 0)
+    frames, labels = source.draw([1] * 6, np.random.default_rng(0))
+    mirrored = labels == 0
+    assert 0 < mirrored.sum() < 6
+    np.testing.assert_array_equal(frames[mirrored], plain[mirrored][:, :, :, ::-1])
+    np.testing.assert_array_equal(frames[~mirrored], plain[~mirrored])
+    np.testing.assert_array_equal(source.draw([0, 1])[1], [0, 1])
+    np.testing.assert_array_equal(source.draw([0, 1])[0], source.frames([0, 1]))
+    np.testing.assert_array_equal(source.labels, [0, 1, 0, 1])
+
+
+def test_a_broken_video_is_told_when_it_is_read(root):
+    (root / "2.mp4").write_bytes(b"no video")
+    source = VideoFiles(root, "val")
+    assert len(source) == 4
+    assert source.skipped == []
+    source.frames([0, 1, 3])
+    with pytest.raises(BrokenClip, match=r"2\.mp4: expected") as caught:
+        source.frames([3, 2])
+    assert caught.value.clip == 2
+    with pytest.raises(BrokenClip, match=r"2\.mp4: expected") as caught:
+        source.subset([3, 2, 0]).frames([0, 1])
+    assert caught.value.clip == 1
+    with pytest.raises(BrokenClip, match="at least 13 frames, but 12"):
+        VideoFiles(root, "val", num_frames=13).frames([3])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_checked_broken_videos_are_named_and_left_out(root, workers):
+    (root / "0.mp4").write_bytes(b"no video")
+    (root / "3.mp4").unlink()
+    source, cached = VideoFiles(root, "val", check=True, workers=workers), VideoClips(root, "val")
+    assert source.names == ["1.mp4", "2.mp4"]
+    np.testing.assert_array_equal(source.labels, [1, 0])
+    np.testing.assert_array_equal(source.reversals, [-1, -1])
+    assert [name in text for name, text in zip(("0.mp4", "3.mp4"), source.skipped, strict=True)] == [True, True]
+    np.testing.assert_array_equal(source.frames([0, 1]), cached.frames([0, 1]))
+    assert VideoFiles(root, "train", check=False).skipped == []
+
+
+def test_nothing_left_is_an_error(root):
+    for i in range(4):
+        (root / f"{i}.mp4").unlink()
+    with pytest.raises(ClipError, match="none of 4 can"):
+        VideoFiles(root, "val", check=True)
+
+
+def test_folders_of_pictures_are_read_with_and_without_a_cache(tmp_path):
+    for name, count, shade in (("a", 12, 0), ("b", 9, 100)):
+        folder_of_frames(tmp_path, name, count, shade=shade)
+    (tmp_path / "b" / "00009.jpg").unlink()
+    lists = {f"{split}_videofolder.txt": "a 12 0\nb 8 1\n" for split in ("train", "val")}
+    write(tmp_path, {**lists, "category.txt": CLASSES})
+    files, cached = VideoFiles(tmp_path, "val", size=16), VideoClips(tmp_path, "val", size=16)
+    np.testing.assert_array_equal(files.frames([0, 1]), cached.frames([0, 1]))
+    assert files.frames([1])[0].mean((1, 2, 3)).round().tolist() == [100.0 + i for i in range(1, 9)]
+    assert files.data_hash == cached.data_hash
+
+
+def test_another_process_gets_the_list_not_the_videos(root):
+    source = VideoFiles(root, "val")
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(source)).frames([2]), source.frames([2]))
+
+
+def test_the_missing_test_split_is_noted(root):
+    assert "val" in VideoFiles(root, "test").note
+
+
+@pytest.mark.parametrize("wrong", [{"num_frames": 0}, {"margin": -1}, {"workers": 0}, {"crop": "corner"}])
+def test_arguments_that_cannot_be(root, wrong):
+    with pytest.raises(ValueError, match="expected"):
+        VideoFiles(root, "val", **wrong)
