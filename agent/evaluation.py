@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +35,7 @@ class Evaluation:
     :param log_prob: (N,) of the true class
     :param label: (N,)
     :param prediction: (N,)
+    :param logits: (N, classes)
     :param actions: per step, (N, F * D) int8
     :param shares: per site, shares of use, reuse, skip over all clips and frames, (S, 3)
     """
@@ -44,6 +45,7 @@ class Evaluation:
     log_prob: np.ndarray
     label: np.ndarray
     prediction: np.ndarray
+    logits: np.ndarray
     actions: list[np.ndarray]
     shares: np.ndarray
 
@@ -139,7 +141,7 @@ def _play(
 ) -> Evaluation:
     batch_size = batch_size or min(64, max(1, PIXELS_AT_ONCE // (clips.num_frames * clips.size**2)))
     episodes = Episodes(backbone, clips, order=order, reward="log_prob", agent_macs=own_macs)
-    layout, outcomes, taken = episodes.layout, [], []
+    layout, outcomes, logits, taken = episodes.layout, [], [], []
     bar = tqdm(total=len(clips), desc=progress, unit="clip", disable=None if progress else True, leave=False)
     for start in range(0, len(clips), batch_size):
         indices = np.arange(start, min(start + batch_size, len(clips)))
@@ -148,6 +150,7 @@ def _play(
             actions.append(choose(observation, indices))
             observation, _, outcome = episodes.step(actions[-1])
         outcomes.append(outcome)
+        logits.append(episodes.logits.cpu().numpy())
         taken.append([step.astype(np.int8) for step in actions])
         bar.update(len(indices))
     bar.close()
@@ -156,7 +159,27 @@ def _play(
         name: np.concatenate([getattr(outcome, name) for outcome in outcomes])
         for name in ("correct", "macs_ratio", "log_prob", "label", "prediction")
     }
-    return Evaluation(**joined, actions=actions, shares=_shares(actions, layout))
+    return Evaluation(**joined, logits=np.concatenate(logits), actions=actions, shares=_shares(actions, layout))
+
+
+def average_views(evaluation: Evaluation, views: int) -> Evaluation:
+    """Judge videos by the mean of the logits of their V views each (TSN), which stand one after the other.
+
+    The cost is the mean of a view: a video costs V times as much. ``actions`` and ``shares`` stay those of the views.
+    """
+    logits = evaluation.logits.reshape(-1, views, evaluation.logits.shape[-1]).mean(1)
+    label = evaluation.label[::views]
+    prediction = logits.argmax(-1)
+    log_prob = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    return replace(
+        evaluation,
+        correct=prediction == label,
+        macs_ratio=evaluation.macs_ratio.reshape(-1, views).mean(1),
+        log_prob=log_prob[np.arange(len(label)), label],
+        label=label,
+        prediction=prediction,
+        logits=logits,
+    )
 
 
 def site_decisions(actions: list[np.ndarray], layout: Layout) -> list[np.ndarray]:

@@ -39,6 +39,10 @@ class Data:
     """Name of the folder's layout, such as something_v2 or ucf101_2; recognised where it is left out."""
     crop: Literal["random", "multi_scale"] = "random"
     """How training crops: size x size pixels of what the margin leaves, or TSN's multi-scale crop."""
+    sampling: Literal["segments", "dense"] = "segments"
+    """T frames from T equal segments of the video, or from a window of 64 consecutive frames (not cached)."""
+    short: Literal["error", "repeat"] = "error"
+    """What to do with a video of fewer than T frames: call it broken, or repeat frames (not cached)."""
     flip: Literal["off", "swap", "skip"] = "off"
     """Mirror every second clip in training: swap exchanges the labels of classes like left and right, skip leaves the
     clips of such classes alone."""
@@ -161,6 +165,10 @@ class Evaluate:
     """Which clips."""
     sampled: bool = False
     """Sample the policy's decisions in place of the greedy ones."""
+    clips: int = 1
+    """Clips of each video, whose scores are averaged with those of the crops."""
+    crops: Literal[1, 3] = 1
+    """Crops of each frame: its centre, or three along its longer side."""
     accounting: Literal["causal", "adafuse"] = "causal"
     """Print the cost as AdaFuse's code counts it too, with its errors, to set published figures beside ours."""
     skip_broken: bool = False

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from agent import evaluate, pair_accuracy, swap_test
-from agent.evaluation import Evaluation, Predictor, accounted_cost, agent_macs
+from agent.evaluation import Evaluation, Predictor, accounted_cost, agent_macs, average_views
 from backbone import Decision, FusionBackbone
 from backbone.files import write_json, write_whole
 from envs.clips import ClipSource
 from experiments.config import Evaluate
-from experiments.runs import open_clips, set_up_cpu
+from experiments.runs import open_clips, open_views, set_up_cpu
 from experiments.statistics import bootstrap
 from experiments.train import load_trained
 
@@ -75,16 +75,22 @@ def evaluate_run(config: Evaluate) -> str:
     data = trained.data
     if config.skip_broken:
         data = replace(data, skip_broken=True)
-    clips = open_clips(data, config.split, for_evaluation=True)
+    many = config.clips * config.crops
+    if many > 1:
+        clips = open_views(data, config.split, clips=config.clips, crops=config.crops)
+    else:
+        clips = open_clips(data, config.split, for_evaluation=True)
     layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
     order = layout.order
     result = evaluate(
         model, backbone, clips, order=order, deterministic=not config.sampled, progress=f"evaluating {config.split}"
     )
-    figures, swap = figures_of(result, clips), swap_test(result, backbone, clips, order=order)
+    played, result = result, average_views(result, many)
+    figures, swap = figures_of(result, clips), swap_test(played, backbone, clips, order=order)
+    of_views = f", {many} views each: the cost is that of one" if many > 1 else ""
     lines = [
-        f"{config.run}: {'sampled' if config.sampled else 'greedy'} policy on {len(clips)} clips of {config.split}"
-        + (f", {len(clips.skipped)} broken videos skipped" if clips.skipped else ""),
+        f"{config.run}: {'sampled' if config.sampled else 'greedy'} policy on {len(result.label)} clips of "
+        f"{config.split}{of_views}" + (f", {len(clips.skipped)} broken videos skipped" if clips.skipped else ""),
         "accuracy {:.1f}% [{:.1f}, {:.1f}]".format(*figures["accuracy"]),
         "cost     {:.3f} [{:.3f}, {:.3f}] of the dense CNN's MACs, the agent's own included".format(*figures["cost"]),
     ]
@@ -92,7 +98,8 @@ def evaluate_run(config: Evaluate) -> str:
     if config.accounting != "causal":
         own = agent_macs(model, layout)
         official = bootstrap(
-            accounted_cost(result, backbone, layout, own, accounting=config.accounting), cluster=cluster_of(clips)
+            accounted_cost(played, backbone, layout, own, accounting=config.accounting).reshape(-1, many).mean(1),
+            cluster=cluster_of(clips),
         )
         lines.append("cost     {:.3f} [{:.3f}, {:.3f}] as AdaFuse's code counts it, errors included".format(*official))
     for site, share in zip(backbone.sites, result.shares):
@@ -105,8 +112,8 @@ def evaluate_run(config: Evaluate) -> str:
             f"swap test: {swap.accuracy:.1f}% right with the decisions of the reversed clip, "
             f"{swap.follows:.1f}% follow those decisions"
         )
-    name = f"evaluation-{config.split}{'-sampled' if config.sampled else ''}.json"
-    written = {**figures, "swap": None if swap is None else vars(swap), "clips": len(clips)}
+    name = f"evaluation-{config.split}{'-sampled' if config.sampled else ''}{f'-{many}-views' if many > 1 else ''}.json"
+    written = {**figures, "swap": None if swap is None else vars(swap), "clips": len(result.label), "views": many}
     if official is not None:
         written[f"cost_{config.accounting}"] = list(official)
     write_json(config.run / name, written)

@@ -17,7 +17,7 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
 from backbone.files import write_json
-from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, motions
+from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, VideoViews, motions
 from envs.clips.cache import CacheTooLarge
 from envs.clips.flips import flip_targets
 from experiments.config import Data, to_json
@@ -64,7 +64,7 @@ def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) ->
 
 def _open_cached(data: Data, split: str) -> VideoClips | None:
     """None where there is to be no cache, or no room for it."""
-    if not data.cache_gb:
+    if not data.cache_gb or data.sampling != "segments" or data.short != "error":
         return None
     try:
         cache = {"cache_dir": data.cache, "cache_gb": data.cache_gb}
@@ -76,7 +76,17 @@ def _open_cached(data: Data, split: str) -> VideoClips | None:
 
 def _open_files(data: Data, split: str) -> VideoFiles:
     check = split != "train" and data.skip_broken  # what is left out must be known before anything is judged
-    return VideoFiles(data.root, split, **_sampling(data), check=check, workers=max(data.workers, 1))
+    return VideoFiles(data.root, split, **_file_sampling(data), check=check, workers=max(data.workers, 1))
+
+
+def open_views(data: Data, split: str, *, clips: int, crops: int) -> VideoViews:
+    """The videos of a split, each as clips * crops views, to be judged by the mean of their scores."""
+    check = {"check": data.skip_broken, "workers": max(data.workers, 1)}
+    return VideoViews(data.root, split, clips=clips, crops=crops, **_file_sampling(data), **check)
+
+
+def _file_sampling(data: Data) -> dict[str, Any]:
+    return {**_sampling(data), "sampling": data.sampling, "short": data.short}
 
 
 def _sampling(data: Data) -> dict[str, Any]:

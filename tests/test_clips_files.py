@@ -7,7 +7,7 @@ import pytest
 from layout_cases import frames as folder_of_frames
 from layout_cases import write
 
-from envs.clips import ClipError, VideoClips, VideoFiles
+from envs.clips import ClipError, VideoClips, VideoFiles, VideoViews
 from envs.clips.decode import decode_frames, write_video
 from envs.clips.source import BrokenClip
 
@@ -167,3 +167,50 @@ def test_the_missing_test_split_is_noted(root):
 def test_arguments_that_cannot_be(root, wrong):
     with pytest.raises(ValueError, match="expected"):
         VideoFiles(root, "val", **wrong)
+
+
+# -- several views of a video ----------------------------------------------------------------------------------------
+
+
+def test_a_single_view_is_what_evaluation_sees(videos):
+    plain = VideoFiles(videos, "val", num_frames=4, size=24, margin=8)
+    views = VideoViews(videos, "val", num_frames=4, size=24, margin=8)
+    assert views.names == [f"{name}, view 0" for name in plain.names]
+    np.testing.assert_array_equal(views.frames([0, 3]), plain.frames([0, 3]))
+
+
+def test_views_take_other_frames_and_other_crops(videos):
+    views = VideoViews(videos, "val", num_frames=3, size=24, margin=8, clips=2, crops=3)
+    plain = VideoFiles(videos, "val", num_frames=3, size=24, margin=8)
+    assert len(views) == 6 * len(plain)
+    assert views.reversals is None
+    np.testing.assert_array_equal(views.labels, plain.labels.repeat(6))
+    found = views.frames(np.arange(6, 12))  # of video 1: clip by clip, crop by crop
+    np.testing.assert_array_equal(found[1], plain.frames([1])[0])  # the middle crop of the first clip
+    assert len({image.tobytes() for image in found}) == 6
+
+
+def test_views_that_cannot_be_are_refused(videos):
+    with pytest.raises(ValueError, match="at least 1 clip and 1 or 3 crops of a video, got 1 and 2"):
+        VideoViews(videos, "val", crops=2)
+
+
+@pytest.mark.parametrize("rng", [None, 0])
+def test_dense_windows_and_repeated_frames_make_clips_of_short_videos(videos, rng):
+    """Video 1 has 8 frames."""
+
+    def drawn():
+        return None if rng is None else np.random.default_rng(rng)
+
+    with pytest.raises(ClipError, match="at least 12 frames"):
+        VideoFiles(videos, "val", num_frames=12).frames([1])
+    repeated = VideoFiles(videos, "val", num_frames=12, short="repeat").frames([1], drawn())
+    assert repeated.shape[1] == 12
+    assert len({image.tobytes() for image in repeated[0]}) == 8
+    dense = VideoFiles(videos, "val", num_frames=12, sampling="dense").frames([1], drawn())
+    assert dense.shape[1] == 12
+
+
+def test_unusual_sampling_is_told_by_the_hash(videos):
+    hashes = {VideoFiles(videos, "val", **kind).data_hash for kind in ({}, {"short": "repeat"}, {"sampling": "dense"})}
+    assert len(hashes) == 3

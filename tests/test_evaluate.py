@@ -66,3 +66,11 @@ def test_broken_test_videos_stop_evaluation_unless_told_to_skip(run, videos, tmp
     with pytest.raises(ValueError, match=r"00003\.mp4"):
         evaluate_run(Evaluate(copy, threads=1, device="cpu"))
     assert "1 broken videos skipped" in evaluate_run(Evaluate(copy, skip_broken=True, threads=1, device="cpu"))
+
+
+def test_views_are_averaged_and_kept_in_a_file_of_their_own(run):
+    text = evaluate_run(Evaluate(run, split="val", clips=2, crops=3, accounting="adafuse", threads=1, device="cpu"))
+    kept = json.loads((run / "evaluation-val-6-views.json").read_text())
+    assert kept["views"] == 6
+    assert f"{kept['clips']} clips of val, 6 views each: the cost is that of one" in text
+    assert kept["swap"] is None

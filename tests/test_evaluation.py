@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from torch import nn
 
 from agent import FIXED, Evaluation, GateOptions, evaluate, fixed_policy, pair_accuracy, swap_test
 from agent.callbacks import record_episode
-from agent.evaluation import accounted_cost, agent_macs, replay
+from agent.evaluation import accounted_cost, agent_macs, average_views, replay
 from backbone import Decision
 from envs.clips import ArrayClips
 from envs.layout import Layout
@@ -132,7 +132,7 @@ def test_summaries_are_means():
 def hand_made(label, correct) -> Evaluation:
     label, correct = np.array(label), np.array(correct, bool)
     ratio = np.linspace(0.1, 0.4, len(label))
-    return Evaluation(correct, ratio, -ratio, label, label, [], np.zeros((1, 3)))
+    return Evaluation(correct, ratio, -ratio, label, label, np.zeros((len(label), 2)), [], np.zeros((1, 3)))
 
 
 # -- pairs and swaps ---------------------------------------------------------------------------------------------------
@@ -279,3 +279,22 @@ def test_the_causal_accounting_of_the_decisions_is_the_cost_that_was_paid(case):
     again = accounted_cost(found, backbone, layout, own, accounting="causal", batch_size=3)
     np.testing.assert_allclose(again, found.macs_ratio, rtol=1e-12)
     assert not np.allclose(accounted_cost(found, backbone, layout, own, accounting="adafuse"), again)
+
+
+def test_views_of_a_video_are_judged_by_the_mean_of_their_logits(case):
+    model, backbone, clips, order = case
+    clips = clips.subset(range(6))
+    found = evaluate(model, backbone, clips, order=order)
+    averaged = average_views(replace(found, label=found.label[::3].repeat(3)), 3)
+    for video in range(2):
+        logits = torch.from_numpy(found.logits[3 * video : 3 * video + 3]).mean(0)
+        assert averaged.prediction[video] == logits.argmax()
+        assert averaged.correct[video] == (logits.argmax() == averaged.label[video])
+        assert averaged.log_prob[video] == pytest.approx(logits.log_softmax(0)[averaged.label[video]].item(), abs=1e-5)
+        assert averaged.macs_ratio[video] == pytest.approx(found.macs_ratio[3 * video : 3 * video + 3].mean())
+
+
+def test_one_view_changes_nothing(case):
+    model, backbone, clips, order = case
+    found = evaluate(model, backbone, clips, order=order)
+    assert_same(average_views(found, 1), found, but=("log_prob",))

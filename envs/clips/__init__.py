@@ -2,7 +2,7 @@
 
 from envs.clips import motions
 from envs.clips.cache import VideoClips
-from envs.clips.files import VideoFiles
+from envs.clips.files import VideoFiles, VideoViews
 from envs.clips.source import ArrayClips, ClipError, ClipSource
 
-__all__ = ["ArrayClips", "ClipError", "ClipSource", "VideoClips", "VideoFiles", "motions"]
+__all__ = ["ArrayClips", "ClipError", "ClipSource", "VideoClips", "VideoFiles", "VideoViews", "motions"]

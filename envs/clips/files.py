@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from envs.clips.decode import centre, sample_frames
 from envs.clips.layouts import Listing, find_clips
-from envs.clips.sampling import crop, segment_indices
+from envs.clips.sampling import Sampling, Short, View, crop, dense_indices, segment_indices, views
 from envs.clips.source import BrokenClip, ClipError, ClipSource, select_reversals
-from envs.clips.transforms import crop_and_resize, multi_scale_box
+from envs.clips.transforms import crop_and_resize, cut, multi_scale_box
 from envs.clips.video import open_video
 
 Crop = Literal["random", "multi_scale"]
@@ -36,6 +36,8 @@ class VideoFiles(ClipSource):
     :param root, split, num_frames, size, margin, layout: as in `VideoClips`
     :param crop: of training: "random" takes size x size pixels of the middle square, "multi_scale" TSN's crop of the
         whole frame.
+    :param sampling: "segments" of the video, or "dense": a window of 64 frames (TSM).
+    :param short: what happens to a video of fewer than T frames: "error", or "repeat" some of them.
     :param check: read the frames of evaluation of every video now, and leave out, in `skipped`, those that cannot be
         read; otherwise they are found when they are asked for.
     :param workers: threads that check.
@@ -55,12 +57,15 @@ class VideoFiles(ClipSource):
         margin: int = 0,
         layout: str | None = None,
         crop: Crop = "random",
+        sampling: Sampling = "segments",
+        short: Short = "error",
         check: bool = False,
         workers: int = 1,
         progress: bool = True,
     ) -> None:
         check_sampling(num_frames=num_frames, size=size, margin=margin, workers=workers, crop=crop)
         self.num_frames, self.size, self.side, self.crop = num_frames, size, size + margin, crop
+        self.sampling, self.short = sampling, short
         self._root, self._listing = Path(root), find_clips(root, split, layout)
         self.note = self._listing.note
         self._clips, skipped = np.arange(len(self._listing.paths)), []
@@ -74,7 +79,9 @@ class VideoFiles(ClipSource):
             **listed(self._listing, self._clips),
             num_frames=num_frames,
             size=size,
-            data_hash=hash_files(self._root, self._listing, num_frames=num_frames, keep=keep, side=self.side),
+            data_hash=hash_files(
+                self._root, self._listing, num_frames=num_frames, keep=keep, side=self.side, **self._unusual()
+            ),
             skipped=skipped,
         )
 
@@ -84,18 +91,39 @@ class VideoFiles(ClipSource):
         frames = np.empty((len(indices), self.num_frames, self.size, self.size, 3), dtype=np.uint8)
         for row, (index, seed) in enumerate(zip(indices.tolist(), seeds)):
             try:
-                frames[row] = self._read(int(self._clips[index]), seed)
+                frames[row] = self._read_one(index, seed)
             except ClipError as error:
                 raise BrokenClip(str(error), index) from None
         return frames
 
+    def _unusual(self) -> dict[str, str]:
+        """Sampling that a cache does not have."""
+        return {
+            name: value
+            for name, value in (("sampling", self.sampling), ("short", self.short))
+            if value not in ("segments", "error")
+        }
+
+    @property
+    def _fewest(self) -> int:
+        return 1 if self.short == "repeat" or self.sampling == "dense" else self.num_frames
+
+    def _read_one(self, index: int, seed: int | None) -> np.ndarray:
+        return self._read(int(self._clips[index]), seed)
+
     def _read(self, clip: int, seed: int | None) -> np.ndarray:
         rng = None if seed is None else np.random.default_rng(seed)
         multi_scale = rng is not None and self.crop == "multi_scale"
+
+        def choose(count: int) -> np.ndarray:
+            if self.sampling == "dense":
+                return dense_indices(count, self.num_frames, rng)
+            return segment_indices(count, self.num_frames, rng, short=self.short)
+
         images = sample_frames(
             open_video(**whereabouts(self._root, self._listing, clip)),
-            lambda count: segment_indices(count, self.num_frames, rng),
-            fewest=self.num_frames,
+            choose,
+            fewest=self._fewest,
             size=self.side,
             convert=None if multi_scale else partial(centre, size=self.side),
         )
@@ -122,6 +150,43 @@ class VideoFiles(ClipSource):
                 for reason in pool.map(attempt, clips[first : first + CLIPS_AT_ONCE]):
                     bar.update()
                     yield reason
+
+
+class VideoViews(VideoFiles):
+    """Every video as several clips, whose scores `agent.evaluation.average_views` puts together again (TSN, TSM).
+
+    Clips i * V to i * V + V - 1 are the V views of video i: other frames, then other crops. For evaluation only.
+
+    :param clips: choices of frames a video.
+    :param crops: 1 (centre) or 3 along the longer side of a frame, whose shorter side is `size` + `margin`.
+    """
+
+    def __init__(self, root: str | Path, split: str, *, clips: int = 1, crops: int = 1, **options) -> None:
+        super().__init__(root, split, **options)
+        if clips < 1 or crops not in (1, 3):
+            raise ValueError(f"expected at least 1 clip and 1 or 3 crops of a video, got {clips} and {crops}")
+        self.views_of_clip, self.views_of_crop = clips, crops
+        self.num_views = clips * crops
+        self.labels = self.labels.repeat(self.num_views)
+        self.names = [f"{name}, view {view}" for name in self.names for view in range(self.num_views)]
+        self.reversals = None
+
+    def _read_one(self, index: int, seed: int | None) -> np.ndarray:
+        clip, number = divmod(index, self.num_views)
+        video = open_video(**whereabouts(self._root, self._listing, int(self._clips[clip])))
+        sampling = {"clips": self.views_of_clip, "crops": self.views_of_crop, "sampling": self.sampling}
+
+        def view(count: int, height: int, width: int) -> View:
+            found = views(
+                count, height, width, num_frames=self.num_frames, size=self.size, short=self.short, **sampling
+            )
+            return found[number]
+
+        def choose(count: int) -> np.ndarray:  # which frames does not depend on how large they are
+            return view(count, self.size, self.size).indices
+
+        images = sample_frames(video, choose, fewest=self._fewest, size=self.side)
+        return cut(images, view(video.num_frames, *images.shape[1:3]).box)
 
 
 # What a source of listed videos is made of, with a cache or without.
@@ -172,7 +237,7 @@ def whereabouts(root: Path, listing: Listing, clip: int) -> dict:
     return {"path": root / listing.paths[clip], "frames": frames, "template": listing.template}
 
 
-def hash_files(root: Path, listing: Listing, **sampling: int) -> str:
+def hash_files(root: Path, listing: Listing, **sampling: int | str) -> str:
     """sha256 in hex of the list, the files' sizes and the sampling: the same wherever the folder lies."""
     sizes = [size for size, _ in stat_files(root, listing)]
     clips = list(zip(listing.paths, listing.labels, sizes))
