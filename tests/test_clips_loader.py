@@ -213,6 +213,24 @@ def test_a_killed_worker_is_noticed(closing):
     assert set(multiprocessing.active_children()) <= before
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+def test_a_worker_killed_while_it_hands_over_a_batch_is_noticed_alike(error):
+    def broken_off():
+        yield None
+        raise error
+
+    loader = make(Numbered(), workers=2)
+    loader._stream, loader._ahead = broken_off(), (0, 0)
+    next(loader._stream)
+    with pytest.raises(ClipError, match="one has died"):
+        next(loader)
+
+
+def test_a_mistake_in_a_source_keeps_its_traceback(closing):
+    with pytest.raises(RuntimeError, match=r"(?s)RuntimeError in DataLoader worker process 0.*a mistake"):
+        next(closing(make(Numbered(error=RuntimeError("a mistake")), workers=1)))
+
+
 def test_workers_are_deaf_to_interrupts(closing):
     before = set(multiprocessing.active_children())
     loader = closing(make(Numbered(), workers=2))

@@ -127,12 +127,13 @@ class Loader:
                 self._start(key)
             self._ahead = None  # whatever interrupts the next line leaves the stream in an unknown place
             result = next(self._stream)
-        except RuntimeError as error:
-            if not str(error).startswith(("DataLoader worker", "Pin memory thread")):
+        except (RuntimeError, OSError, EOFError) as error:  # the latter two while a batch is on its way
+            reason = str(error) or "no answer"
+            if isinstance(error, RuntimeError) and not reason.startswith(("DataLoader worker", "Pin memory thread")):
                 raise
             self.close()
             raise ClipError(
-                f"expected {self.workers} processes that read videos, but one has died ({error}): memory, or shared "
+                f"expected {self.workers} processes that read videos, but one has died ({reason}): memory, or shared "
                 "memory (/dev/shm), may be too small; take fewer workers or smaller batches"
             ) from error
         self._ahead = key[0], key[1] + self.batch
