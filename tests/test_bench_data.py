@@ -58,7 +58,10 @@ def test_control_crashes_hangs_and_errors_are_reported():
 
 
 def test_the_fuzz_is_a_row_of_the_bench(capsys, monkeypatch):
-    for found, failures in ((bench_data.Fuzz(2, 1, [], [], []), 0), (bench_data.Fuzz(2, 0, [], ["file 1: hang"], []), 1)):
+    for found, failures in (
+        (bench_data.Fuzz(2, 1, [], [], []), 0),
+        (bench_data.Fuzz(2, 0, [], ["file 1: hang"], []), 1),
+    ):
         monkeypatch.setattr(bench_data, "fuzz", lambda count, found=found: found)
         (row,) = bench_data.report_fuzz(3)
         assert (row.ratio, row.met) == (failures, not failures)
