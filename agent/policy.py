@@ -19,11 +19,12 @@ MOMENTUM = 0.1  # weight of the latest batch in running statistics, as in every 
 
 
 class FusionPolicy(ActorCriticPolicy):
-    """GateNetwork as actor; log-probabilities and entropies are per decision, (R, F * D).
+    """GateNetwork as actor; log-probabilities and entropies are per decision, (R, M) with M = F * D.
 
     :param layout: of the environment's observations and actions
     :param gate: of GateNetwork
     :param critic: learn a state value as well (the "value" baseline)
+    :param joint: log-probabilities and entropies are summed over a step's decisions, M = 1 (PPO's joint ratio)
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class FusionPolicy(ActorCriticPolicy):
         layout: Layout,
         gate: GateOptions = GateOptions(),
         critic: bool = False,
+        joint: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.layout, self.gate, self.critic = layout, gate, critic
+        self.layout, self.gate, self.critic, self.joint = layout, gate, critic, joint
         super().__init__(observation_space, action_space, lr_schedule, use_sde=use_sde, ortho_init=False, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -53,7 +55,7 @@ class FusionPolicy(ActorCriticPolicy):
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"layout": self.layout, "gate": self.gate, "critic": self.critic}
+        own = {"layout": self.layout, "gate": self.gate, "critic": self.critic, "joint": self.joint}
         parameters = super()._get_constructor_parameters()
         del parameters["ortho_init"]
         return {**parameters, **own}
@@ -108,15 +110,20 @@ class FusionPolicy(ActorCriticPolicy):
         """(R, 1): the critic's value, or zero where there is none."""
         return self.value_net(obs) if self.value_net is not None else obs.new_zeros(len(obs), 1)
 
+    def per_ratio(self, per_decision: Tensor) -> Tensor:
+        """(R, F * D) -> (R, M): summed over a step's decisions where they share a ratio."""
+        return per_decision.sum(1, keepdim=True) if self.joint else per_decision
+
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """Actions (R, F * D), values (R, 1), log-probabilities per decision (R, F * D)."""
+        """Actions (R, F * D), values (R, 1), log-probabilities (R, M)."""
         distribution = self.get_distribution(obs)
         actions = distribution.get_actions(deterministic=deterministic)
         if self.greedy_rows is not None:
             actions = torch.where(self.greedy_rows.unsqueeze(1), distribution.mode(), actions)
-        return actions, self.predict_values(obs), distribution.log_prob(actions)
+        return actions, self.predict_values(obs), self.per_ratio(distribution.log_prob(actions))
 
     def evaluate_actions(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Values (R, 1), log-probabilities (R, F * D) and entropies (R, F * D) of actions taken."""
+        """Values (R, 1), log-probabilities (R, M) and entropies (R, M) of actions taken."""
         distribution = self.get_distribution(obs)
-        return self.predict_values(obs), distribution.log_prob(actions), distribution.entropy()
+        log_prob, entropy = distribution.log_prob(actions), distribution.entropy()
+        return self.predict_values(obs), self.per_ratio(log_prob), self.per_ratio(entropy)

@@ -101,7 +101,8 @@ class Train:
     """File that `pretrain` wrote."""
     data: Data = field(default_factory=Data)
     method: str = "gumbel"
-    """gumbel, reinforce, ppo, static (learned, ignores its input), or one you registered."""
+    """gumbel, reinforce, ppo, rebar, static (learned, ignores its input), or any other of experiments/methods.py, or one
+    you registered."""
     clips: int = 24_000
     """Clips seen in training; every rollout of a clip counts."""
     cost_weight: float = 1.0
@@ -122,8 +123,8 @@ class Train:
     """Clips in an update of the relaxation."""
     learning_rate: float = 1e-2
     """Peak of Adam's warm-up and cosine schedule."""
-    baseline: Literal["leave_one_out", "none", "moving_average", "self_critical", "value"] = "leave_one_out"
-    """Baseline of reinforce."""
+    cost_gradient: Literal["exact", "sampled"] = "exact"
+    """Differentiate each step's own expected cost exactly, or leave it in the reward of the rollouts."""
     entropy_coef: float = 0.0
     """Weight of the entropy bonus of reinforce and ppo, per decision in nats."""
     hidden: int = 32

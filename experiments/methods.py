@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agent import REINFORCE, FusionPPO, GateOptions, GumbelSoftmax, WarmupCosine, gate_macs
+from agent import REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
 from backbone import FusionBackbone
 from envs import FusionVecEnv
 from envs.clips import ClipSource
@@ -85,41 +85,91 @@ def _shared(config: Train) -> dict:
     return {"learning_rate": WarmupCosine(config.learning_rate), "seed": config.seed, "device": config.device}
 
 
-def _relaxation(config: Train, backbone: FusionBackbone, clips: ClipSource, gate: GateOptions) -> GumbelSoftmax:
+def _policy_gradient(config: Train) -> dict:
+    gate = {"gate": gate_options(config)}
+    exact = config.cost_gradient == "exact"
+    return {"entropy_coef": config.entropy_coef, "exact_cost": exact, "policy_kwargs": gate, **_shared(config)}
+
+
+def _reinforce(config: Train, backbone: FusionBackbone, clips: ClipSource, baseline: str) -> REINFORCE:
+    return REINFORCE(rollout_env(config, backbone, clips), baseline=baseline, **_policy_gradient(config))
+
+
+def _pathwise(
+    config: Train, backbone: FusionBackbone, clips: ClipSource, relaxation: str, *, static: bool = False
+) -> PathwiseGradient:
+    gate = GateOptions(static=True) if static else gate_options(config)
     env = relaxation_env(config, backbone, clips, gate)
-    return GumbelSoftmax(env, policy_kwargs={"gate": gate}, **_shared(config))
+    return PathwiseGradient(env, relaxation=relaxation, policy_kwargs={"gate": gate}, **_shared(config))
 
 
 @register_method
 def reinforce(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """REINFORCE with the configured baseline and the exact expected cost."""
-    return REINFORCE(
-        rollout_env(config, backbone, clips),
-        baseline=config.baseline,
-        entropy_coef=config.entropy_coef,
-        policy_kwargs={"gate": gate_options(config)},
-        **_shared(config),
-    )
+    """REINFORCE with the leave-one-out baseline (RLOO)."""
+    return _reinforce(config, backbone, clips, "leave_one_out")
+
+
+@register_method
+def reinforce_none(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+    """REINFORCE without a baseline."""
+    return _reinforce(config, backbone, clips, "none")
+
+
+@register_method
+def reinforce_moving_average(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+    """REINFORCE against a moving average of returns."""
+    return _reinforce(config, backbone, clips, "moving_average")
+
+
+@register_method
+def reinforce_self_critical(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+    """REINFORCE against the greedy rollout of the same clip."""
+    return _reinforce(config, backbone, clips, "self_critical")
+
+
+@register_method
+def reinforce_value(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+    """REINFORCE against a learned state value."""
+    return _reinforce(config, backbone, clips, "value")
 
 
 @register_method
 def ppo(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
     """stable-baselines3's PPO with per-decision ratios and leave-one-out advantages."""
-    return FusionPPO(
-        rollout_env(config, backbone, clips),
-        entropy_coef=config.entropy_coef,
-        policy_kwargs={"gate": gate_options(config)},
-        **_shared(config),
-    )
+    return FusionPPO(rollout_env(config, backbone, clips), **_policy_gradient(config))
+
+
+@register_method
+def ppo_joint(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+    """The same with one ratio for all decisions of a step, as PPO was published."""
+    return FusionPPO(rollout_env(config, backbone, clips), ratio="joint", **_policy_gradient(config))
 
 
 @register_method
 def gumbel(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
     """Straight-through Gumbel-softmax, the paper's way."""
-    return _relaxation(config, backbone, clips, gate_options(config))
+    return _pathwise(config, backbone, clips, "straight_through_gumbel")
+
+
+@register_method
+def gumbel_soft(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+    """Gumbel-softmax without hardening."""
+    return _pathwise(config, backbone, clips, "gumbel_softmax")
+
+
+@register_method
+def straight_through(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+    """Straight-through on the probabilities."""
+    return _pathwise(config, backbone, clips, "straight_through")
+
+
+@register_method
+def reinmax(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+    """ReinMax."""
+    return _pathwise(config, backbone, clips, "reinmax")
 
 
 @register_method
 def static(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
     """Decisions learned by Gumbel-softmax that ignore the input: what adaptivity has to beat."""
-    return _relaxation(config, backbone, clips, GateOptions(static=True))
+    return _pathwise(config, backbone, clips, "straight_through_gumbel", static=True)

@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
-from agent import BASELINES, REINFORCE, FusionPPO, GateOptions, GumbelSoftmax
+from agent import BASELINES, REINFORCE, FusionPPO, GateOptions, PathwiseGradient
 from agent.evaluation import evaluate
 from backbone import FusionBackbone, create_cnn
 from envs import FusionVecEnv
@@ -50,7 +50,7 @@ def tiny_env(backbone: FusionBackbone | None = None, clips: ArrayClips | None = 
 def build(method: str, env: FusionVecEnv | None = None, **kwargs: Any) -> BaseAlgorithm:
     """A learner by its name among METHODS; by default on two clips a batch."""
     if method == "gumbel":
-        kind, env = GumbelSoftmax, env or tiny_env(rollouts_per_clip=1)
+        kind, env = PathwiseGradient, env or tiny_env(rollouts_per_clip=1)
     elif method == "ppo":
         kind, env = FusionPPO, env or tiny_env()
     else:
@@ -159,7 +159,7 @@ def bias_in_standard_errors(method: str, order: str, *, updates: int = 50, cost_
         for site, gate in enumerate(model.policy.gates.gates):
             gate.logits.copy_(torch.tensor([[0.2, 0.5 - 0.3 * site, 0.0]]))
     if method == "reinforce, moving_average":
-        model.average_returns = np.ones(model.n_steps, np.float32)  # the first batch's own mean would shrink it
+        model.baseline.average = np.ones(model.n_steps, np.float32)  # the first batch's own mean would shrink it
     recorder = Recorder()
     learn(model, updates, recorder)
     gradients = torch.stack(recorder.gradients)

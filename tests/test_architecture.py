@@ -82,7 +82,7 @@ def test_every_room_is_looked_at(room):
     [
         (wrong_imports, "backbone", "import envs"),
         (wrong_imports, "backbone", "from agent.gate import GateNetwork"),
-        (wrong_imports, "envs", "def late():\n    import agent.ppo as ppo"),
+        (wrong_imports, "envs", "def late():\n    import agent.algorithms.ppo as ppo"),
         (wrong_imports, "envs", "from .. import agent"),
         (wrong_imports, "agent", "from experiments import config"),
         (wrong_imports, "agent", "importlib.import_module('experiments.config')"),

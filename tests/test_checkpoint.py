@@ -114,8 +114,8 @@ def test_the_moving_average_is_in_the_checkpoint(tmp_path):
     save_agent(tmp_path / "checkpoint.pt", model)
     loaded = fresh("reinforce, moving_average")
     load_agent(tmp_path / "checkpoint.pt", loaded)
-    np.testing.assert_array_equal(loaded.average_returns, model.average_returns)
-    assert loaded.average_returns.dtype == model.average_returns.dtype
+    np.testing.assert_array_equal(loaded.baseline.average, model.baseline.average)
+    assert loaded.baseline.average.dtype == model.baseline.average.dtype
 
 
 def test_an_untrained_model_can_be_saved_too(tmp_path):
@@ -124,7 +124,7 @@ def test_an_untrained_model_can_be_saved_too(tmp_path):
     loaded = fresh("reinforce, moving_average", seed=8)
     load_agent(tmp_path / "checkpoint.pt", loaded)
     assert torch.equal(weights(loaded), weights(model))
-    assert loaded.average_returns is None
+    assert loaded.baseline.average is None
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -143,7 +143,7 @@ def test_for_judging_the_policy_alone_is_taken(method, tmp_path):
 @pytest.mark.parametrize("training", [True, False])
 def test_a_checkpoint_of_another_algorithm_is_named(tmp_path, training):
     save_agent(tmp_path / "checkpoint.pt", fresh("ppo"))
-    with pytest.raises(ValueError, match=r"expected a checkpoint of GumbelSoftmax in .*, got one of FusionPPO"):
+    with pytest.raises(ValueError, match=r"expected a checkpoint of PathwiseGradient in .*, got one of FusionPPO"):
         load_agent(tmp_path / "checkpoint.pt", fresh("gumbel"), training=training)
 
 

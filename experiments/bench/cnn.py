@@ -11,7 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from agent import GateNetwork
-from agent.relaxations import straight_through_gumbel
+from agent.estimators.relaxations import straight_through_gumbel
 from backbone import FusionBackbone, Observation, create_cnn
 from backbone.resnet import Bottleneck, ResNet
 from experiments.bench.measure import Ratio, interleave, summarise

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from torch import nn
 
 from agent import GateOptions, evaluate
-from agent.fusion_algorithm import MAX_GRADIENT_NORM, GradientWatch, check_env
+from agent.algorithms.fusion_algorithm import MAX_GRADIENT_NORM, GradientWatch, check_env
 
 
 def watched(gradients: list[torch.Tensor], learning_rate: float = 1.0) -> tuple[GradientWatch, nn.Parameter]:

@@ -4,8 +4,8 @@ import torch
 from agent_cases import build, env_for, learn, noise_clips, tiny_env
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agent.advantages import returns_after
-from agent.cost import step_cost
+from agent.estimators.baselines import returns_after
+from agent.estimators.cost import step_cost
 from backbone import one_hot
 
 METHODS = ("reinforce, leave_one_out", "ppo")

@@ -4,8 +4,9 @@ import torch
 from agent_cases import bias_in_standard_errors, build, env_for, learn, tiny_env, weights
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agent import BASELINES, rollouts
-from agent.advantages import leave_one_out
+from agent import BASELINES
+from agent.algorithms import rollouts
+from agent.estimators.baselines import leave_one_out
 
 BOUND = 4.2  # standard errors; 9 parameters in 50 updates: false alarms below 1 in 1000
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from agent_cases import ONE_DECISION, noise_clips, play, played_rows, tiny_backbone, tiny_env
 
-from agent.cost import decision_costs, own_cost_advantages, step_cost
 from agent.distribution import FactoredCategorical
+from agent.estimators.cost import decision_costs, own_cost_advantages, step_cost
 from agent.gate import gate_macs
 from backbone import one_hot
 from envs import FusionVecEnv

@@ -13,9 +13,10 @@ from agent_cases import (
 )
 from stable_baselines3 import PPO
 
-from agent import FusionPPO, GateOptions, rollouts
-from agent.advantages import leave_one_out
-from agent.cost import decision_costs, own_cost_advantages
+from agent import FusionPPO, GateOptions
+from agent.algorithms import rollouts
+from agent.estimators.baselines import leave_one_out
+from agent.estimators.cost import decision_costs, own_cost_advantages
 
 BOUND = 4.2  # standard errors, as for REINFORCE
 

@@ -99,6 +99,25 @@ class FusionAlgorithm(BaseAlgorithm):
         """Of the environment, now: it is warmed up during training."""
         return float(self.env.get_attr("cost_weight")[0])
 
+    def sample_loss(self) -> torch.Tensor:
+        """Play the next batch of clips; the gradient of what is returned estimates that of minus the expected reward.
+
+        For those who study estimators, after ``prepare_sampling``; ``learn`` trains.
+        """
+        raise NotImplementedError
+
+    def prepare_sampling(self) -> None:
+        """Get ready for ``sample_loss`` outside of ``learn``."""
+        _, self.callback = self._setup_learn(0, None)
+        self.policy.set_training_mode(False)
+
+    def step(self, loss: torch.Tensor) -> None:
+        """One update along the gradient of a loss."""
+        self.policy.optimizer.zero_grad()
+        loss.backward()
+        self.policy.optimizer.step()
+        self.logger.record("train/loss", loss.item())
+
     def log_rollouts(
         self, *, reward: Any, correct: Any, macs_ratio: Any, entropy: float, shares: Sequence[np.ndarray]
     ) -> None:

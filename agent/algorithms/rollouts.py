@@ -13,9 +13,9 @@ from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from agent.advantages import returns_after
-from agent.cost import step_cost
-from agent.fusion_algorithm import FusionAlgorithm, check_env
+from agent.algorithms.fusion_algorithm import FusionAlgorithm, check_env
+from agent.estimators.baselines import returns_after
+from agent.estimators.cost import step_cost
 from backbone import one_hot
 from envs.layout import Rows
 
@@ -25,11 +25,17 @@ class FusionRolloutBuffer(RolloutBuffer):
 
     stable-baselines3's own ``PPO.train`` runs on it unmodified: everything in its loss broadcasts. Advantages are
     put in by the algorithm once the rollouts are whole.
+
+    :param columns: in place of F * D: 1 keeps the log-probability of all decisions of a step together
     """
+
+    def __init__(self, *args: Any, columns: int | None = None, **kwargs: Any) -> None:
+        self.columns = columns
+        super().__init__(*args, **kwargs)
 
     def reset(self) -> None:
         super().reset()
-        self.log_probs = np.zeros((self.buffer_size, self.n_envs, self.action_dim), np.float32)
+        self.log_probs = np.zeros((self.buffer_size, self.n_envs, self.columns or self.action_dim), np.float32)
         self.advantages = np.zeros_like(self.log_probs)
 
     def compute_returns_and_advantage(self, last_values: Tensor, dones: np.ndarray) -> None:
@@ -50,6 +56,8 @@ class FusionRolloutBuffer(RolloutBuffer):
 class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
     """Collects exactly one episode of every row, then asks ``_credit`` for advantages and logs the rollouts."""
 
+    exact_cost: bool  # is each step's own expected cost differentiated exactly?
+
     def _setup_model(self) -> None:
         if self.env is not None:
             check_env(self.env)
@@ -68,12 +76,20 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
             distribution = self.policy.distribution(rows)
             decisions = one_hot(actions)
             paid = step_cost(self.ledger, self.layout, rows, decisions)
-        own_cost = self.cost_weight * paid.reshape(buffer.rewards.shape).cpu().numpy()
+        own_cost = self.exact_cost * self.cost_weight * paid.reshape(buffer.rewards.shape).cpu().numpy()
         buffer.returns = returns_after(buffer.rewards, own_cost).astype(np.float32)
         self._credit(rows, actions, distribution.probs)
         mask = self.policy.decision_mask[rows.site]
         self._log(decisions, distribution.entropy(), mask, rows)
         return True
+
+    def sample_loss(self) -> Tensor:
+        self.collect_rollouts(self.env, self.callback, self.rollout_buffer, self.n_steps)
+        return self.loss()
+
+    def loss(self) -> Tensor:
+        """Of the rollouts just collected; its gradient is the estimate."""
+        raise NotImplementedError
 
     def all_rows(self) -> tuple[Rows, Tensor]:
         """Every step of the rollouts just collected, (S * N rows in time order): observations apart, actions."""

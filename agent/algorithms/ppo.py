@@ -9,13 +9,15 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
-from agent.advantages import leave_one_out
-from agent.cost import decision_costs, own_cost_advantages
-from agent.fusion_algorithm import check_env
+from agent.algorithms.fusion_algorithm import check_env
+from agent.algorithms.rollouts import FusionRolloutBuffer, RolloutMixin
+from agent.estimators.baselines import leave_one_out
+from agent.estimators.cost import decision_costs, own_cost_advantages
 from agent.policy import FusionPolicy
-from agent.rollouts import FusionRolloutBuffer, RolloutMixin
 from agent.schedules import WarmupCosine
 from envs.layout import Rows
+
+RATIOS = ("decision", "joint")
 
 
 class FusionPPO(RolloutMixin, PPO):
@@ -23,13 +25,15 @@ class FusionPPO(RolloutMixin, PPO):
 
     The joint ratio over K decisions leaves the clip range for most samples once K is in the hundreds; each decision
     has its own ratio here. Its advantage is the clip's leave-one-out return after the step, minus its own exact cost
-    above expectation: A_s - w (c(d) - E_p[c]).
+    above expectation: A_s - w (c(d) - E_p[c]). Under the joint ratio these costs are summed over a step's decisions.
 
     :param env: FusionVecEnv with rollouts_per_clip of at least 2
     :param learning_rate: of Adam, a number or a schedule
     :param n_epochs: passes over each batch of rollouts
     :param num_minibatches: updates in a pass
-    :param clip_range: of each decision's ratio
+    :param clip_range: of each ratio
+    :param ratio: "decision", or "joint" over all decisions of a step (PPO as published, for comparison)
+    :param exact_cost: credit each decision with its own expected cost; False leaves it in the return, as sampled
     :param entropy_coef: weight of the entropy bonus, per decision in nats
     :param policy_kwargs: of FusionPolicy (gate)
     """
@@ -42,6 +46,8 @@ class FusionPPO(RolloutMixin, PPO):
         n_epochs: int = 2,
         num_minibatches: int = 2,
         clip_range: float = 0.2,
+        ratio: str = "decision",
+        exact_cost: bool = True,
         entropy_coef: float = 0.0,
         policy: type[FusionPolicy] = FusionPolicy,
         policy_kwargs: dict[str, Any] | None = None,
@@ -50,14 +56,17 @@ class FusionPPO(RolloutMixin, PPO):
         verbose: int = 0,
         _init_setup_model: bool = True,
     ) -> None:
-        self.num_minibatches = num_minibatches
+        if ratio not in RATIOS:
+            raise ValueError(f"expected ratio to be one of {', '.join(RATIOS)}, got {ratio!r}")
+        self.num_minibatches, self.ratio, self.exact_cost = num_minibatches, ratio, exact_cost
         if _init_setup_model:
             check_env(env)
         steps = env.get_attr("layout")[0].num_steps if _init_setup_model else 2
         rows = env.num_envs * steps if _init_setup_model else 2
-        # PPO.train takes means over steps and decisions. Weights on the scale of an episode's sum, as REINFORCE has it,
+        columns = env.action_space.shape[0] if _init_setup_model and ratio == "decision" else 1
+        # PPO.train takes means over steps and ratios. Weights on the scale of an episode's sum, as REINFORCE has it,
         # undo that: gradients a thousand times smaller would drown in Adam's epsilon
-        self.loss_scale = steps * env.action_space.shape[0] if _init_setup_model else 1
+        self.loss_scale = steps * columns
         super().__init__(
             policy,
             env,
@@ -73,7 +82,8 @@ class FusionPPO(RolloutMixin, PPO):
             vf_coef=0.0,
             max_grad_norm=float("inf"),  # GradientWatch clips, for every method alike
             rollout_buffer_class=FusionRolloutBuffer,
-            policy_kwargs=policy_kwargs,
+            rollout_buffer_kwargs={"columns": columns},
+            policy_kwargs={**(policy_kwargs or {}), "joint": ratio == "joint"},
             seed=seed,
             device=device,
             verbose=verbose,
@@ -83,10 +93,21 @@ class FusionPPO(RolloutMixin, PPO):
     def _credit(self, rows: Rows, actions: Tensor, probs: Tensor) -> None:
         buffer = self.rollout_buffer
         buffer.advantages[:] = leave_one_out(buffer.returns, self.rollouts_per_clip)[..., None]
-        costs = decision_costs(self.ledger, self.layout, rows, probs)
-        own = own_cost_advantages(costs, probs, actions)
-        buffer.advantages += self.cost_weight * own.reshape(buffer.advantages.shape).cpu().numpy()
+        if self.exact_cost:
+            own = own_cost_advantages(decision_costs(self.ledger, self.layout, rows, probs), probs, actions)
+            own = self.policy.per_ratio(own)
+            buffer.advantages += self.cost_weight * own.reshape(buffer.advantages.shape).cpu().numpy()
         buffer.advantages *= self.loss_scale
+
+    def loss(self) -> Tensor:
+        """Of the first update on the rollouts just collected, before any ratio has left 1."""
+        buffer = self.rollout_buffer
+        rows, actions = self.all_rows()
+        log_prob = self.policy.per_ratio(self.policy.distribution(rows).log_prob(actions))
+        old, advantages = (
+            torch.as_tensor(part, device=self.device).flatten(0, 1) for part in (buffer.log_probs, buffer.advantages)
+        )
+        return -(advantages * (log_prob - old).exp()).mean()
 
     def train(self) -> None:
         """The updates of stable-baselines3, then the statistics of the gates' BatchNorms."""

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from agent.advantages import leave_one_out, returns_after
+from agent.estimators.baselines import leave_one_out, returns_after
 
 REWARDS = np.array([[-1.0, -10.0], [-2.0, -20.0], [-3.0 + 100.0, -30.0 + 7.0]])  # costs 1, 2, 3 and an outcome
 COSTS = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])

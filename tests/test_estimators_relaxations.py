@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from agent.relaxations import gumbel_noise, straight_through_gumbel
+from agent.estimators.relaxations import gumbel_noise, straight_through_gumbel
 
 LOGITS = torch.tensor([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0], [-3.0, 2.0, 1.0]])
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 from torch.nn import functional as F
 
-from agent.advantages import leave_one_out
-from agent.cost import step_cost
+from agent.algorithms.rollouts import FusionRolloutBuffer, RolloutMixin
+from agent.estimators.baselines import Baseline, find_baseline
+from agent.estimators.cost import step_cost
 from agent.policy import FusionPolicy
-from agent.rollouts import FusionRolloutBuffer, RolloutMixin
 from agent.schedules import WarmupCosine
 from envs.layout import Rows
-
-BASELINES = ("none", "moving_average", "self_critical", "leave_one_out", "value")
-MOVING_AVERAGE = 0.95
 
 
 class REINFORCE(RolloutMixin):
@@ -30,9 +26,8 @@ class REINFORCE(RolloutMixin):
 
     :param env: FusionVecEnv; each batch of rollouts is one episode of every row
     :param learning_rate: of Adam, a number or a schedule
-    :param baseline: subtracted from the return. "none"; "moving_average" of each step's return over batches;
-        "self_critical", the greedy rollout of the same clip (Rennie et al., 2017), for which the first of each clip's
-        rollouts is spent; "leave_one_out", the mean of the clip's other rollouts (Kool et al., 2019); "value", a critic
+    :param baseline: subtracted from the return; see ``agent/estimators/baselines.py``
+    :param exact_cost: differentiate each step's own expected cost exactly; False leaves it in the return, as sampled
     :param entropy_coef: weight of the entropy bonus, per decision in nats
     :param policy_kwargs: of FusionPolicy (gate)
     """
@@ -43,6 +38,7 @@ class REINFORCE(RolloutMixin):
         *,
         learning_rate: float | Schedule = WarmupCosine(1e-2),
         baseline: str = "leave_one_out",
+        exact_cost: bool = True,
         entropy_coef: float = 0.0,
         policy: type[FusionPolicy] = FusionPolicy,
         policy_kwargs: dict[str, Any] | None = None,
@@ -51,10 +47,8 @@ class REINFORCE(RolloutMixin):
         verbose: int = 0,
         _init_setup_model: bool = True,
     ) -> None:
-        if baseline not in BASELINES:
-            raise ValueError(f"expected a baseline among {', '.join(BASELINES)}; got {baseline!r}")
-        self.baseline, self.entropy_coef = baseline, entropy_coef
-        self.average_returns: np.ndarray | None = None
+        self.baseline: Baseline | None = None
+        self.baseline_kind, self.exact_cost, self.entropy_coef = find_baseline(baseline), exact_cost, entropy_coef
         super().__init__(
             policy,
             env,
@@ -68,7 +62,7 @@ class REINFORCE(RolloutMixin):
             use_sde=False,
             sde_sample_freq=-1,
             rollout_buffer_class=FusionRolloutBuffer,
-            policy_kwargs={**(policy_kwargs or {}), "critic": baseline == "value"},
+            policy_kwargs={**(policy_kwargs or {}), "critic": self.baseline_kind.learns_value},
             seed=seed,
             device=device,
             verbose=verbose,
@@ -77,37 +71,18 @@ class REINFORCE(RolloutMixin):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        if self.baseline in ("self_critical", "leave_one_out") and self.rollouts_per_clip < 2:
-            raise ValueError(
-                f"expected rollouts_per_clip of at least 2 for baseline {self.baseline!r}, got {self.rollouts_per_clip}"
-            )
-        if self.baseline == "self_critical":
+        if self.baseline is None:  # else stable-baselines3's load has brought it
+            self.baseline = self.baseline_kind(self.rollouts_per_clip)
+        if self.baseline.plays_greedily:
             greedy = torch.arange(self.n_envs, device=self.device) % self.rollouts_per_clip == 0
             self.policy.greedy_rows = greedy
 
     def _credit(self, rows: Rows, actions: Tensor, probs: Tensor) -> None:
         buffer = self.rollout_buffer
-        returns, k = buffer.returns, self.rollouts_per_clip
-        if self.baseline == "none":
-            advantages = returns
-        elif self.baseline == "leave_one_out":
-            advantages = leave_one_out(returns, k)
-        elif self.baseline == "value":
-            advantages = returns - buffer.values
-        elif self.baseline == "self_critical":
-            clips = returns.reshape(len(returns), -1, k)
-            advantages = (clips - clips[..., :1]).reshape(returns.shape)  # the greedy rollouts' own are zero
-        else:
-            batch = returns.mean(1)
-            before = batch if self.average_returns is None else self.average_returns
-            advantages = returns - before[:, None]
-            self.average_returns = MOVING_AVERAGE * before + (1 - MOVING_AVERAGE) * batch
-        buffer.advantages[:] = advantages[..., None]
+        buffer.advantages[:] = self.baseline.advantages(buffer.returns, buffer.values)[..., None]
 
-    def train(self) -> None:
-        """One gradient step on the rollouts just collected."""
-        self.policy.set_training_mode(True)
-        self._update_learning_rate(self.policy.optimizer)
+    def loss(self) -> Tensor:
+        """Of the rollouts just collected; its gradient is the estimate."""
         buffer = self.rollout_buffer
         rows, actions = self.all_rows()
         distribution = self.policy.distribution(rows)
@@ -115,24 +90,28 @@ class REINFORCE(RolloutMixin):
         advantages = torch.as_tensor(buffer.advantages, device=self.device).flatten(0, 1)
         sampled = self._sampled_rows()
         episodes = int(sampled.sum()) / self.n_steps
-        policy_loss = -(advantages * log_prob)[sampled].sum() / episodes
-        expected = step_cost(self.ledger, self.layout, rows, distribution.probs)
-        cost_loss = self.cost_weight * expected[sampled].sum().to(policy_loss.dtype) / episodes
-        entropy = distribution.entropy()[sampled].sum() / episodes
-        loss = policy_loss + cost_loss - self.entropy_coef * entropy
-        if self.baseline == "value":
+        loss = -(advantages * log_prob)[sampled].sum() / episodes
+        if self.exact_cost:
+            expected = step_cost(self.ledger, self.layout, rows, distribution.probs)
+            loss = loss + self.cost_weight * expected[sampled].sum().to(loss.dtype) / episodes
+        if self.entropy_coef:
+            loss = loss - self.entropy_coef * distribution.entropy()[sampled].sum() / episodes
+        if self.baseline.learns_value:
             observations = torch.as_tensor(buffer.observations, device=self.device).flatten(0, 1)
             returns = torch.as_tensor(buffer.returns, device=self.device).flatten()
             value_loss = F.mse_loss(self.policy.predict_values(observations).flatten(), returns)
             loss = loss + self.vf_coef * value_loss
             self.logger.record("train/value_loss", value_loss.item())
-        self.policy.optimizer.zero_grad()
-        loss.backward()
-        self.policy.optimizer.step()
-        self.policy.update_statistics(rows)
-        self._n_updates += 1
-        self.logger.record("train/loss", loss.item())
         self.logger.record("train/advantage_sd", float(advantages.std()))
+        return loss
+
+    def train(self) -> None:
+        """One gradient step on the rollouts just collected."""
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        self.step(self.loss())
+        self.policy.update_statistics(self.all_rows()[0])
+        self._n_updates += 1
 
     def _sampled_rows(self) -> Tensor:
         """(S * N,) bool: all rows, but for the self-critical baseline's greedy rollouts."""
@@ -142,14 +121,11 @@ class REINFORCE(RolloutMixin):
         return ~greedy.repeat(self.n_steps)
 
     def extra_state(self) -> dict[str, Any]:
-        average = self.average_returns
-        return {
-            "baseline": self.baseline,
-            "average_returns": None if average is None else [float(value) for value in average],
-        }
+        return {"baseline": self.baseline.name, **self.baseline.state_dict()}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        if state["baseline"] != self.baseline:
-            raise ValueError(f"expected a checkpoint of baseline {self.baseline!r}, got one of {state['baseline']!r}")
-        average = state["average_returns"]
-        self.average_returns = None if average is None else np.array(average, np.float32)
+        if state["baseline"] != self.baseline.name:
+            raise ValueError(
+                f"expected a checkpoint of baseline {self.baseline.name!r}, got one of {state['baseline']!r}"
+            )
+        self.baseline.load_state_dict(state)

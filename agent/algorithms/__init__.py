@@ -1,0 +1,1 @@
+"""Learners behind the interface of stable-baselines3: each turns an estimator into training."""

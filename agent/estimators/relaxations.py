@@ -1,0 +1,123 @@
+"""Differentiable stand-ins for sampling: (logits, temperature) -> decisions with a gradient. One function each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor
+from torch.nn import functional as F
+
+from agent.distribution import log_softmax
+from agent.schedules import Linear
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """A registered relaxation.
+
+    :param function: (logits (..., 3), temperature) -> (..., 3), decisions with a gradient
+    :param temperature: that suits it: a number or a schedule
+    """
+
+    function: Callable[[Tensor, float], Tensor]
+    temperature: float | Schedule
+
+    def __call__(self, logits: Tensor, temperature: float) -> Tensor:
+        return self.function(logits, temperature)
+
+
+RELAXATIONS: dict[str, Relaxation] = {}
+
+
+def register_relaxation(*, temperature: float | Schedule = 1.0) -> Callable:
+    """Record a function of (logits, temperature) under its name, with the temperature that suits it."""
+
+    def record(function: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor, float], Tensor]:
+        name = function.__name__
+        if name in RELAXATIONS:
+            raise ValueError(f"a relaxation named {name} is registered already: choose another name")
+        RELAXATIONS[name] = Relaxation(function, temperature)
+        return function
+
+    return record
+
+
+def find_relaxation(name: str) -> Relaxation:
+    """:raises ValueError: an unknown name; the message lists the known ones"""
+    if name not in RELAXATIONS:
+        raise ValueError(f"expected a relaxation among {', '.join(RELAXATIONS)}; got {name!r}")
+    return RELAXATIONS[name]
+
+
+def gumbel_noise(like: Tensor) -> Tensor:
+    """Standard Gumbel noise of the shape of ``like``."""
+    exponential = torch.empty_like(like, requires_grad=False).exponential_()
+    return -exponential.log()
+
+
+def hardened(soft: Tensor) -> Tensor:
+    """One-hot of the largest entry, (..., 3), without a gradient."""
+    return F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
+
+
+@register_relaxation(temperature=Linear(1.0, 0.5))
+def straight_through_gumbel(logits: Tensor, temperature: float) -> Tensor:
+    """Exact samples forward, the gradient of softmax((logits + g) / temperature) backward (Jang et al., 2017)."""
+    soft = gumbel_softmax(logits, temperature)
+    return hardened(soft) - soft.detach() + soft
+
+
+@register_relaxation(temperature=Linear(1.0, 0.5))
+def gumbel_softmax(logits: Tensor, temperature: float) -> Tensor:
+    """softmax((logits + g) / temperature), not one-hot (Jang et al., 2017; Maddison et al., 2017).
+
+    The CNN runs on mixtures of use, reuse and skip that it will not meet when it is judged.
+    """
+    return log_softmax((logits + gumbel_noise(logits)) / temperature).exp()
+
+
+@register_relaxation()
+def straight_through(logits: Tensor, temperature: float) -> Tensor:
+    """Exact samples forward, the gradient of softmax(logits / temperature) backward (Bengio et al., 2013)."""
+    soft = log_softmax(logits / temperature).exp()
+    return hardened(logits + gumbel_noise(logits)) - soft.detach() + soft
+
+
+@register_relaxation()
+def reinmax(logits: Tensor, temperature: float) -> Tensor:
+    """ReinMax (Liu et al., 2023, algorithm 2): straight-through, accurate to the second order.
+
+    Exact for a reward that is quadratic in one decision, at temperature 1.
+
+    :raises ValueError: a temperature below 1
+    """
+    if temperature < 1:
+        raise ValueError(
+            f"expected a temperature of at least 1 for reinmax, got {temperature}: it is accurate to the second order at "
+            "1, above 1 it trades bias for variance, below 1 it has more of both"
+        )
+    return _ReinMax.apply(logits, temperature)
+
+
+class _ReinMax(torch.autograd.Function):
+    """Backward: 2 J(pi_1) g - J(pi_0) g / 2, with J(pi) = diag(pi) - pi pi^T and pi_1 = (sample + pi_tau) / 2."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, temperature: float) -> Tensor:
+        sample = hardened(logits + gumbel_noise(logits))
+        ctx.save_for_backward(sample, logits)
+        ctx.temperature = temperature
+        return sample
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        sample, logits = ctx.saved_tensors
+        middle = (sample + log_softmax(logits / ctx.temperature).exp()) / 2
+        at_middle, at_probs = (
+            gradient * probs - probs * (gradient * probs).sum(-1, keepdim=True)
+            for probs in (middle, log_softmax(logits).exp())
+        )
+        return 2 * at_middle - at_probs / 2, None
