@@ -29,7 +29,7 @@ class Baseline(ABC):
         self.rollouts_per_clip = rollouts_per_clip
         if self.needs_others and rollouts_per_clip < 2:
             raise ValueError(
-                f"expected at least 2 rollouts per clip for baseline {self.name!r}, got {rollouts_per_clip}: raise it"
+                f"expected rollouts_per_clip of at least 2 for baseline {self.name!r}, got {rollouts_per_clip}"
             )
 
     @abstractmethod
