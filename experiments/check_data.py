@@ -67,15 +67,22 @@ class Finding:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong: a kind of `KINDS`, the splits and paths that it is about, and a sentence where that adds to it."""
+    """Something wrong: a kind of `KINDS`, the splits and paths that it is about, and a sentence where that adds to it.
+
+    :param places: the lines that list these paths, such as "/data/train.txt:7"; none where folders tell what there is.
+    """
 
     kind: str
     splits: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     reason: str = ""
+    places: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return self.reason or f"{' = '.join(self.paths)} ({', '.join(self.splits)})"
+        where = (
+            f"{', '.join(self.places[:SHOWN])}{', ...' if len(self.places) > SHOWN else ''}: " if self.places else ""
+        )
+        return where + (self.reason or f"{' = '.join(self.paths)} ({', '.join(self.splits)})")
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ class Split:
 
     :param absent: how many more are listed and left out, because the layout allows that.
     :param per_class: the fewest, the median and the most clips that a class has.
+    :param clips_of: how many each class has.
     :param without_clips: classes that have none.
     """
 
@@ -91,6 +99,7 @@ class Split:
     absent: int
     note: str
     per_class: dict[str, float]
+    clips_of: dict[str, int]
     without_clips: tuple[str, ...]
 
 
@@ -178,6 +187,7 @@ def _summarise(listing: Listing) -> Split:
         absent=listing.missing,
         note=listing.note,
         per_class={"min": min(counts), "median": statistics.median(counts), "max": max(counts)},
+        clips_of=dict(zip(listing.classes, counts)),
         without_clips=tuple(name for name, count in zip(listing.classes, counts) if not count),
     )
 
@@ -185,16 +195,22 @@ def _summarise(listing: Listing) -> Split:
 def _judge(listings: dict[str, Listing], found: dict[str, Finding]) -> Iterator[Problem]:
     """What is wrong with single clips, then what is wrong between them."""
     splits_of: defaultdict[str, list[str]] = defaultdict(list)
+    lines: defaultdict[str, list[str]] = defaultdict(list)  # of a path
     for split, listing in listings.items():
+        lines_here: defaultdict[str, list[str]] = defaultdict(list)
+        for path, place in zip(listing.paths, listing.places):
+            lines_here[path].append(place)
+            lines[path].append(place)
         for path, times in Counter(listing.paths).items():
             splits_of[path].append(split)
             if times > 1:
-                yield Problem("repeated", (split,), (path,), f"{path} is listed {times} times for {split}")
+                reason = f"{path} is listed {times} times for {split}"
+                yield Problem("repeated", (split,), (path,), reason, tuple(lines_here[path]))
     same: defaultdict[str, list[str]] = defaultdict(list)
     for path, splits in splits_of.items():
         finding = found[path]
         if finding.kind:
-            yield Problem(finding.kind, tuple(splits), (path,), finding.reason)
+            yield Problem(finding.kind, tuple(splits), (path,), finding.reason, tuple(lines[path]))
         if finding.digest:
             same[finding.digest].append(path)
     for paths in same.values():

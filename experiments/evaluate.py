@@ -12,7 +12,8 @@ from agent import evaluate, pair_accuracy, swap_test
 from agent.evaluation import Evaluation, Predictor, accounted_cost, agent_macs, average_views
 from backbone import Decision, FusionBackbone
 from backbone.files import write_json, write_whole
-from envs.clips import ClipSource
+from envs.clips import ClipError, ClipSource
+from envs.clips.source import BrokenClip
 from experiments.config import Evaluate
 from experiments.runs import open_clips, open_views, set_up_cpu
 from experiments.statistics import bootstrap
@@ -69,7 +70,12 @@ def save_judgement(folder: Path, figures: dict[str, Any], arrays: dict[str, np.n
 
 
 def evaluate_run(config: Evaluate) -> str:
-    """Judge a finished run, write what was found beside it, and return it as text."""
+    """Judge a finished run, write what was found beside it, and return it as text.
+
+    :raises ValueError: no run there, options that cannot be, or videos that cannot be read
+    """
+    if config.clips < 1:
+        raise ValueError(f"expected --clips to be at least 1, got {config.clips}")
     set_up_cpu(config.threads)
     model, backbone, trained = load_trained(config.run, device=config.device)
     data = trained.data
@@ -82,10 +88,13 @@ def evaluate_run(config: Evaluate) -> str:
         clips = open_clips(data, config.split, for_evaluation=True)
     layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
     order = layout.order
-    result = evaluate(
-        model, backbone, clips, order=order, deterministic=not config.sampled, progress=f"evaluating {config.split}"
-    )
-    played, result = result, average_views(result, many)
+    try:
+        played = evaluate(
+            model, backbone, clips, order=order, deterministic=not config.sampled, progress=f"evaluating {config.split}"
+        )
+    except BrokenClip as error:
+        raise ClipError(f"{error}; or evaluate without the videos that cannot be read: --skip-broken") from error
+    result = average_views(played, many)
     figures, swap = figures_of(result, clips), swap_test(played, backbone, clips, order=order)
     of_views = f", {many} views each: the cost is that of one" if many > 1 else ""
     lines = [

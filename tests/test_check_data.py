@@ -59,7 +59,7 @@ def test_a_clip_that_cannot_be_used(tmp_path, kind, capsys):
     assert main(["check-data", str(tmp_path), "--workers", "1"]) == 1
     printed = capsys.readouterr().out
     assert f"{KINDS[kind]}: 1\n" in printed
-    assert f"  {tmp_path}/v/bad.mp4: expected " in printed
+    assert f"  {tmp_path}/train.txt:3: {tmp_path}/v/bad.mp4: expected " in printed
 
 
 @pytest.mark.parametrize("link", ["loop.mp4", "v"])
@@ -96,16 +96,30 @@ def test_the_same_bytes_twice(tmp_path):
     ]
 
 
+def test_every_line_that_lists_a_bad_clip_is_named(tmp_path):
+    touch(clean_data(tmp_path), "v/bad.mp4")
+    add(tmp_path, "\nv/bad.mp4 1\nv/bad.mp4 1\n")
+    add(tmp_path, "v/bad.mp4 1\n", "val")
+    lines = [f"{tmp_path}/train.txt:4", f"{tmp_path}/train.txt:5", f"{tmp_path}/val.txt:3"]
+    repeated, empty = examine(CheckData(tmp_path, workers=1)).problems
+    assert str(repeated) == f"{', '.join(lines[:2])}: v/bad.mp4 is listed 2 times for train"
+    assert str(empty).startswith(f"{', '.join(lines)}: {tmp_path}/v/bad.mp4: expected ")
+
+
+def test_folders_have_no_lines(tmp_path):
+    for i in range(3):
+        video(tmp_path, f"run/{i}.mp4", seed=i)
+    (tmp_path / "run/0.mp4").write_bytes(b"")
+    [problem] = examine(CheckData(tmp_path, workers=1)).problems
+    assert str(problem).startswith(f"{tmp_path}/run/0.mp4: expected ")
+
+
 def test_lines_and_labels_that_cannot_be_used_do_not_stop_it(tmp_path):
     add(clean_data(tmp_path), "v/0.mp4 2\nv/0.mp4\n/v/0.mp4 0\nv/gone.mp4 0\n")
     report = examine(CheckData(tmp_path, workers=1))
     assert [problem.kind for problem in report.problems] == ["label", "line", "line", "missing"]
-    assert [str(problem).startswith(f"{tmp_path}/train.txt:{i}: ") for i, problem in enumerate(report.problems, 3)] == [
-        True,
-        True,
-        True,
-        False,
-    ]
+    for line, problem in enumerate(report.problems, 3):
+        assert str(problem).startswith(f"{tmp_path}/train.txt:{line}: ")
 
 
 def test_a_split_that_cannot_be_listed_is_a_problem(tmp_path):
@@ -126,6 +140,7 @@ def test_class_balance(tmp_path):
     video(tmp_path, "v/6.mp4", seed=6)
     report = examine(CheckData(tmp_path, workers=1))
     assert report.splits["train"].per_class == {"min": 0, "median": 1, "max": 2}
+    assert report.splits["train"].clips_of == {"run": 1, "walk": 2, "swim": 0}
     assert report.splits["train"].without_clips == ("swim",)
     assert report.clean  # said, but no fault of the data
 
@@ -187,6 +202,7 @@ def test_json_for_scripts(tmp_path, capsys):
     assert report["splits"]["train"]["per_class"] == {"min": 1, "median": 1.5, "max": 2}
     [problem] = report["problems"]
     assert (problem["kind"], problem["splits"], problem["paths"]) == ("missing", ["train"], ["v/gone.mp4"])
+    assert problem["places"] == [f"{tmp_path}/train.txt:3"]
 
 
 def test_many_problems_are_cut_short_and_names_are_printed_as_they_are(tmp_path, capsys):

@@ -95,6 +95,25 @@ def test_the_shorter_side_is_resized_and_the_centre_cropped(tmp_path):
     assert decode_frames(tmp_path / "wide.mp4", num_frames=2, size=65).shape == (2, 65, 65, 3)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 500), (500, 1)])
+def test_a_video_of_single_pixels_is_scaled_up(tmp_path, height, width):
+    """Short of what a scaler can make."""
+    path = tmp_path / "clip.webm"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libvpx-vp9", rate=8, options={"lossless": "1"})
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv444p"
+        image = np.full((height, width, 3), 200, np.uint8)
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        file.mux(stream.encode())
+    read = decode_frames(path, num_frames=3, size=32)
+    assert read.shape == (3, 32, 32, 3)
+    assert 197 <= read.min() <= read.max() <= 203
+    if height != width:
+        with pytest.raises(ClipError, match="does not decode"):
+            decode_frames(path, num_frames=3, size=4000)
+
+
 def test_a_turn_stored_in_the_header_is_made(tmp_path):
     frames = np.zeros((2, 32, 32, 3), dtype=np.uint8)
     frames[:, :16, :16] = 200

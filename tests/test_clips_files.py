@@ -7,9 +7,12 @@ import pytest
 from layout_cases import frames as folder_of_frames
 from layout_cases import write
 
-from envs.clips import ClipError, VideoClips, VideoFiles, VideoViews
+from envs.clips import ClipError, VideoClips, VideoFiles, VideoViews, files
 from envs.clips.decode import decode_frames, write_video
+from envs.clips.sampling import evaluation_indices
 from envs.clips.source import BrokenClip
+from envs.clips.transforms import cut, evaluation_boxes
+from envs.clips.video import open_video
 
 LENGTHS = (40, 8, 20, 12)
 CLASSES = "Swiping Left\nSwiping Right\n"
@@ -188,6 +191,27 @@ def test_views_take_other_frames_and_other_crops(videos):
     found = views.frames(np.arange(6, 12))  # of video 1: clip by clip, crop by crop
     np.testing.assert_array_equal(found[1], plain.frames([1])[0])  # the middle crop of the first clip
     assert len({image.tobytes() for image in found}) == 6
+
+
+def test_crops_of_the_same_frames_are_read_once(videos, monkeypatch):
+    opened = []
+    monkeypatch.setattr(files, "open_video", lambda **where: opened.append(where) or open_video(**where))
+    views = VideoViews(videos, "val", num_frames=3, size=24, margin=8, clips=2, crops=3)
+    at_once = views.frames(np.arange(len(views)))
+    assert len(opened) == 2 * len(LENGTHS)
+    for view in reversed(range(len(views))):  # in any order the same
+        np.testing.assert_array_equal(views.frames([view])[0], at_once[view])
+
+
+def test_views_are_evaluations_frames_with_evaluations_crops(videos):
+    how = {"clips": 2, "sampling": "dense"}
+    views = VideoViews(videos, "val", num_frames=5, size=24, margin=8, clips=2, crops=3, sampling="dense")
+    for video in range(2):
+        indices = evaluation_indices(LENGTHS[video], 5, **how)
+        whole = [open_video(videos / f"{video}.mp4").frames(choice, size=32) for choice in indices]
+        boxes = evaluation_boxes(*whole[0].shape[1:3], 24, 3)
+        expected = [cut(images, box) for images in whole for box in boxes]
+        np.testing.assert_array_equal(views.frames(6 * video + np.arange(6)), expected)
 
 
 def test_views_that_cannot_be_are_refused(videos):

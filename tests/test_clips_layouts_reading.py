@@ -10,8 +10,10 @@ ROOT = Path("/data")
 
 
 def read(tmp_path, text, **kwargs):
+    """The rows, without their places."""
     file = write(tmp_path, {"list.txt": text}) / "list.txt"
-    return read_list(file, ROOT, num_classes=kwargs.pop("num_classes", 3), bad=kwargs.pop("bad", None))
+    rows = read_list(file, ROOT, num_classes=kwargs.pop("num_classes", 3), bad=kwargs.pop("bad", None))
+    return [row._replace(place="") for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,12 @@ def test_a_line_that_cannot_be_used_is_one_sentence(tmp_path, text, message):
     with pytest.raises(ClipError, match=message) as caught:
         read(tmp_path, text)
     assert "\n" not in str(caught.value)
+
+
+def test_a_row_knows_its_line(tmp_path):
+    file = write(tmp_path, {"list.txt": "\ufeffa.mp4 0\r\n\r\nb.mp4 1\r\n"}) / "list.txt"
+    rows = read_list(file, ROOT, num_classes=None, bad=None)
+    assert [row.place for row in rows] == [f"{file}:1", f"{file}:3"]
 
 
 def test_bad_lines_can_be_collected(tmp_path):

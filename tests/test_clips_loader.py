@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_clips
+from test_clips_video import BAD, write
 
-from envs.clips import ArrayClips, ClipError, ClipSource
+from envs.clips import ArrayClips, ClipError, ClipSource, VideoFiles
 from envs.clips.loader import Loader
 from envs.clips.source import BrokenClip
 from envs.episodes import Deck
@@ -153,6 +154,28 @@ def test_a_broken_clip_is_named_once_and_another_takes_its_place(closing, capsys
     assert sorted(loader.broken) == [1, 4]
     for clip in (1, 4):
         assert said.count(f"clip {clip}.mp4") == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_no_kind_of_bad_file_stops_training(tmp_path, closing, capsys, workers):
+    lines = []
+    for number, (make_bad, _) in enumerate(BAD.values()):
+        (tmp_path / str(number)).mkdir()
+        make_bad(tmp_path / f"{number}/clip.mp4")
+        lines.append(f"{number}/clip.mp4 0\n")
+    cut = write(tmp_path / "cut.mp4", 10)
+    cut.write_bytes(cut.read_bytes()[:-500])
+    write(tmp_path / "short.mp4", 3)
+    write(tmp_path / "whole one.mp4", 8)
+    lines += ["cut.mp4 0\n", "short.mp4 0\n", "whole one.mp4\t1\r\n"]
+    (tmp_path / "train.txt").write_text("".join(lines))
+    loader = closing(make(VideoFiles(tmp_path, "train"), batch=len(lines), workers=workers))
+    batch = next(loader)
+    assert set(batch.indices) == {len(lines) - 1}
+    assert set(batch.labels.tolist()) == {1}
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == len(loader.broken) == len(lines) - 1
+    assert all(line.startswith(f"Left out, another clip takes its place: {tmp_path}/") for line in said)
 
 
 def test_what_takes_the_place_follows_in_the_deck_behind_the_batch():

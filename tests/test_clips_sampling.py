@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.clips.sampling import crop, dense_indices, evaluation_indices, segment_indices, views
+from envs.clips.sampling import crop, dense_indices, evaluation_indices, fewest_frames, segment_indices
 
 lengths = st.integers(1, 20).flatmap(lambda t: st.tuples(st.integers(t, 200), st.just(t)))
 
@@ -150,19 +150,12 @@ def test_short_videos_are_judged_by_repeated_frames():
     assert evaluation_indices(3, 6, clips=10, sampling="dense").shape == (10, 6)
 
 
-def test_views_are_every_clip_with_every_crop():
-    found = views(100, 256, 340, num_frames=8, size=256, clips=10, crops=3, sampling="dense")
-    assert [(view.clip, view.crop) for view in found] == [(i, j) for i in range(10) for j in range(3)]
-    indices = evaluation_indices(100, 8, clips=10, sampling="dense")
-    for view in found:
-        np.testing.assert_array_equal(view.indices, indices[view.clip])
-    assert [view.box.x for view in found[:3]] == [0, 42, 84]
-
-
-def test_one_view_is_the_plain_evaluation():
-    (view,) = views(30, 256, 340, num_frames=8, size=224)
-    np.testing.assert_array_equal(view.indices, segment_indices(30, 8))
-    assert view.box == (16, 58, 224, 224)
+@pytest.mark.parametrize("how", [{}, {"short": "repeat"}, {"sampling": "dense"}])
+def test_the_fewest_frames_are_what_evaluation_needs(how):
+    fewest = fewest_frames(8, **how)
+    assert evaluation_indices(fewest, 8, **how).shape == (1, 8)
+    with pytest.raises(ValueError, match=f"at least {fewest} frames"):
+        evaluation_indices(fewest - 1, 8, **how)
 
 
 def coordinates(num_clips: int = 3, num_frames: int = 6, side: int = 12) -> np.ndarray:

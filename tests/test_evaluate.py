@@ -1,8 +1,10 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from envs.clips import ClipError
 from experiments.config import Data, Evaluate, Train
 from experiments.evaluate import evaluate_run, judge, save_judgement
 from experiments.runs import open_clips
@@ -53,8 +55,6 @@ def test_a_folder_without_a_run_is_said_plainly(tmp_path):
 
 
 def test_broken_test_videos_stop_evaluation_unless_told_to_skip(run, videos, tmp_path, monkeypatch):
-    import shutil
-
     broken = tmp_path / "videos"
     shutil.copytree(videos, broken, ignore=shutil.ignore_patterns(".cache"))
     (broken / "test" / "00003.mp4").write_bytes(b"no video")
@@ -66,6 +66,26 @@ def test_broken_test_videos_stop_evaluation_unless_told_to_skip(run, videos, tmp
     with pytest.raises(ValueError, match=r"00003\.mp4"):
         evaluate_run(Evaluate(copy, threads=1, device="cpu"))
     assert "1 broken videos skipped" in evaluate_run(Evaluate(copy, skip_broken=True, threads=1, device="cpu"))
+
+
+@pytest.mark.parametrize("views", [{}, {"clips": 2, "crops": 3}])
+def test_a_broken_video_that_is_met_on_the_way_names_the_way_out(run, videos, tmp_path, views):
+    broken, copy = tmp_path / "videos", tmp_path / "run"
+    shutil.copytree(videos, broken, ignore=shutil.ignore_patterns(".cache"))
+    (broken / "test" / "00003.mp4").write_bytes(b"no video")
+    shutil.copytree(run, copy)
+    config = json.loads((run / "config.json").read_text())
+    config["data"] |= {"root": str(broken), "cache_gb": 0.0}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ClipError, match=r"00003\.mp4: expected .*--skip-broken$"):
+        evaluate_run(Evaluate(copy, threads=1, device="cpu", **views))
+    assert "1 broken" in evaluate_run(Evaluate(copy, skip_broken=True, threads=1, device="cpu", **views))
+
+
+@pytest.mark.parametrize("clips", [0, -1])
+def test_no_clips_of_a_video_are_refused(run, clips):
+    with pytest.raises(ValueError, match=f"--clips to be at least 1, got {clips}"):
+        evaluate_run(Evaluate(run, clips=clips, crops=3, threads=1, device="cpu"))
 
 
 def test_views_are_averaged_and_kept_in_a_file_of_their_own(run):

@@ -19,11 +19,13 @@ from backbone import BACKBONES, Decision, one_hot, register_backbone
 from backbone.resnet import BasicBlock, ResNet
 from envs.clips import ClipError, motions
 from envs.clips.decode import write_video
-from experiments import predict as module
+from experiments import predict_folder, prediction
 from experiments.__main__ import main
 from experiments.config import Data, Import, Predict, Train
 from experiments.import_adafuse import import_adafuse
-from experiments.predict import columns_of, facts_of, find_videos, open_trained, play, predict, show, split_macs
+from experiments.predict import facts_of, predict, show
+from experiments.predict_folder import columns_of, find_videos
+from experiments.prediction import open_trained, play, split_macs
 from experiments.runs import open_clips
 from experiments.train import load_trained, train
 
@@ -55,6 +57,11 @@ def folder(videos, tmp_path):
     (place / ".hidden.mp4").write_bytes(b"")
     (place / "notes.txt").write_text("no video")
     return place
+
+
+def moving(frames: int) -> np.ndarray:
+    """Grey levels of their own."""
+    return np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None] * 2 + 30, (frames, 40, 48, 3))
 
 
 def options(video, run, **kwargs) -> Predict:
@@ -119,7 +126,7 @@ def test_json_alone_stands_on_stdout_and_is_complete(one_run, videos, tmp_path, 
         print("a plugin's greeting")
         return load_trained(*args, **kwargs)
 
-    monkeypatch.setattr(module, "load_trained", talkative)
+    monkeypatch.setattr(prediction, "load_trained", talkative)
     video, target = videos / "test" / "00001.mp4", tmp_path / "new" / "seen.mp4"
     words = ["predict", video, "--run", one_run, "--json", "--top", "3", "--overlay", target, "--device", "cpu"]
     assert main(list(map(str, words))) == 0
@@ -186,6 +193,33 @@ def test_an_overlay_holds_each_frame_as_long_as_it_stands_for(frames, fps, held,
     assert (np.sort(np.argsort(changes)[-7:]) + 1).tolist() == [held * (t + 1) for t in range(7)]
 
 
+@pytest.mark.parametrize("how", [{"sampling": "dense"}, {"short": "repeat"}])
+def test_frames_are_sampled_as_the_run_was_configured(how, one_run, tmp_path):
+    """Of a short video, and of one that is longer than a dense window."""
+    root, run = tmp_path / "videos", tmp_path / "run"
+    root.mkdir()
+    write_video(root / "long.mp4", moving(90), 30)
+    write_video(root / "short.mp4", moving(5), 30)
+    for split in ("train", "val", "test"):
+        (root / f"{split}.txt").write_text("long.mp4 0\nshort.mp4 1\n")
+    (root / "dataset.json").write_text(json.dumps({"classes": list(motions.CLASSES)}))
+    shutil.copytree(one_run, run)
+    config = json.loads((run / "config.json").read_text())
+    config["data"] |= {"root": str(root), **how}
+    (run / "config.json").write_text(json.dumps(config))
+    model, backbone, trained = load_trained(run, device="cpu")
+    clips = open_clips(trained.data, "test")
+    expected = evaluate(model, backbone, clips, order=trained.order)
+    for clip, name in enumerate(clips.names):
+        found = play(open_trained(options(root, run)), root / name)
+        assert np.log(found.probabilities[-1][clips.labels[clip]]) == pytest.approx(expected.log_prob[clip], abs=1e-4)
+        assert found.macs_ratio == expected.macs_ratio[clip]
+    predict(options(root / "long.mp4", run, json=True))
+    seconds = {"segments": 90 / 30, "dense": 64 / 30}[how.get("sampling", "segments")]
+    held = round(max(seconds / 8, 0.5) * 4)
+    assert len(decoded(run / "predictions" / "long.mp4")) == 8 * held
+
+
 def test_a_folder_becomes_a_csv(one_run, videos, folder, tmp_path, capsys):
     target = tmp_path / "new" / "out.csv"
     predict(options(folder, one_run, csv=target))
@@ -210,6 +244,27 @@ def test_by_default_the_csv_is_in_the_runs_folder_and_json_says_so(one_run, fold
     said = json.loads(capsys.readouterr().out)
     assert said == {"csv": str(run / "predictions.csv"), "videos": 5, "predicted": 5, "failed": 0}
     assert list(read_csv(run / "predictions.csv")[0]) == columns_of(len(motions.CLASSES))
+
+
+def test_whatever_is_named_like_a_video_has_a_line(one_run, folder, tmp_path):
+    (folder / "directory.mp4").mkdir()
+    (folder / "circle.mp4").symlink_to(folder / "circle.mp4")
+    (folder / "nowhere.mp4").symlink_to(folder / "gone")
+    predict(options(folder, one_run, csv=tmp_path / "out.csv"))
+    errors = {row["path"].rpartition("/")[2]: row["error"] for row in read_csv(tmp_path / "out.csv") if row["error"]}
+    assert list(errors) == ["circle.mp4", "directory.mp4", "nowhere.mp4"]
+    for error, expected in zip(errors.values(), ("cannot be read", "it is a directory", "there is nothing")):
+        assert expected in error
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(folder, tmp_path):
+    place = tmp_path / "links"
+    place.mkdir()
+    (place / "all").symlink_to(folder)
+    (folder / "more" / "around").symlink_to(place)
+    found = [path.relative_to(place) for path in find_videos(place)]
+    assert [path.name for path in found] == ["00000.mp4", "00001.mp4", "00002.mp4", "00003.mp4", "été, 1.MP4"]
+    assert {path.parts[0] for path in found} == {"all"}
 
 
 def test_a_broken_video_has_a_line_and_is_tried_again(one_run, videos, folder, tmp_path, capsys):
@@ -243,7 +298,7 @@ def count_plays(monkeypatch, stop_at: int | None = None) -> list:
         played.append(path)
         return real(trained, path)
 
-    monkeypatch.setattr(module, "play", noted)
+    monkeypatch.setattr(predict_folder, "play", noted)
     return played
 
 
@@ -330,7 +385,10 @@ def test_errors_of_a_single_video_say_what_is_wrong(one_run, tmp_path):
     broken, short = tmp_path / "broken.mp4", tmp_path / "short.mp4"
     broken.write_bytes(b"no video")
     write_video(short, np.zeros((3, 32, 32, 3), np.uint8))
-    for video, expected in ((broken, "does not decode"), (short, "at least 8 frames, but 3 decode")):
+    circle = tmp_path / "circle.mp4"
+    circle.symlink_to(circle)
+    reasons = {broken: "does not decode", short: "at least 8 frames, but 3 decode", circle: "cannot be read"}
+    for video, expected in reasons.items():
         with pytest.raises(ClipError, match=expected):
             predict(options(video, one_run))
         assert not (one_run / "predictions" / video.name).exists()
@@ -345,6 +403,7 @@ def test_errors_of_a_single_video_say_what_is_wrong(one_run, tmp_path):
         ("00000.mp4", "run", {"top": 0}, "--top to be at least 1"),
         ("00000.mp4", "run", {"csv": "x.csv"}, "expected a folder of videos for --csv"),
         ("empty", "run", {"overlay": "x.mp4"}, "expected one video for --overlay"),
+        ("empty", "run", {"csv": "empty"}, "is a folder: name a file in it"),
         ("00000.mp4", "run", {"overlay": "x.mp4", "no_overlay": True}, "got both"),
         ("00000.mp4", "run", {"overlay": "empty"}, "is a folder: name a file in it"),
         ("00000.mp4", "run", {"overlay": "00000.mp4"}, "another file for --overlay than the video itself"),
@@ -355,11 +414,18 @@ def test_what_does_not_fit_is_said_in_a_sentence_before_anything_is_loaded(
 ):
     (tmp_path / "empty").mkdir()
     shutil.copy(videos / "test" / "00000.mp4", tmp_path)
-    monkeypatch.setattr(module, "load_trained", None)
+    monkeypatch.setattr(prediction, "load_trained", None)
     further = {name: tmp_path / value if isinstance(value, str) else value for name, value in further.items()}
     with pytest.raises(ValueError, match=expected) as error:
         predict(options(tmp_path / video, one_run if run == "run" else tmp_path / run, **further))
     assert "\n" not in str(error.value)
+
+
+def test_an_overlay_that_cannot_be_written_names_its_place(one_run, videos, tmp_path):
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "new" / "seen.mp4"
+    with pytest.raises(ValueError, match=rf"overlay to {target}, but it cannot be written \(Not a directory\): name"):
+        predict(options(videos / "test" / "00000.mp4", one_run, overlay=target))
 
 
 def test_a_run_without_a_checkpoint_is_said_plainly(one_run, videos, tmp_path, capsys):

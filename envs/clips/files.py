@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from envs.clips.decode import centre, sample_frames
 from envs.clips.layouts import Listing, find_clips
-from envs.clips.sampling import Sampling, Short, View, crop, dense_indices, segment_indices, views
+from envs.clips.sampling import Sampling, Short, crop, dense_indices, evaluation_indices, fewest_frames, segment_indices
 from envs.clips.source import BrokenClip, ClipError, ClipSource, select_reversals
-from envs.clips.transforms import crop_and_resize, cut, multi_scale_box
+from envs.clips.transforms import crop_and_resize, cut, evaluation_boxes, multi_scale_box
 from envs.clips.video import open_video
 
 Crop = Literal["random", "multi_scale"]
@@ -106,7 +106,7 @@ class VideoFiles(ClipSource):
 
     @property
     def _fewest(self) -> int:
-        return 1 if self.short == "repeat" or self.sampling == "dense" else self.num_frames
+        return fewest_frames(self.num_frames, sampling=self.sampling, short=self.short)
 
     def _read_one(self, index: int, seed: int | None) -> np.ndarray:
         return self._read(int(self._clips[index]), seed)
@@ -170,23 +170,25 @@ class VideoViews(VideoFiles):
         self.labels = self.labels.repeat(self.num_views)
         self.names = [f"{name}, view {view}" for name in self.names for view in range(self.num_views)]
         self.reversals = None
+        self._last: tuple[int, np.ndarray] | None = None  # the choice of frames that was read last, for its other crops
 
     def _read_one(self, index: int, seed: int | None) -> np.ndarray:
-        clip, number = divmod(index, self.num_views)
+        number, place = divmod(index, self.views_of_crop)  # of the choice of frames, and of the crop in it
+        if self._last is None or self._last[0] != number:
+            self._last = number, self._read_choice(*divmod(number, self.views_of_clip))
+        images = self._last[1]
+        return cut(images, evaluation_boxes(*images.shape[1:3], self.size, self.views_of_crop)[place])
+
+    def _read_choice(self, clip: int, choice: int) -> np.ndarray:
+        """The whole frames that the crops are cut from: (T, rows, columns, 3)."""
+
+        def choose(count: int) -> np.ndarray:
+            return evaluation_indices(
+                count, self.num_frames, clips=self.views_of_clip, sampling=self.sampling, short=self.short
+            )[choice]
+
         video = open_video(**whereabouts(self._root, self._listing, int(self._clips[clip])))
-        sampling = {"clips": self.views_of_clip, "crops": self.views_of_crop, "sampling": self.sampling}
-
-        def view(count: int, height: int, width: int) -> View:
-            found = views(
-                count, height, width, num_frames=self.num_frames, size=self.size, short=self.short, **sampling
-            )
-            return found[number]
-
-        def choose(count: int) -> np.ndarray:  # which frames does not depend on how large they are
-            return view(count, self.size, self.size).indices
-
-        images = sample_frames(video, choose, fewest=self._fewest, size=self.side)
-        return cut(images, view(video.num_frames, *images.shape[1:3]).box)
+        return sample_frames(video, choose, fewest=self._fewest, size=self.side)
 
 
 # What a source of listed videos is made of, with a cache or without.

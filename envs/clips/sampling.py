@@ -5,17 +5,20 @@ Letters for shapes: B clips, T frames a clip, F frames available, H = W pixels a
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-
-from envs.clips.transforms import Box, evaluation_boxes
 
 Short = Literal["error", "repeat"]
 Sampling = Literal["segments", "dense"]
 
 DENSE_WINDOW = 64
 """Frames that a densely sampled clip spans."""
+
+
+def fewest_frames(num_frames: int, *, sampling: Sampling = "segments", short: Short = "error") -> int:
+    """Frames that a video must have for a clip of T frames: T, unless frames may stand in it more than once."""
+    return 1 if short == "repeat" or sampling == "dense" else num_frames
 
 
 def segment_indices(
@@ -89,45 +92,6 @@ def evaluation_indices(
         starts = np.linspace(0, room, clips).astype(np.int64) if clips > 1 else [room // 2]
         return np.stack([_dense(int(start), available, num_frames, window) for start in starts])
     raise ValueError(f"expected sampling by segments or dense, got {sampling!r}; choose one of them")
-
-
-class View(NamedTuple):
-    """One of the clips that a video is judged by.
-
-    :param clip: which choice of frames, from 0.
-    :param crop: which part of them, from 0.
-    :param indices: (T,) int64, the frames.
-    :param box: the part of each.
-    """
-
-    clip: int
-    crop: int
-    indices: np.ndarray
-    box: Box
-
-
-def views(
-    available: int,
-    height: int,
-    width: int,
-    *,
-    num_frames: int,
-    size: int,
-    clips: int = 1,
-    crops: int = 1,
-    sampling: Sampling = "segments",
-    short: Short = "error",
-    window: int = DENSE_WINDOW,
-) -> tuple[View, ...]:
-    """Every view that a video is judged by, clip by clip; scores are averaged over all of them by the caller.
-
-    :param height: rows of its frames as they are cropped, after any resizing; `width` likewise.
-    :param crops: 1 (centre) or 3, see `evaluation_boxes`; the rest as in `evaluation_indices`.
-    :return: clips x crops views.
-    """
-    boxes = evaluation_boxes(height, width, size, crops)
-    chosen = evaluation_indices(available, num_frames, clips=clips, sampling=sampling, short=short, window=window)
-    return tuple(View(i, j, indices, box) for i, indices in enumerate(chosen) for j, box in enumerate(boxes))
 
 
 def crop_offsets(margin: int, count: int, rng: np.random.Generator | None = None) -> np.ndarray:

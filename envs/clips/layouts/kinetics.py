@@ -110,6 +110,7 @@ def _from_csv(root: Path, split: str, files: dict[str, Path], bad: list[ClipErro
         paths=tuple(there.get(row.path, f"{row.path}.mp4") for row in rows),
         labels=tuple(row.label for row in rows),
         classes=tuple(classes),
+        places=tuple(row.place for row in rows),
         note=note,
     )
 

@@ -117,6 +117,7 @@ def locate(root: Path, split: str, rows: Sequence[Row], *, prefer: str = "", vid
         paths=tuple(os.path.join(base, row.path) + ("" if _is_video(row.path) else suffix) for row in rows),
         labels=tuple(row.label for row in rows),
         classes=(),
+        places=tuple(row.place for row in rows),
     )
     if not of_frames:
         return listing
@@ -164,6 +165,7 @@ def without_absent(root: Path, split: str, listing: Listing) -> Listing:
         paths=tuple(compress(listing.paths, there)),
         labels=tuple(compress(listing.labels, there)),
         frames=None if listing.frames is None else tuple(compress(listing.frames, there)),
+        places=tuple(compress(listing.places, there)),
         absent=absent,
         note=f"{listing.note} {note}".strip(),
     )

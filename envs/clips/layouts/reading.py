@@ -30,11 +30,15 @@ class LabelError(ClipError):
 
 
 class Row(NamedTuple):
-    """A clip as a list has it: a path or name, its label, and its number of frames where the list says that."""
+    """A clip as a list has it: a path or name, its label, and its number of frames where the list says that.
+
+    `place` is where it stands there, such as "/data/train.txt:7".
+    """
 
     path: str
     label: int
     frames: int | None = None
+    place: str = ""
 
 
 def read_text(file: Path) -> str:
@@ -72,10 +76,11 @@ def read_rows(file: Path, parse: Callable[[str], T], *, form: str, bad: list[Cli
 
 
 def parse_each(items: Iterator[tuple[str, object]], parse: Callable, bad: list[ClipError] | None) -> Iterator:
-    """As `read_rows`, for whatever has a place to be named by."""
+    """As `read_rows`, for whatever has a place to be named by; rows are given theirs."""
     for place, item in items:
         try:
-            yield parse(item)
+            parsed = parse(item)
+            yield parsed._replace(place=place) if isinstance(parsed, Row) else parsed
         except ClipError as error:
             if bad is None:
                 raise type(error)(f"{place}: {error}") from error

@@ -28,6 +28,7 @@ class Listing:
     :param template: of the images' names, such as "{:05d}.jpg", where the clips are folders of frames; else None.
     :param absent: clips that the list has and the disk has not, left out because the layout allows that.
     :param layout: the layout's name.
+    :param places: where each clip is listed, such as "/data/train.txt:7"; empty where folders tell what there is.
     """
 
     paths: tuple[str, ...]
@@ -40,6 +41,7 @@ class Listing:
     template: str | None = None
     absent: tuple[str, ...] = ()
     layout: str = ""
+    places: tuple[str, ...] = ()
 
     @property
     def missing(self) -> int:

@@ -1,0 +1,152 @@
+"""A trained agent plays a video that has no label: classes frame by frame, decisions, and what they cost where."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.evaluation import Predictor, agent_macs, site_decisions
+from backbone import FusionBackbone, load_backbone, one_hot
+from backbone.accounting import clip_macs
+from envs.clips import ArrayClips
+from envs.clips.decode import centre, sample_frames
+from envs.clips.sampling import evaluation_indices, fewest_frames
+from envs.clips.video import open_video
+from envs.episodes import Episodes
+from envs.layout import Layout
+from experiments.config import Data, Predict, Train, from_json
+from experiments.runs import import_plugins, read_config, set_up_cpu
+from experiments.train import load_trained
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run, ready to classify.
+
+    :param classes: K names, in the order of the logits
+    :param own_macs: per site, MACs per frame of the agent's own gate
+    :param fingerprint: of configuration, weights and agent: equal ones give equal predictions
+    """
+
+    folder: Path
+    model: Predictor
+    backbone: FusionBackbone
+    classes: tuple[str, ...]
+    data: Data
+    layout: Layout
+    own_macs: list[float]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A clip of T frames, played greedily as ``evaluate`` does.
+
+    :param probabilities: (T, K) of the classes after each frame; the last row is the clip's
+    :param decisions: per site, (T, D) integers
+    :param macs_ratio: MACs spent, the agent's own included, as a share of the dense CNN's
+    :param frame_macs: (T,) these MACs frame by frame
+    :param site_macs: (S,) and site by site, mean of a frame
+    """
+
+    probabilities: np.ndarray
+    decisions: list[np.ndarray]
+    macs_ratio: float
+    frame_macs: np.ndarray
+    site_macs: np.ndarray
+
+
+def open_trained(config: Predict) -> Trained:
+    """:raises ValueError: no run, or no checkpoint in it"""
+    set_up_cpu(config.threads)
+    trained = from_json(Train, read_config(config.run))
+    with redirect_stdout(sys.stderr):  # a plugin may print
+        import_plugins(trained.plugin)
+        classes = tuple(load_backbone(trained.backbone)[1]["classes"])
+        shape = (1, trained.data.num_frames, trained.data.size, trained.data.size, 3)
+        blank = ArrayClips(np.zeros(shape, np.uint8), np.zeros(1, int), classes)  # the videos of training may be gone
+        model, backbone, trained = load_trained(config.run, device=config.device, clips=blank)
+    layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
+    digest = hashlib.sha256()
+    for path in (config.run / "config.json", config.run / "checkpoint.pt", trained.backbone):
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    own_macs = agent_macs(model, layout)
+    return Trained(
+        config.run, model, backbone, classes, trained.data, layout, own_macs, fingerprint=digest.hexdigest()[:12]
+    )
+
+
+def read_frames(path: Path, data: Data, *, size: int) -> np.ndarray:
+    """The frames that ``evaluate`` takes, their shorter side scaled to ``size`` and cropped: (T, size, size, 3) uint8.
+
+    :param data: of the run, for T and how they are sampled
+    :raises ClipError: no whole video, or one of too few frames for that
+    """
+    how = {"sampling": data.sampling, "short": data.short}
+
+    def choose(count: int) -> np.ndarray:
+        return evaluation_indices(count, data.num_frames, **how)[0]
+
+    fewest = fewest_frames(data.num_frames, **how)
+    return sample_frames(open_video(path), choose, fewest=fewest, size=size, convert=partial(centre, size=size))
+
+
+def play(trained: Trained, path: Path) -> Prediction:
+    """Classify one video.
+
+    :raises ClipError: it cannot be used
+    """
+    data = trained.data
+    frames = read_frames(path, data, size=data.size + data.margin)
+    clips = ArrayClips(frames[None], np.zeros(1, int), trained.classes, size=data.size)  # of a label that nobody reads
+    episodes = Episodes(trained.backbone, clips, order=trained.layout.order, agent_macs=trained.own_macs)
+    observation, outcome, actions = episodes.start(np.zeros(1, int)), None, []
+    while outcome is None:
+        actions.append(trained.model.predict(observation, deterministic=True)[0])
+        observation, _, outcome = episodes.step(actions[-1])
+    causal = trained.backbone.consensus.causal(torch.cat(episodes.frame_logits, 1))
+    decisions = site_decisions(actions, trained.layout)
+    chosen = [
+        site.to_channels(one_hot(torch.as_tensor(of_site, dtype=torch.int64)))
+        for site, of_site in zip(trained.layout.sites, decisions)
+    ]
+    frame_macs, site_macs = split_macs(trained.backbone, chosen, trained.own_macs)
+    return Prediction(
+        probabilities=causal[0].double().softmax(-1).cpu().numpy(),
+        decisions=[of_site[0] for of_site in decisions],
+        macs_ratio=float(outcome.macs_ratio[0]),
+        frame_macs=frame_macs,
+        site_macs=site_macs / data.num_frames,
+    )
+
+
+def split_macs(
+    backbone: FusionBackbone, decisions: Sequence[Tensor], own_macs: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A clip's MACs frame by frame (T,), and site by site (S,): both sum up to the clip's.
+
+    Cost is causal, in time and through the CNN: the first frames, or sites, cost what they would without the others.
+
+    :param decisions: per site, one-hot per channel, (1, T, C, 3)
+    """
+    sites, frames = range(1, len(decisions) + 1), range(1, decisions[0].shape[1] + 1)
+    until_frame = [
+        clip_macs(backbone.ledger, [of_site[:, :t] for of_site in decisions], agent_macs=own_macs) for t in frames
+    ]
+    until_site = [clip_macs(backbone.ledger, decisions[:s], agent_macs=own_macs[:s]) for s in sites]
+    return tuple(np.diff(torch.cat(until).numpy(), prepend=0.0) for until in (until_frame, until_site))
+
+
+def ranking(probabilities: np.ndarray, top: int) -> list[int]:
+    """The ``top`` most probable of K classes; of equal ones the first."""
+    return np.argsort(-probabilities, kind="stable")[:top].tolist()
