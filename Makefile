@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 
 .PHONY: compare test bench clean
 
-compare: $(VENV)/.run  ## the main job: train, compare, show (about 15 minutes on 2 cores)
+compare: $(VENV)/.run  ## the main job: train, compare, show (10 minutes on 2 cores)
 	$(RUN) -m experiments compare
 
 test: $(VENV)/.dev  ## formatting, lint and every test

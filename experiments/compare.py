@@ -1,75 +1,127 @@
-"""Every method on the same backbone, clips and cost weights; one judge; one report. Resumes where it was stopped."""
+"""Every method on the same backbones, clips and cost weights; one judge; one report. Resumes where it was stopped."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import signal
+import math
+import os
 import time
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from queue import Empty
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
-from tqdm import tqdm
-
-from agent import FIXED, fixed_policy
-from agent.callbacks import Interrupted
 from backbone.files import write_json
-from envs.layout import Layout
 from experiments.config import Compare, Pretrain, Train, to_json
-from experiments.evaluate import judge, save_judgement
+from experiments.jobs import judge_fixed, measure_rate, pretrain_backbone, read_rates, run_jobs, train_and_judge
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
 from experiments.report import write_report
-from experiments.runs import check_same, import_plugins, open_clips, provenance, resolve_device, set_up_cpu
-from experiments.train import load_trained, open_frozen, train
+from experiments.runs import check_same, import_plugins, open_clips, provenance, resolve_device
 
 FIXED_JOB = "fixed"  # stands where a method's name does
+EVALUATIONS = 6  # of a run on validation clips, the one before training aside
+
+
+class Arm(NamedTuple):
+    """Runs at an equal budget, and what it is: "24,000 clips each", "30 seconds each"."""
+
+    title: str
+    jobs: list[Train]
 
 
 def compare(config: Compare) -> None:
-    """Do what is missing of the comparison in ``config.run``, then print the table and write the report."""
+    """Do what is missing of the comparison in ``config.run``, then print the tables and write the report."""
     started = time.monotonic()
     import_plugins(config.plugin)
-    unknown = [method for method in config.methods if method not in METHODS]
-    if unknown:
-        raise ValueError(f"expected --methods among {', '.join(sorted(METHODS))}; got {', '.join(unknown)}")
-    config = replace(config, device=resolve_device(config.device).type)
+    config = config.settled()
+    check_options(config)
+    config = replace(config, device=resolve_device(config.device).type, workers=config.workers or _cores())
     test = open_clips(config.data, "test")
     open_clips(config.data, "val")
-    backbone = config.backbone or pretrained(config)
-    jobs = plan(config, backbone)
-    fixed = Train(
-        backbone=backbone,
-        data=config.data,
-        method=FIXED_JOB,
-        group_size=config.group_size,
-        device=config.device,
-        run=config.run / FIXED_JOB,
-    )
-    for job in (*jobs, fixed):
+    backbones = pretrained(config)
+    arms = [plan(config, backbones)]
+    if config.seconds:
+        arms.append(plan_seconds(config, arms[0].jobs))
+    fixed = plan_fixed(config, backbones)
+    learned = sorted((job for arm in arms for job in arm.jobs), key=lambda job: job.seed)  # whole seeds, one by one
+    for job in (*fixed, *learned):
         check_same(job.run, job)
-    run_jobs([job for job in (*jobs, fixed) if not (job.run / "evaluation.json").exists()], config.workers)
-    facts = {"config": to_json(config), **provenance(test=test.data_hash), "seconds": _add_seconds(config.run, started)}
-    write_report(config.run, jobs, fixed.run, facts, test)
+    missing = [job for job in (*learned, *fixed) if not (job.run / "evaluation.json").exists()]
+    run_jobs(
+        [(judge_fixed if job.method == FIXED_JOB else train_and_judge, job) for job in missing],
+        config.workers,
+        title=f"{sum(job.method != FIXED_JOB for job in missing)} runs",
+        total=sum(job.clips for job in missing if job.method != FIXED_JOB),
+    )
+    facts = {
+        "config": to_json(config),
+        **provenance(test=test.data_hash),
+        "seconds": _add_seconds(config.run, started),
+        "rates": read_rates(config.run) if config.seconds else {},
+    }
+    write_report(config.run, arms, fixed, facts, test, config.accuracies)
 
 
-def plan(config: Compare, backbone: Path) -> list[Train]:
-    """A training run for each method, cost weight and seed; REINFORCE on 0/1 correctness once more, if asked for."""
+def check_options(config: Compare) -> None:
+    """:raises ValueError: a method that is not registered, or a list without an entry"""
+    unknown = [method for method in (*config.methods, *config.more_methods) if method not in METHODS]
+    if unknown:
+        raise ValueError(f"expected --methods among {', '.join(sorted(METHODS))}; got {', '.join(unknown)}")
+    for name in ("methods", "cost_weights", "seeds", "group_sizes"):
+        values = getattr(config, name)
+        if not values or len(set(values)) < len(values):
+            raise ValueError(
+                f"expected each of --{name.replace('_', '-')} once and at least one, got {', '.join(map(str, values)) or 'none'}"
+            )
 
-    def job(method: str, weight: float, seed: int, **kwargs: Any) -> Train:
-        name = f"{method}{'-correctness' if 'reward' in kwargs else ''}-w{weight:g}-s{seed}"
+
+def pretrained(config: Compare) -> dict[int, Path]:
+    """The backbone of each seed; those that the comparison is to have of its own are pretrained as far as they are not.
+
+    The full preset has one of each seed, pretrained side by side; the default one, of seed 0, for all agents.
+    """
+    if config.backbone is not None:
+        return dict.fromkeys(config.seeds, config.backbone)
+    seeds = config.seeds if config.preset == "full" else (0,)
+    wanted = {
+        seed: Pretrain(
+            data=config.data,
+            clips=config.pretrain_clips,
+            seed=seed,
+            threads=int(len(seeds) > 1),
+            device=config.device,
+            plugin=config.plugin,
+            run=config.run / f"backbone-s{seed}",
+        )
+        for seed in seeds
+    }
+    for one in wanted.values():
+        check_same(one.run, one)
+    missing = [one for one in wanted.values() if not (one.run / "backbone.pt").exists()]
+    if len(seeds) == 1:  # alone, it may have all cores
+        for one in missing:
+            pretrain(replace(one, resume=(one.run / "config.json").exists()))
+    else:
+        total = sum(one.clips for one in missing)
+        run_jobs([(pretrain_backbone, one) for one in missing], config.workers, title="pretraining", total=total)
+    return {seed: wanted.get(seed, wanted[seeds[0]]).run / "backbone.pt" for seed in config.seeds}
+
+
+def plan(config: Compare, backbones: dict[int, Path]) -> Arm:
+    """A run of equal clips for each method, group size, cost weight and seed; then the rows of one setting only."""
+
+    def job(method: str, group: int, weight: float, seed: int, **kwargs: Any) -> Train:
+        name = f"{method}{'-correctness' if 'reward' in kwargs else ''}-g{group}-w{weight:g}-s{seed}"
         return Train(
-            backbone=backbone,
+            backbone=backbones[seed],
             data=config.data,
             method=method,
             clips=config.clips,
             cost_weight=weight,
-            group_size=config.group_size,
+            group_size=group,
             seed=seed,
+            evaluate_every=math.ceil(config.clips / EVALUATIONS),
             device=config.device,
             plugin=config.plugin,
             run=config.run / name,
@@ -77,113 +129,62 @@ def plan(config: Compare, backbone: Path) -> list[Train]:
         )
 
     jobs = [
-        job(method, weight, seed)
+        job(method, group, weight, seed)
         for seed in config.seeds
+        for group in config.group_sizes
         for weight in config.cost_weights
         for method in config.methods
     ]
-    if config.correctness_row and "reinforce" in config.methods:
-        jobs += [job("reinforce", config.cost_weights[-1], seed, reward="correctness") for seed in config.seeds]
-    return jobs
+    once = {"group": config.group_sizes[-1], "weight": config.more_cost_weight}
+    more = [method for method in config.more_methods if method not in config.methods]
+    jobs += [job(method, seed=seed, **once) for seed in config.seeds for method in more]
+    if config.correctness_row:
+        jobs += [job("reinforce", seed=seed, reward="correctness", **once) for seed in config.seeds]
+    return Arm(f"{config.clips:,} clips each", jobs)
 
 
-def pretrained(config: Compare) -> Path:
-    """The comparison's own backbone, pretrained as far as it is not yet."""
-    folder = config.run / "backbone"
-    wanted = Pretrain(
-        data=config.data, clips=config.pretrain_clips, device=config.device, plugin=config.plugin, run=folder
-    )
-    check_same(folder, wanted)
-    if not (folder / "backbone.pt").exists():
-        pretrain(replace(wanted, resume=(folder / "config.json").exists()))
-    return folder / "backbone.pt"
+def plan_seconds(config: Compare, jobs: Sequence[Train]) -> Arm:
+    """The runs of the main methods once more, for as many clips as each sees in ``config.seconds`` of training.
 
-
-def run_jobs(jobs: list[Train], workers: int) -> None:
-    """Train and judge in worker processes of one thread each, under one progress bar.
-
-    :raises Interrupted: after Ctrl-C, once every worker has saved its checkpoint
+    The number of clips is settled beforehand, from a speed measured alone, so that every schedule ends as it should. A
+    run's evaluations are as many as before and their time is not counted.
     """
-    if not jobs:
-        return
-    context = multiprocessing.get_context("spawn")
-    progress, stop, turns = context.Queue(), context.Event(), context.Queue()
-    for turn in range(workers):
-        turns.put(turn)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(progress, stop, turns))
-    before = signal.signal(signal.SIGINT, lambda number, frame: stop.set())
-    try:
-        futures = [pool.submit(_run_fixed if job.method == FIXED_JOB else _run_job, job) for job in jobs]
-        learned = [job for job in jobs if job.method != FIXED_JOB]
-        _watch(futures, progress, total=sum(job.clips for job in learned), title=f"{len(learned)} runs")
-        done, pending = wait(futures, return_when=FIRST_EXCEPTION)
-        failed = [future for future in done if future.exception() is not None]
-        if failed:
-            stop.set()
-            for future in pending:
-                future.cancel()
-            raise failed[0].exception()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        signal.signal(signal.SIGINT, before)
+    main = [job for job in jobs if job.method in config.methods and job.reward == "log_prob"]
+    wanted = {f"{job.method}-g{job.group_size}": job for job in main if job.cost_weight == config.cost_weights[0]}
+    timed = [replace(job, run=config.run / name) for name, job in wanted.items() if name not in read_rates(config.run)]
+    run_jobs([(measure_rate, job) for job in timed], 1, title=f"timing {len(timed)} methods")
+    rates = read_rates(config.run)
+
+    def timed_job(job: Train) -> Train:
+        batch = math.lcm(job.batch_size, job.num_clips * job.rollouts_per_clip)
+        clips = rates[f"{job.method}-g{job.group_size}"]["clips_per_second"] * config.seconds
+        clips = max(round(clips / batch), 1) * batch
+        name = f"{job.run.name}-{config.seconds:g}seconds"
+        return replace(job, clips=clips, evaluate_every=math.ceil(clips / EVALUATIONS), run=config.run / name)
+
+    return Arm(f"{config.seconds:g} seconds each", [timed_job(job) for job in main])
 
 
-def _watch(futures: list, progress: Any, *, total: int, title: str) -> None:
-    """Show the clips seen by all workers together until every job has ended or one has failed."""
-    seen: dict[str, int] = {}
-    with tqdm(total=total, desc=title, unit="clip", disable=None, smoothing=0.05) as bar:
-        while True:
-            over = all(future.done() for future in futures)
-            failed = any(future.done() and future.exception() is not None for future in futures)
-            try:
-                run, clips = progress.get(timeout=0.5)
-            except Empty:
-                if over or failed:
-                    return
-                continue
-            seen[run] = clips
-            bar.update(min(sum(seen.values()), total) - bar.n)
-
-
-_progress: Any = None
-_stop: Any = None
-
-
-def _start_worker(progress: Any, stop: Any, turns: Any) -> None:
-    global _progress, _stop
-    _progress, _stop = progress, stop
-    turn = turns.get()
-    if torch.cuda.is_available():
-        torch.cuda.set_device(turn % torch.cuda.device_count())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C, and asks for a stop
-    set_up_cpu(1)
-
-
-def _run_job(config: Train) -> None:
-    """Train, unless that is done, and judge on the test split."""
-    if _stop.is_set():
-        raise Interrupted
-    if not (config.run / "result.json").exists():
-        train(
-            config,
-            resume=(config.run / "config.json").exists(),
-            report=lambda clips: _progress.put((config.run.name, clips)),
-            stop=_stop.is_set,
+def plan_fixed(config: Compare, backbones: dict[int, Path]) -> list[Train]:
+    """The fixed policies, once for each group size and each backbone."""
+    first = {path: seed for seed, path in reversed(backbones.items())}
+    return [
+        Train(
+            backbone=path,
+            data=config.data,
+            method=FIXED_JOB,
+            group_size=group,
+            seed=seed,
+            device=config.device,
+            run=config.run / f"{FIXED_JOB}-g{group}-s{seed}",
         )
-    model, backbone, _ = load_trained(config.run, device=config.device)
-    save_judgement(config.run, *judge(model, backbone, open_clips(config.data, "test"), order=config.order))
+        for group in config.group_sizes
+        for path, seed in sorted(first.items(), key=lambda item: item[1])
+    ]
 
 
-def _run_fixed(config: Train) -> None:
-    """Judge every fixed policy on the backbone and clips of a configuration."""
-    if _stop.is_set():
-        raise Interrupted
-    backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
-    clips = open_clips(config.data, "test")
-    layout = Layout(backbone.sites, clips.num_frames, config.order)
-    figures = {name: judge(fixed_policy(name, layout), backbone, clips, order=config.order)[0] for name in FIXED}
-    write_json(config.run / "config.json", to_json(config))
-    write_json(config.run / "evaluation.json", figures)
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _add_seconds(folder: Path, started: float) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -221,35 +221,77 @@ class Import:
     """The videos to evaluate on."""
 
 
+COMPARISONS: dict[str, dict[str, Any]] = {
+    "default": {  # three seeds of the agents on one backbone: ten minutes on two cores
+        "methods": ("reinforce", "ppo", "gumbel", "static"),
+        "more_methods": (),
+        "cost_weights": (0.5, 1.0),
+        "seeds": (0, 1, 2),
+        "group_sizes": (1,),
+        "clips": 12_000,
+        "seconds": 0.0,
+        "correctness_row": False,
+    },
+    "full": {  # five seeds of backbone and agents, equal clips and equal time: hours
+        "methods": ("reinforce", "ppo", "rebar", "gumbel", "static"),
+        "more_methods": (
+            "reinforce_self_critical", "reinforce_value", "ppo_joint", "straight_through", "gumbel_soft", "reinmax",
+        ),
+        "cost_weights": (0.5, 1.0, 2.0, 4.0),
+        "seeds": (0, 1, 2, 3, 4),
+        "group_sizes": (1, 8),
+        "clips": 24_000,
+        "seconds": 30.0,
+        "correctness_row": True,
+    },
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Compare:
-    """Train every method on the same backbone and clips, judge all alike, and write table, pictures and report."""
+    """Train every method on the same backbones and clips, judge all alike, and write table, pictures and report."""
 
-    methods: tuple[str, ...] = ("reinforce", "ppo", "gumbel", "static")
-    """Methods to train; one of your own must be registered by --plugin."""
-    cost_weights: tuple[float, ...] = (0.5, 1.0)
+    preset: Literal["default", "full"] = "default"
+    """default takes ten minutes on two cores; full has more seeds, backbones, methods, cost weights and both group sizes,
+    at equal clips and at equal time, and takes hours. Each option below that is left out is the preset's."""
+    methods: tuple[str, ...] | None = None
+    """Methods to train at every cost weight and group size; one of your own must be registered by --plugin."""
+    more_methods: tuple[str, ...] | None = None
+    """Methods to train as well, at one cost weight and the last group size."""
+    more_cost_weight: float = 1.0
+    """The cost weight of those, and of the row of 0/1 correctness."""
+    cost_weights: tuple[float, ...] | None = None
     """Rewards that a densely computed clip costs."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of the agents."""
-    group_size: int = 1
+    seeds: tuple[int, ...] | None = None
+    """Seeds of the agents; full pretrains a backbone of each seed, too."""
+    group_sizes: tuple[int, ...] | None = None
     """Channels that share one decision."""
-    clips: int = 24_000
+    clips: int | None = None
     """Clips that each agent sees."""
-    correctness_row: bool = True
-    """Train REINFORCE on 0/1 correctness as well, at the last cost weight."""
+    seconds: float | None = None
+    """Train every method once more, for as many clips as it sees in so many seconds on this machine; 0 does not."""
+    correctness_row: bool | None = None
+    """Train REINFORCE on 0/1 correctness as well."""
+    accuracies: tuple[float, ...] = (95.0, 90.0)
+    """Accuracies, in percent, at which costs are compared."""
     backbone: Path | None = None
-    """A backbone that `pretrain` wrote; by default the small ResNet is pretrained in the run's folder."""
+    """One backbone for all seeds, which `pretrain` wrote; by default small ResNets are pretrained in the run's folder."""
     pretrain_clips: int = 80_000
     """Clips that this pretraining sees."""
     data: Data = field(default_factory=Data)
-    workers: int = 2
-    """Processes of one thread each; with CUDA they are dealt out to the GPUs in turn."""
+    workers: int = 0
+    """Processes of one thread each, 0 for as many as cores; with CUDA they are dealt out to the GPUs in turn."""
     device: Device = "auto"
     """Where to compute; auto takes CUDA if it is there."""
     plugin: tuple[str, ...] = ()
     """Python modules to import first, which register methods or backbones of your own."""
-    run: Path = Path("runs/compare")
-    """Folder to write. What is finished there is not repeated."""
+    run: Path | None = None
+    """Folder to write, by default runs/compare, or runs/full. What is finished there is not repeated."""
+
+    def settled(self) -> Compare:
+        """The same with every option that was left out set to the preset's."""
+        preset = {**COMPARISONS[self.preset], "run": Path("runs/compare" if self.preset == "default" else "runs/full")}
+        return replace(self, **{name: value for name, value in preset.items() if getattr(self, name) is None})
 
 
 @dataclass(frozen=True)
@@ -360,8 +402,8 @@ def from_json(kind: type[T], content: dict) -> T:
     for name in ("run", "backbone"):
         if name in known:
             known[name] = _path(known[name])
-    for name in ("plugin", "methods", "cost_weights", "seeds"):
-        if name in known:
+    for name in ("plugin", "methods", "more_methods", "cost_weights", "seeds", "group_sizes", "accuracies"):
+        if known.get(name) is not None:
             known[name] = tuple(known[name])
     return kind(**known)
 

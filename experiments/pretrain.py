@@ -28,8 +28,14 @@ WARMUP = 0.02  # share of training over which the learning rate rises
 SAVE_EVERY = 100  # updates
 
 
-def pretrain(config: Pretrain) -> Path:
-    """Train, and return the path of the saved backbone."""
+def pretrain(
+    config: Pretrain, *, report: Callable[[int], None] | None = None, stop: Callable[[], bool] | None = None
+) -> Path:
+    """Train, and return the path of the saved backbone.
+
+    :param report: called with the clips seen, in place of a progress bar and of the last line
+    :param stop: asked between updates; True saves a checkpoint and raises Interrupted, as Ctrl-C does
+    """
     import_plugins(config.plugin)
     set_up_cpu(config.threads)
     device = resolve_device(config.device)
@@ -53,17 +59,25 @@ def pretrain(config: Pretrain) -> Path:
     if config.weights is not None and (warning := loaded.warning(backbone.temporal)):
         print(warning)
     open_run(config.run, config, resume=config.resume, train=clips.data_hash)
-    train_backbone(backbone, clips, config)
+    train_backbone(backbone, clips, config, report=report, stop=stop)
     path = config.run / "backbone.pt"
     save_backbone(
         path, backbone, architecture=config.architecture, classes=list(clips.classes), pretraining=to_json(config)
     )
     (config.run / "pretraining.pt").unlink(missing_ok=True)
-    print(f"Backbone saved to {path}. Train an agent on it: python -m experiments train --backbone {path}")
+    if report is None:
+        print(f"Backbone saved to {path}. Train an agent on it: python -m experiments train --backbone {path}")
     return path
 
 
-def train_backbone(backbone: FusionBackbone, clips: ClipSource, config: Pretrain) -> None:
+def train_backbone(
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    config: Pretrain,
+    *,
+    report: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> None:
     """SGD with Nesterov momentum under random decisions; resumes from, and leaves, a checkpoint in the run's folder."""
     optimizer = torch.optim.SGD(
         backbone.parameters(), lr=0.0, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
@@ -77,14 +91,14 @@ def train_backbone(backbone: FusionBackbone, clips: ClipSource, config: Pretrain
         first = _load(checkpoint, backbone, optimizer, deck)
     device = backbone.device
     backbone.train()
-    bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=None)
+    bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=True if report else None)
     with (
         SummaryWriter(str(config.run), purge_step=first * config.batch_size + 1) as writer,
         _deferred_interrupt() as asked,
         closing(loader),
     ):
         for step in range(first, steps):
-            if asked():
+            if asked() or (stop is not None and stop()):
                 _save(checkpoint, backbone, optimizer, deck, step)
                 raise Interrupted
             for group in optimizer.param_groups:
@@ -100,6 +114,8 @@ def train_backbone(backbone: FusionBackbone, clips: ClipSource, config: Pretrain
             loss.backward()
             optimizer.step()
             bar.update()
+            if report is not None:
+                report((step + 1) * config.batch_size)
             if step % 10 == 0:
                 seen = (step + 1) * config.batch_size
                 accuracy = (logits.argmax(-1) == labels).float().mean().item()

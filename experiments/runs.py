@@ -132,11 +132,18 @@ def open_run(folder: Path, config: Any, *, resume: bool, **hashes: str) -> None:
 
 
 def check_same(folder: Path, wanted: Any) -> None:
-    """:raises ValueError: the folder holds a run of another configuration, which must not pass for the one wanted."""
+    """Threads and workers, which change no result, may differ.
+
+    :raises ValueError: the folder holds a run of another configuration, which must not pass for the one wanted
+    """
+
+    def matters(options: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in options.items() if name not in ("run", "resume", "threads", "workers")}
+        return {name: matters(value) if isinstance(value, dict) else value for name, value in kept.items()}
+
     if (folder / "config.json").exists():
-        found = read_config(folder)
-        changed = [name for name, value in to_json(wanted).items() if found.get(name) != value]
-        different = sorted(set(changed) - {"run", "resume"})
+        found = matters(read_config(folder))
+        different = sorted(name for name, value in matters(to_json(wanted)).items() if found.get(name) != value)
         if different:
             raise ValueError(
                 f"expected {folder} to hold the same run, it differs in {', '.join(different)}: "

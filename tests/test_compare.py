@@ -1,11 +1,14 @@
 import json
+import queue
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from experiments.compare import compare, plan, pretrained
+from experiments import jobs
+from experiments.compare import check_options, compare, plan, plan_fixed, plan_seconds, pretrained
 from experiments.config import Compare, Data
 from experiments.runs import check_same
 
@@ -28,8 +31,8 @@ def finished(videos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
     (folder / "my_plugin.py").write_text(PLUGIN)
     config = Compare(
-        methods=("gumbel", "my_a2c"), cost_weights=(1.0,), seeds=(0,), clips=128, pretrain_clips=64,
-        correctness_row=False, data=Data(root=videos), workers=1, plugin=("my_plugin",), run=folder / "run",
+        methods=("gumbel", "my_a2c"), cost_weights=(1.0,), seeds=(0,), clips=128, seconds=0.5, pretrain_clips=64,
+        data=Data(root=videos), workers=1, plugin=("my_plugin",), run=folder / "run",
     )  # fmt: skip
     path = Path(folder)
     sys.path.insert(0, str(path))
@@ -44,12 +47,27 @@ def finished(videos, tmp_path_factory):
 
 def test_it_ends_with_table_pictures_report_and_figures(finished):
     names = {file.name for file in finished.run.iterdir()}
-    assert {"report.md", "report.json", "pareto.png", "learning.png", "fixed", "gumbel-w1-s0", "my_a2c-w1-s0"} <= names
-    report = json.loads((finished.run / "report.json").read_text())
-    assert [row["method"] for row in report["learned"]] == ["gumbel", "my_a2c"]
+    runs = {f"{method}-g1-w1-s0{arm}" for method in ("gumbel", "my_a2c") for arm in ("", "-0.5seconds")}
+    assert {"report.md", "report.json", "pareto.png", "learning.png", "rates.json", "fixed-g1-s0"} | runs <= names
+    equal_clips, equal_time = json.loads((finished.run / "report.json").read_text())["tables"]
+    assert [row["method"] for row in equal_clips["learned"]] == ["gumbel", "my_a2c"]
+    assert {row["clips"] for row in equal_clips["learned"]} == {128}
+    assert equal_time["arm"] == "0.5 seconds each"
     text = (finished.run / "report.md").read_text()
     assert "shift 1/4, skip 1/2" in text
     assert "--methods gumbel my_a2c" in text
+
+
+def test_clips_of_equal_time_are_those_of_the_measured_rates(finished):
+    rates = {
+        name: rate["clips_per_second"] for name, rate in json.loads((finished.run / "rates.json").read_text()).items()
+    }
+    assert set(rates) == {"gumbel-g1", "my_a2c-g1"}
+    config = replace(finished.settled(), device="cpu")
+    arm = plan_seconds(config, plan(config, pretrained(config)).jobs)
+    for job in arm.jobs:
+        assert job.clips % 64 == 0
+        assert job.clips == pytest.approx(max(0.5 * rates[f"{job.method}-g1"], 64), abs=32)
 
 
 def test_a_second_call_repeats_nothing(finished):
@@ -59,27 +77,71 @@ def test_a_second_call_repeats_nothing(finished):
 
 
 def test_a_folder_of_another_configuration_does_not_pass_for_this_one(finished):
-    other = replace(finished, clips=256, device="cpu")
-    (job, *_) = plan(other, other.run / "backbone" / "backbone.pt")
+    other = replace(finished.settled(), clips=256, device="cpu")
+    (job, *_) = plan(other, pretrained(other)).jobs
     with pytest.raises(ValueError, match="differs in clips"):
         check_same(job.run, job)
     with pytest.raises(ValueError, match="differs in clips"):
         pretrained(replace(other, pretrain_clips=32))
 
 
-def test_a_backbone_of_ones_own_is_compared_on(finished, tmp_path):
-    own = finished.run / "backbone" / "backbone.pt"
-    compare(replace(finished, methods=("static",), clips=32, backbone=own, run=tmp_path / "run"))
-    assert not (tmp_path / "run" / "backbone").exists()
+def test_threads_and_workers_do_not_make_a_run_another(finished):
+    (job, *_) = plan(config := replace(finished.settled(), device="cpu"), pretrained(config)).jobs
+    check_same(job.run, replace(job, threads=7, data=replace(job.data, workers=2)))
+    with pytest.raises(ValueError, match="differs in data"):
+        check_same(job.run, replace(job, data=replace(job.data, num_frames=4)))
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Jobs run one after the other in this process: no worker has to start."""
+    monkeypatch.setattr(jobs, "_stop", threading.Event())
+    monkeypatch.setattr(jobs, "_progress", queue.Queue())
+    work = lambda todo, workers, **kwargs: [function(config) for function, config in todo]  # noqa: E731
+    monkeypatch.setattr("experiments.compare.run_jobs", work)
+
+
+def test_the_full_preset_has_a_backbone_for_each_seed(finished, tmp_path, here):
+    config = replace(
+        finished, preset="full", methods=("gumbel",), more_methods=(), seeds=(0, 3), group_sizes=(8,), clips=64, seconds=0.0,
+        correctness_row=False, plugin=(), run=tmp_path / "run",
+    )  # fmt: skip
+    compare(config)
+    made = {seed: json.loads((tmp_path / f"run/gumbel-g8-w1-s{seed}/config.json").read_text()) for seed in (0, 3)}
+    assert [Path(made[seed]["backbone"]).parent.name for seed in (0, 3)] == ["backbone-s0", "backbone-s3"]
+    first, second = ((tmp_path / f"run/backbone-s{seed}/backbone.pt").read_bytes() for seed in (0, 3))
+    assert first != second
+    assert {file.name for file in (tmp_path / "run").glob("fixed-*")} == {"fixed-g8-s0", "fixed-g8-s3"}
+    assert "a backbone of each seed" in (tmp_path / "run/report.md").read_text()
+
+
+def test_a_backbone_of_ones_own_is_compared_on(finished, tmp_path, here):
+    own = finished.run / "backbone-s0" / "backbone.pt"
+    compare(replace(finished, methods=("static",), clips=32, seconds=0.0, backbone=own, run=tmp_path / "run"))
+    assert not list((tmp_path / "run").glob("backbone*"))
     assert (tmp_path / "run" / "report.md").exists()
 
 
-def test_the_plan_has_a_run_for_each_method_weight_and_seed():
-    config = Compare(methods=("ppo", "reinforce"), cost_weights=(0.5, 1.0), seeds=(0, 1))
-    jobs = plan(config, Path("b.pt"))
-    assert len(jobs) == 2 * 2 * 2 + 2
+def test_the_plan_has_a_run_for_each_method_group_size_weight_and_seed():
+    config = Compare(
+        methods=("ppo", "reinforce"), cost_weights=(0.5, 1.0), seeds=(0, 1), group_sizes=(1, 8), more_methods=("reinmax", "ppo"),
+        correctness_row=True,
+    ).settled()  # fmt: skip
+    jobs = plan(config, dict.fromkeys((0, 1), Path("b.pt"))).jobs
+    assert len(jobs) == 2 * 2 * 2 * 2 + 2 + 2
     assert len({job.run for job in jobs}) == len(jobs)
     assert {job.reward for job in jobs if job.method == "reinforce"} == {"log_prob", "correctness"}
+    once = [job for job in jobs if job.method == "reinmax" or job.reward == "correctness"]
+    assert {(job.group_size, job.cost_weight) for job in once} == {(8, 1.0)}
+    assert len(plan_fixed(config, dict.fromkeys((0, 1), Path("b.pt")))) == 2
+    assert len(plan_fixed(config, {0: Path("a.pt"), 1: Path("b.pt")})) == 4
+
+
+def test_an_option_that_is_given_overrides_its_preset():
+    settled = Compare(preset="full", seeds=(7,), seconds=0.0, correctness_row=False).settled()
+    assert (settled.seeds, settled.seconds, settled.correctness_row) == ((7,), 0.0, False)
+    assert settled.group_sizes == (1, 8)
+    assert Compare().settled().settled() == Compare().settled()
 
 
 def test_an_unknown_method_lists_the_known_ones(videos, tmp_path):
@@ -87,6 +149,14 @@ def test_an_unknown_method_lists_the_known_ones(videos, tmp_path):
         compare(Compare(methods=("sarsa",), data=Data(root=videos), run=tmp_path))
 
 
-def test_fixed_policies_of_another_group_size_do_not_pass_for_these(finished):
-    with pytest.raises(ValueError, match=r"fixed to hold the same run, it differs in group_size"):
-        compare(replace(finished, methods=("static",), group_size=2))
+@pytest.mark.parametrize("options", [{"seeds": ()}, {"cost_weights": (1.0, 1.0)}])
+def test_a_list_that_cannot_be_is_refused(options):
+    with pytest.raises(ValueError, match="once and at least one"):
+        check_options(Compare(**options).settled())
+
+
+def test_fixed_policies_of_another_order_do_not_pass_for_these(finished):
+    (job,) = plan_fixed(config := replace(finished.settled(), device="cpu"), pretrained(config))
+    check_same(job.run, job)
+    with pytest.raises(ValueError, match="differs in order"):
+        check_same(job.run, replace(job, order="frame"))

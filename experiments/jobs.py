@@ -1,0 +1,172 @@
+"""The jobs of a comparison, in worker processes of one thread each: pretrain, train and judge, judge fixed policies, time."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from agent import FIXED, fixed_policy
+from agent.callbacks import Interrupted
+from backbone.files import write_json
+from envs.layout import Layout
+from experiments.config import Pretrain, Train, to_json
+from experiments.evaluate import judge, save_judgement
+from experiments.pretrain import pretrain
+from experiments.runs import open_clips, provenance, set_up_cpu
+from experiments.train import load_trained, open_frozen, train
+
+TIMED_SECONDS = 10  # of training, to tell a method's speed; a fifth of them to warm up
+
+Job = tuple[Callable[[Any], None], Pretrain | Train]
+"""One of the functions below, which are called in a worker, and its configuration."""
+
+
+def run_jobs(jobs: Sequence[Job], workers: int, *, title: str, total: int = 0) -> None:
+    """Do them in so many processes, in this order, under one progress bar.
+
+    :param total: clips of all jobs together, for the bar
+    :raises Interrupted: after Ctrl-C, once every worker has saved its checkpoint
+    """
+    if not jobs:
+        return
+    context = multiprocessing.get_context("spawn")
+    progress, stop, turns = context.Queue(), context.Event(), context.Queue()
+    for turn in range(workers):
+        turns.put(turn)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(progress, stop, turns))
+    before = signal.signal(signal.SIGINT, lambda number, frame: stop.set())
+    try:
+        futures = [pool.submit(function, config) for function, config in jobs]
+        _watch(futures, progress, total=total, title=title)
+        done, pending = wait(futures, return_when=FIRST_EXCEPTION)
+        failed = [future for future in done if future.exception() is not None]
+        if failed:
+            stop.set()
+            for future in pending:
+                future.cancel()
+            raise failed[0].exception()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGINT, before)
+
+
+def _watch(futures: list, progress: Any, *, total: int, title: str) -> None:
+    """Show the clips seen by all workers together until every job has ended or one has failed."""
+    seen: dict[str, int] = {}
+    with tqdm(total=total, desc=title, unit="clip", disable=None, smoothing=0.05) as bar:
+        while True:
+            over = all(future.done() for future in futures)
+            failed = any(future.done() and future.exception() is not None for future in futures)
+            try:
+                run, clips = progress.get(timeout=0.5)
+            except Empty:
+                if over or failed:
+                    return
+                continue
+            seen[run] = clips
+            bar.update(min(sum(seen.values()), total) - bar.n)
+
+
+_progress: Any = None
+_stop: Any = None
+
+
+def _start_worker(progress: Any, stop: Any, turns: Any) -> None:
+    global _progress, _stop
+    _progress, _stop = progress, stop
+    turn = turns.get()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(turn % torch.cuda.device_count())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C, and asks for a stop
+    set_up_cpu(1)
+
+
+def _go_on() -> None:
+    if _stop.is_set():
+        raise Interrupted
+
+
+def pretrain_backbone(config: Pretrain) -> None:
+    """Pretrain, from where it was stopped."""
+    _go_on()
+    resume = (config.run / "config.json").exists()
+    pretrain(
+        replace(config, resume=resume),
+        report=lambda clips: _progress.put((config.run.name, clips)),
+        stop=_stop.is_set,
+    )
+
+
+def train_and_judge(config: Train) -> None:
+    """Train, unless that is done, and judge on the test split."""
+    _go_on()
+    if not (config.run / "result.json").exists():
+        train(
+            config,
+            resume=(config.run / "config.json").exists(),
+            report=lambda clips: _progress.put((config.run.name, clips)),
+            stop=_stop.is_set,
+        )
+    model, backbone, _ = load_trained(config.run, device=config.device)
+    save_judgement(config.run, *judge(model, backbone, open_clips(config.data, "test"), order=config.order))
+
+
+def judge_fixed(config: Train) -> None:
+    """Judge every fixed policy on the backbone and clips of a configuration."""
+    _go_on()
+    backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
+    clips = open_clips(config.data, "test")
+    layout = Layout(backbone.sites, clips.num_frames, config.order)
+    judged = {name: judge(fixed_policy(name, layout), backbone, clips, order=config.order) for name in FIXED}
+    write_json(config.run / "config.json", to_json(config))
+    arrays = {f"{name}/{part}": values for name, (_, found) in judged.items() for part, values in found.items()}
+    save_judgement(config.run, {name: figures for name, (figures, _) in judged.items()}, arrays)
+
+
+def measure_rate(config: Train) -> None:
+    """Train for some seconds and write to rates.json beside the run how many clips a second that is.
+
+    Time spent in evaluations, of which a run has equally many whatever it learns by, is not in it.
+    """
+    _go_on()
+    times: dict[int, float] = {}  # clips seen -> when
+
+    def enough() -> bool:
+        return _stop.is_set() or (len(times) > 2 and time.monotonic() - min(times.values()) > TIMED_SECONDS)
+
+    config.run.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=config.run.parent) as folder:
+        short = replace(config, run=Path(folder) / "run", evaluate_every=config.clips, validation_clips=2)
+        try:
+            train(short, report=lambda clips: times.setdefault(clips, time.monotonic()), stop=enough)
+        except Interrupted:
+            _go_on()
+    warm = sorted(times.items())[min(len(times) // 5, len(times) - 2) :]
+    (before, first), (after, last) = warm[0], warm[-1]
+    path = config.run.parent / "rates.json"
+    rates = read_rates(config.run.parent)
+    rates[config.run.name] = {
+        "clips_per_second": (after - before) / (last - first),
+        "clips": after - before,
+        "seconds": last - first,
+        "machine": provenance()["machine"],
+    }
+    write_json(path, rates)
+
+
+def read_rates(folder: Path) -> dict[str, dict[str, Any]]:
+    """What ``measure_rate`` has found in the folder of a comparison: name of method and group size -> its speed."""
+    path = folder / "rates.json"
+    return json.loads(path.read_text()) if path.exists() else {}

@@ -1,0 +1,87 @@
+import json
+import os
+import queue
+import signal
+import threading
+import time
+
+import pytest
+
+from agent.callbacks import Interrupted
+from experiments import jobs
+from experiments.config import Data, Pretrain, Train
+from experiments.jobs import measure_rate, pretrain_backbone, read_rates, run_jobs, train_and_judge
+from experiments.pretrain import pretrain
+
+
+def press_ctrl_c_when(seen):
+    """SIGINT to this process alone, once ``seen()`` is true."""
+
+    def wait():
+        deadline = time.monotonic() + 60
+        while not seen() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def test_ctrl_c_stops_workers_at_a_checkpoint_from_which_they_go_on(videos, backbone_file, tmp_path):
+    data, run = Data(root=videos), tmp_path / "run"
+    endless = Train(backbone=backbone_file, data=data, clips=10**6, validation_clips=2, device="cpu", run=run)
+    press_ctrl_c_when(lambda: (run / "checkpoint.pt").exists())
+    with pytest.raises(Interrupted):
+        run_jobs([(train_and_judge, endless)] * 2, 1, title="runs", total=10**6)
+    assert (run / "checkpoint.pt").exists()
+    assert not (run / "result.json").exists()
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Jobs run in this process as they do in a worker; returns the event that asks for a stop."""
+    stop = threading.Event()
+    monkeypatch.setattr(jobs, "_stop", stop)
+    monkeypatch.setattr(jobs, "_progress", queue.Queue())
+    return stop
+
+
+def test_pretraining_stops_when_asked_and_goes_on_from_there(videos, tmp_path, here):
+    config = Pretrain(data=Data(root=videos), clips=64, batch_size=16, threads=1, device="cpu", run=tmp_path / "b")
+    at_once = iter([False, False, True])
+    with pytest.raises(Interrupted):
+        pretrain(config, report=lambda clips: None, stop=lambda: next(at_once))
+    assert (config.run / "pretraining.pt").exists()
+    pretrain_backbone(config)
+    assert (config.run / "backbone.pt").exists()
+    assert [clips for _, clips in jobs._progress.queue] == [48, 64]
+
+
+def test_nothing_begins_after_a_stop(videos, tmp_path, here):
+    here.set()
+    with pytest.raises(Interrupted):
+        pretrain_backbone(Pretrain(data=Data(root=videos), run=tmp_path / "b"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_speeds_are_kept_beside_each_other(videos, backbone_file, tmp_path, here):
+    methods = [
+        Train(
+            backbone=backbone_file,
+            data=Data(root=videos),
+            method=method,
+            clips=256,
+            device="cpu",
+            run=tmp_path / method,
+        )
+        for method in ("gumbel", "reinforce")
+    ]
+    assert read_rates(tmp_path) == {}
+    for job in methods:
+        measure_rate(job)
+    rates = read_rates(tmp_path)
+    assert set(rates) == {"gumbel", "reinforce"}
+    for rate in rates.values():
+        assert rate["clips_per_second"] == pytest.approx(rate["clips"] / rate["seconds"])
+        assert rate["clips"] >= 64
+    assert {file.name for file in tmp_path.iterdir()} == {"rates.json"}
+    assert json.loads((tmp_path / "rates.json").read_text()) == rates
