@@ -61,10 +61,9 @@ def draw_pareto(tables: Sequence[Table], path: Path) -> None:
     for axes in grid[:, 0]:
         axes.set_ylabel("accuracy on test clips, %")
     handles = {label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels())}
-    below = -0.02 if len(arms) > 1 else -0.03
     columns = min(len(handles), 3 * len(groups))
     figure.legend(
-        handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, below), ncol=columns, fontsize=9
+        handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0), ncol=columns, fontsize=9
     )
     figure.tight_layout()
     _save(figure, path)
@@ -75,6 +74,8 @@ def _draw_fronts(axes: Any, table: Table, styles: dict[str, tuple[str, str]]) ->
         budgets = np.linspace(front.cost[0].min(-1).max(), 1.0, BUDGETS)  # from where every seed has a policy
         steps = 100 * front.best_within(budgets).mean(1)  # (R + 1, G)
         low, high = np.quantile(steps[1:], ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
+        reach = np.quantile(front.cost[1:].min(-1).max(-1), (1 + LEVEL) / 2)
+        low[budgets < reach] = np.nan  # where some seed of a draw has no policy yet
         colour, _ = styles[method]
         axes.plot(budgets, steps[0], color=colour, linewidth=1.2, drawstyle="steps-post")
         axes.fill_between(budgets, low, high, color=colour, alpha=0.13, linewidth=0, step="post")
