@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agent import REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
+from agent import REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
 from backbone import FusionBackbone
 from envs import FusionVecEnv
 from envs.clips import ClipSource
@@ -87,7 +88,7 @@ def _shared(config: Train) -> dict:
 
 def _policy_gradient(config: Train) -> dict:
     gate = {"gate": gate_options(config)}
-    exact = config.cost_gradient == "exact"
+    exact = config.cost_gradient != "sampled"
     return {"entropy_coef": config.entropy_coef, "exact_cost": exact, "policy_kwargs": gate, **_shared(config)}
 
 
@@ -95,78 +96,41 @@ def _reinforce(config: Train, backbone: FusionBackbone, clips: ClipSource, basel
     return REINFORCE(rollout_env(config, backbone, clips), baseline=baseline, **_policy_gradient(config))
 
 
+def _ppo(config: Train, backbone: FusionBackbone, clips: ClipSource, ratio: str) -> FusionPPO:
+    return FusionPPO(rollout_env(config, backbone, clips), ratio=ratio, **_policy_gradient(config))
+
+
 def _pathwise(
     config: Train, backbone: FusionBackbone, clips: ClipSource, relaxation: str, *, static: bool = False
 ) -> PathwiseGradient:
     gate = GateOptions(static=True) if static else gate_options(config)
     env = relaxation_env(config, backbone, clips, gate)
-    return PathwiseGradient(env, relaxation=relaxation, policy_kwargs={"gate": gate}, **_shared(config))
+    exact = config.cost_gradient == "exact"
+    kwargs = {"relaxation": relaxation, "exact_cost": exact, "policy_kwargs": {"gate": gate}, **_shared(config)}
+    return PathwiseGradient(env, **kwargs)
+
+
+# One name for each estimator of the field. Plain "reinforce" has the leave-one-out baseline (RLOO), plain "ppo" a ratio for
+# each decision, and "gumbel" is straight-through Gumbel-softmax, the paper's way.
+METHODS |= {
+    "reinforce": partial(_reinforce, baseline="leave_one_out"),
+    "reinforce_none": partial(_reinforce, baseline="none"),
+    "reinforce_moving_average": partial(_reinforce, baseline="moving_average"),
+    "reinforce_self_critical": partial(_reinforce, baseline="self_critical"),
+    "reinforce_value": partial(_reinforce, baseline="value"),
+    "ppo": partial(_ppo, ratio="decision"),
+    "ppo_joint": partial(_ppo, ratio="joint"),
+    "gumbel": partial(_pathwise, relaxation="straight_through_gumbel"),
+    "gumbel_soft": partial(_pathwise, relaxation="gumbel_softmax"),
+    "straight_through": partial(_pathwise, relaxation="straight_through"),
+    "reinmax": partial(_pathwise, relaxation="reinmax"),
+}
 
 
 @register_method
-def reinforce(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """REINFORCE with the leave-one-out baseline (RLOO)."""
-    return _reinforce(config, backbone, clips, "leave_one_out")
-
-
-@register_method
-def reinforce_none(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """REINFORCE without a baseline."""
-    return _reinforce(config, backbone, clips, "none")
-
-
-@register_method
-def reinforce_moving_average(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """REINFORCE against a moving average of returns."""
-    return _reinforce(config, backbone, clips, "moving_average")
-
-
-@register_method
-def reinforce_self_critical(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """REINFORCE against the greedy rollout of the same clip."""
-    return _reinforce(config, backbone, clips, "self_critical")
-
-
-@register_method
-def reinforce_value(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """REINFORCE against a learned state value."""
-    return _reinforce(config, backbone, clips, "value")
-
-
-@register_method
-def ppo(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """stable-baselines3's PPO with per-decision ratios and leave-one-out advantages."""
-    return FusionPPO(rollout_env(config, backbone, clips), **_policy_gradient(config))
-
-
-@register_method
-def ppo_joint(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """The same with one ratio for all decisions of a step, as PPO was published."""
-    return FusionPPO(rollout_env(config, backbone, clips), ratio="joint", **_policy_gradient(config))
-
-
-@register_method
-def gumbel(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """Straight-through Gumbel-softmax, the paper's way."""
-    return _pathwise(config, backbone, clips, "straight_through_gumbel")
-
-
-@register_method
-def gumbel_soft(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """Gumbel-softmax without hardening."""
-    return _pathwise(config, backbone, clips, "gumbel_softmax")
-
-
-@register_method
-def straight_through(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """Straight-through on the probabilities."""
-    return _pathwise(config, backbone, clips, "straight_through")
-
-
-@register_method
-def reinmax(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """ReinMax."""
-    return _pathwise(config, backbone, clips, "reinmax")
+def rebar(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+    """REBAR site by site: a score-function gradient with the CNN's derivative as control variate."""
+    return REBAR(relaxation_env(config, backbone, clips, gate_options(config)), **_policy_gradient(config))
 
 
 @register_method

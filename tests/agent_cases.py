@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
-from agent import BASELINES, REINFORCE, FusionPPO, GateOptions, PathwiseGradient
+from agent import BASELINES, REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient
 from agent.evaluation import evaluate
 from backbone import FusionBackbone, create_cnn
 from envs import FusionVecEnv
@@ -22,8 +22,9 @@ from envs.layout import Rows
 
 ONE_DECISION = 64  # group size at which every site takes one decision a frame
 POLICY_GRADIENTS = (*(f"reinforce, {baseline}" for baseline in BASELINES), "ppo")
-METHODS = (*POLICY_GRADIENTS, "gumbel")
-ALGORITHMS = ("reinforce, leave_one_out", "ppo", "gumbel")  # one of each class
+WHOLE_CLIPS = ("gumbel", "rebar")  # one pass of each clip
+METHODS = (*POLICY_GRADIENTS, *WHOLE_CLIPS)
+ALGORITHMS = ("reinforce, leave_one_out", "ppo", *WHOLE_CLIPS)  # one of each class
 
 
 def tiny_backbone(*, seed: int = 0, **kwargs: Any) -> FusionBackbone:
@@ -49,8 +50,8 @@ def tiny_env(backbone: FusionBackbone | None = None, clips: ArrayClips | None = 
 
 def build(method: str, env: FusionVecEnv | None = None, **kwargs: Any) -> BaseAlgorithm:
     """A learner by its name among METHODS; by default on two clips a batch."""
-    if method == "gumbel":
-        kind, env = PathwiseGradient, env or tiny_env(rollouts_per_clip=1)
+    if method in WHOLE_CLIPS:
+        kind, env = {"gumbel": PathwiseGradient, "rebar": REBAR}[method], env or tiny_env(rollouts_per_clip=1)
     elif method == "ppo":
         kind, env = FusionPPO, env or tiny_env()
     else:
@@ -61,7 +62,7 @@ def build(method: str, env: FusionVecEnv | None = None, **kwargs: Any) -> BaseAl
 
 def env_for(method: str, *args: Any, rollouts_per_clip: int = 4, **kwargs: Any) -> FusionVecEnv:
     """An environment on which the method can train."""
-    return tiny_env(*args, rollouts_per_clip=1 if method == "gumbel" else rollouts_per_clip, **kwargs)
+    return tiny_env(*args, rollouts_per_clip=1 if method in WHOLE_CLIPS else rollouts_per_clip, **kwargs)
 
 
 def learn(model: BaseAlgorithm, updates: int, callback: Any = None, **kwargs: Any) -> BaseAlgorithm:

@@ -48,4 +48,4 @@ def test_methods_start_from_the_same_weights_and_see_the_same_clips(videos, back
 
 def test_a_name_can_be_taken_once():
     with pytest.raises(ValueError, match="registered already"):
-        register_method(METHODS["ppo"])
+        register_method(METHODS["rebar"])
