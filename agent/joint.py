@@ -45,8 +45,8 @@ class JointTraining(BaseCallback):
     """One step of SGD for the CNN at the end of each batch of clips that the agent learns from.
 
     Policy gradients: the outcome log p(y | clip, decisions) of a rollout is differentiable in the CNN's weights, so
-    the rollouts that were just played are run once more, with the decisions that were sampled, and give the gradient
-    of their mean cross-entropy. This and the agent's own are the two parts of one gradient, that of the expected
+    rollouts that were just played are run once more, with the decisions that were sampled, and give the gradient of
+    their mean cross-entropy. Two of each clip do: they share its pixels. This and the agent's own are the two parts of one gradient, that of the expected
     reward (Schulman et al., 2015, "Gradient estimation using stochastic computation graphs", equation 5), but for what
     the CNN's weights change about the agent's input, which is left out. No further clips are seen.
 
@@ -57,8 +57,9 @@ class JointTraining(BaseCallback):
 
     :param backbone: of the environment, BatchNorms not folded; its weights are trained
     :param learning_rate: of SGD with Nesterov momentum, a function of the progress that remains
+    :param rollouts: of each clip, that the CNN learns from; at most as many as are played
     :param weight_decay: L2 penalty on the CNN's weights
-    :param max_gradient_norm: longer gradients are shortened to it
+    :param max_gradient_norm: longer gradients are shortened to it; without that, large learning rates diverge
     """
 
     def __init__(
@@ -66,11 +67,13 @@ class JointTraining(BaseCallback):
         backbone: FusionBackbone,
         *,
         learning_rate: Callable[[float], float],
+        rollouts: int = 2,
         weight_decay: float = 5e-4,
         max_gradient_norm: float = 5.0,
     ) -> None:
         super().__init__()
-        self.backbone, self.learning_rate, self.max_gradient_norm = backbone, learning_rate, max_gradient_norm
+        self.backbone, self.learning_rate, self.rollouts = backbone, learning_rate, rollouts
+        self.max_gradient_norm = max_gradient_norm
         backbone.eval().requires_grad_(True)
         self.optimizer = torch.optim.SGD(
             backbone.parameters(), lr=0.0, momentum=0.9, nesterov=True, weight_decay=weight_decay
@@ -97,15 +100,14 @@ class JointTraining(BaseCallback):
             self.model._last_obs = np.stack(self.training_env.env_method("begin_again"))
 
     def backward(self, frames: Tensor, labels: Tensor) -> None:
-        """Gradient of the mean cross-entropy of the rollouts just played, a few clips at a time."""
-        played = [torch.as_tensor(step) for step in site_decisions(self.played_actions(), self.model.layout)]
-        rollouts, clips = self.model.rollouts_per_clip, len(frames)
-        at_once = max(PIXELS_AT_ONCE // (rollouts * frames[0].numel() // 3), 1)
+        """Gradient of the mean cross-entropy of rollouts just played, a few clips at a time."""
+        played = [torch.as_tensor(of_site) for of_site in site_decisions(self.played_actions(), self.model.layout)]
+        clips, rollouts = len(frames), len(played[0]) // len(frames)
+        at_once = max(PIXELS_AT_ONCE // (rollouts * frames[:, :, 0].numel() // clips), 1)
         self.optimizer.zero_grad()
         total = 0.0
         for start in range(0, clips, at_once):
-            part = slice(start, start + at_once)
-            rows = slice(start * rollouts, (start + at_once) * rollouts)
+            part, rows = slice(start, start + at_once), slice(start * rollouts, (start + at_once) * rollouts)
             decisions = [of_site[rows].to(frames.device) for of_site in played]
             share = len(labels[part]) / clips
             loss = share * played_loss(self.backbone, frames[part], labels[part], decisions)
@@ -114,8 +116,10 @@ class JointTraining(BaseCallback):
         self.logger.record_mean("train/cnn_loss", total)
 
     def played_actions(self) -> list[np.ndarray]:
-        """Per step, the actions (N, F * D) of the rollouts just collected."""
-        return list(self.model.rollout_buffer.actions.astype(np.int64))
+        """Per step, actions (B * rollouts, F * D): the last rollouts of each clip (its first may have been greedy)."""
+        buffer, played = self.model.rollout_buffer, self.model.rollouts_per_clip
+        kept = np.arange(self.model.n_envs) % played >= played - self.rollouts
+        return list(buffer.actions[:, kept].astype(np.int64))
 
     def step(self) -> None:
         """Along the gradient that stands in the CNN's parameters; removes it."""

@@ -41,7 +41,8 @@ def test_the_official_accounting_is_printed_and_kept_beside_ours(run):
     assert kept["cost_adafuse"][0] != kept["cost"][0]
 
 
-def test_recalibrated_batch_norms_judge_otherwise_and_leave_the_run_as_it_was(run):
+def test_recalibrated_batch_norms_judge_otherwise_and_leave_the_run_as_it_was(run, monkeypatch):
+    monkeypatch.setattr("experiments.evaluate.RECALIBRATION_CLIPS", 128)
     checkpoint = (run / "checkpoint.pt").read_bytes()
     plain = evaluate_run(Evaluate(run, split="val", threads=1, device="cpu"))
     text = evaluate_run(Evaluate(run, split="val", recalibrate=True, threads=1, device="cpu"))

@@ -31,7 +31,8 @@ class Watched(JointTraining):
     def step(self) -> None:
         self.gradients.append([parameter.grad.clone() for parameter in self.backbone.parameters()])
         if self.plays:
-            outcomes = [info["clip"]["log_prob"] for info in self.model.last_infos]
+            outcomes = np.array([info["clip"]["log_prob"] for info in self.model.last_infos])
+            outcomes = outcomes.reshape(-1, self.model.rollouts_per_clip)[:, -self.rollouts :]
             self.played.append((*self.batch, np.stack(self.played_actions()), outcomes))
         super().step()
 
@@ -64,9 +65,10 @@ def test_batch_norms_keep_to_their_statistics(method):
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("method", POLICY_GRADIENTS)
-def test_the_loss_is_minus_the_outcome_of_the_rollouts_that_were_played(method, order):
+def test_the_loss_is_minus_the_outcome_of_rollouts_that_were_played(method, order):
     model, callback, _ = joint_run(method, order=order)
     outcomes = callback.played[0][-1]
+    assert outcomes.shape == (2, 2)
     assert model.logger.name_to_value["train/cnn_loss"] == pytest.approx(-np.mean(outcomes), rel=1e-5)
 
 
@@ -95,6 +97,13 @@ def test_the_step_follows_the_cross_entropy_of_the_sampled_decisions(method):
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-6)
     others = by_hand(tiny_backbone().requires_grad_(True), frames, labels, np.zeros_like(actions))
     assert not all(torch.allclose(a, b, rtol=1e-3, atol=1e-6) for a, b in zip(callback.gradients[0], others))
+
+
+def test_it_learns_from_no_more_rollouts_than_are_played():
+    backbone = tiny_backbone()
+    callback = Watched(backbone, rollouts=9)
+    learn(build("ppo", env_for("ppo", backbone)), 1, callback)
+    assert callback.played[0][2].shape[1] == 2 * 4
 
 
 def test_clips_may_be_passed_a_few_at_a_time(monkeypatch):
