@@ -97,7 +97,7 @@ def load_gates(path: Path, model: BaseAlgorithm) -> None:
     gates = {key.removeprefix(prefix): value for key, value in policy.items() if key.startswith(prefix)}
     try:
         model.policy.gates.load_state_dict(gates)
-    except RuntimeError as error:
+    except (RuntimeError, AttributeError) as error:  # a foreign policy has no gates
         raise _other_weights(path, error) from error
 
 

@@ -46,9 +46,10 @@ class JointTraining(BaseCallback):
 
     Policy gradients: the outcome log p(y | clip, decisions) of a rollout is differentiable in the CNN's weights, so
     rollouts that were just played are run once more, with the decisions that were sampled, and give the gradient of
-    their mean cross-entropy. Two of each clip do: they share its pixels. This and the agent's own are the two parts of one gradient, that of the expected
-    reward (Schulman et al., 2015, "Gradient estimation using stochastic computation graphs", equation 5), but for what
-    the CNN's weights change about the agent's input, which is left out. No further clips are seen.
+    their mean cross-entropy (under a reward of 0/1 too). Two of each clip do: they share its pixels. This and the
+    agent's own are the two parts of one gradient, that of the expected reward (Schulman et al., 2015, "Gradient
+    estimation using stochastic computation graphs", equation 5), but for what the CNN's weights change about the
+    agent's input, which is left out. No further clips are seen.
 
     Relaxations: the backward pass of the agent's loss has left the CNN's gradient behind, through the agent's input
     too, as in AdaFuse.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from agent_cases import ALGORITHMS, METHODS, build, env_for, learn, noise_clips, tiny_backbone, weights
+from stable_baselines3 import A2C
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -242,3 +243,9 @@ def test_gates_of_another_architecture_are_refused(tmp_path, gate):
     save_agent(tmp_path / "checkpoint.pt", fresh("gumbel"))
     with pytest.raises(ValueError, match="expected weights for this backbone, group size and gate"):
         load_gates(tmp_path / "checkpoint.pt", fresh("ppo", policy_kwargs={"gate": GateOptions(**gate)}))
+
+
+def test_a_foreign_policy_takes_no_gates(tmp_path):
+    save_agent(tmp_path / "checkpoint.pt", fresh("gumbel"))
+    with pytest.raises(ValueError, match="expected weights for this backbone, group size and gate"):
+        load_gates(tmp_path / "checkpoint.pt", A2C("MlpPolicy", env_for("ppo"), device="cpu"))
