@@ -180,14 +180,21 @@ class Checkpoints(BetweenRollouts):
     """Save at each new evaluation and on Ctrl-C; the first Ctrl-C waits for the rollout, a second one does not.
 
     :param facts: kept in the checkpoint
+    :param cnn: asked at each checkpoint for the run's own CNN, as in ``save_agent``
     :param stop: asked at each rollout; True saves and stops as Ctrl-C does
     """
 
     def __init__(
-        self, path: Path, evaluations: Evaluations, *, facts: dict[str, Any], stop: Callable[[], bool] | None = None
+        self,
+        path: Path,
+        evaluations: Evaluations,
+        *,
+        facts: dict[str, Any],
+        cnn: Callable[[], dict[str, Any]] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__()
-        self.path, self.evaluations, self.facts, self.stop = path, evaluations, facts, stop
+        self.path, self.evaluations, self.facts, self.cnn, self.stop = path, evaluations, facts, cnn, stop
         self.interrupted = False
         self.before: Any = None  # who had Ctrl-C before training
         self.saved = 0  # length of the curve at the last checkpoint
@@ -213,7 +220,7 @@ class Checkpoints(BetweenRollouts):
             self.save()
 
     def save(self) -> None:
-        save_agent(self.path, self.model, **self.facts)
+        save_agent(self.path, self.model, cnn=None if self.cnn is None else self.cnn(), **self.facts)
 
     def release(self) -> None:
         """Give Ctrl-C back to whoever had it."""

@@ -15,11 +15,13 @@ from backbone.files import load_checkpoint, save_checkpoint
 KIND = "agent"
 
 
-def save_agent(path: Path, model: BaseAlgorithm, **facts: Any) -> None:
+def save_agent(path: Path, model: BaseAlgorithm, *, cnn: dict[str, Any] | None = None, **facts: Any) -> None:
     """Save policy, optimiser, counters, random generators and the place in the clips.
 
     To be called between rollouts: at the start of one, or after training.
 
+    :param cnn: tensors of the run's own CNN under "backbone" (BatchNorms not folded), and what else it needs to train
+        on; None where the agent plays on a CNN that is kept elsewhere
     :param facts: JSON facts about the run (its configuration, class names)
     """
     _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 (stable-baselines3 draws from it)
@@ -38,7 +40,8 @@ def save_agent(path: Path, model: BaseAlgorithm, **facts: Any) -> None:
     generators = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(keys.astype(np.int64))}
     if torch.cuda.is_available():
         generators["cuda"] = torch.cuda.get_rng_state()
-    save_checkpoint(path, KIND, content, {"parameters": model.get_parameters(), "generators": generators})
+    tensors = {"parameters": model.get_parameters(), "generators": generators}
+    save_checkpoint(path, KIND, content, tensors if cnn is None else {**tensors, "cnn": cnn})
 
 
 def load_agent(path: Path, model: BaseAlgorithm, *, training: bool = True) -> dict:
@@ -59,11 +62,7 @@ def load_agent(path: Path, model: BaseAlgorithm, *, training: bool = True) -> di
             return content["facts"]
         model.set_parameters(parameters, device=model.device)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"expected weights for this backbone, group size and gate in {path}, got others ({reason}): "
-            "use the configuration the run was trained with"
-        ) from error
+        raise _other_weights(path, error) from error
     model.num_timesteps = content["num_timesteps"]
     model._n_updates = content["n_updates"]
     model._current_progress_remaining = content["progress_remaining"]
@@ -79,3 +78,32 @@ def load_agent(path: Path, model: BaseAlgorithm, *, training: bool = True) -> di
     if "cuda" in tensors["generators"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["generators"]["cuda"])
     return content["facts"]
+
+
+def load_cnn(path: Path) -> dict[str, Any] | None:
+    """The run's own CNN, as it was given to ``save_agent``; None where the run has none of its own.
+
+    :raises ValueError: not a checkpoint of ours
+    """
+    return load_checkpoint(path, KIND)[1].get("cnn")
+
+
+def load_gates(path: Path, model: BaseAlgorithm) -> None:
+    """Put the gates of a saved agent into a model of this or any other method.
+
+    :raises ValueError: not a checkpoint of ours, or gates of another architecture
+    """
+    policy, prefix = load_checkpoint(path, KIND)[1]["parameters"]["policy"], "gates."
+    gates = {key.removeprefix(prefix): value for key, value in policy.items() if key.startswith(prefix)}
+    try:
+        model.policy.gates.load_state_dict(gates)
+    except (RuntimeError, AttributeError) as error:  # a foreign policy has no gates
+        raise _other_weights(path, error) from error
+
+
+def _other_weights(path: Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())[:200]
+    return ValueError(
+        f"expected weights for this backbone, group size and gate in {path}, got others ({reason}): "
+        "use the configuration the run was trained with"
+    )

@@ -7,6 +7,7 @@ from backbone.decision import Decision, one_hot
 from backbone.flops import Ledger
 from backbone.fold import fold_batchnorm
 from backbone.fusion import FusionBackbone, FusionState, Observation, WalkResult
+from backbone.recalibrate import recalibrate
 from backbone.registry import BACKBONES, create_cnn, register_backbone
 from backbone.sites import Site
 from backbone.weights import imagenet_weights, load_backbone, load_weights, num_classes_of, save_backbone
@@ -27,6 +28,7 @@ __all__ = [
     "load_weights",
     "num_classes_of",
     "one_hot",
+    "recalibrate",
     "register_backbone",
     "save_backbone",
 ]

@@ -140,6 +140,11 @@ class Episodes:
         """Begin the episodes of clips that were read already; returns observations (N, O)."""
         self.indices, self.pixels = batch.indices, batch.frames.numpy()
         self.frames, self.labels = self.put(batch)
+        return self.begin_again()
+
+    @torch.no_grad()
+    def begin_again(self) -> np.ndarray:
+        """Begin the episodes of the same clips once more, with the backbone as it is now; returns observations (N, O)."""
         self.num_rows = len(self.indices) * self.rollouts_per_clip
         self.spent = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
         self.rewards = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)

@@ -136,6 +136,19 @@ class FusionVecEnv(VecEnv):
             return self.episodes.frames, self.episodes.labels
         return self.episodes.put(next(self.loader))
 
+    def begin_again(self) -> np.ndarray:
+        """Begin the episodes that nobody has stepped yet once more, for a backbone whose weights have changed since.
+
+        The same clips; returns observations (N, O).
+
+        :raises RuntimeError: an episode is under way
+        """
+        if self._untouched is None:
+            raise RuntimeError(
+                "expected episodes that nobody has stepped yet, they are under way: ask between episodes"
+            )
+        return self.episodes.begin_again()
+
     def data_facts(self) -> dict[str, float]:
         """For charts: the share of the time since the last call that was spent waiting for clips, and how many clips
         were found broken so far."""

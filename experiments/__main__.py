@@ -29,7 +29,7 @@ from experiments.train import resume_training, train
 
 @dataclass(frozen=True)
 class TrainCommand(config.Train):
-    """Train an agent on a frozen, pretrained backbone."""
+    """Train an agent on a pretrained backbone, frozen or learning too."""
 
     resume: Path | None = None
     """Folder of an interrupted run to go on with, as it was configured; other options are ignored."""

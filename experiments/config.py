@@ -95,7 +95,7 @@ class Pretrain:
 
 @dataclass(frozen=True)
 class Train:
-    """Train an agent on a frozen, pretrained backbone."""
+    """Train an agent on a pretrained backbone, frozen or learning too."""
 
     backbone: Path = Path("runs/backbone/backbone.pt")
     """File that `pretrain` wrote."""
@@ -123,6 +123,12 @@ class Train:
     """Clips in an update of the relaxation."""
     learning_rate: float = 1e-2
     """Peak of Adam's warm-up and cosine schedule."""
+    regime: Literal["frozen", "joint"] = "frozen"
+    """Leave the CNN as it was pretrained, or let it learn beside the agent, from the same clips."""
+    cnn_learning_rate: float = 4e-3
+    """Joint regime: peak of the warm-up and cosine schedule of the CNN's SGD."""
+    start: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Folder of a run whose agent's weights, and CNN if it has its own, training starts from."""
     cost_gradient: Literal["exact", "sampled"] | None = None
     """Differentiate each step's own expected cost exactly, or leave it to the sampled decisions. By default exact for
     policy gradients and rebar, sampled for relaxations (AdaFuse)."""
@@ -175,6 +181,8 @@ class Evaluate:
     """Print the cost as AdaFuse's code counts it too, with its errors, to set published figures beside ours."""
     skip_broken: bool = False
     """Evaluate without the videos that cannot be read, and say how many."""
+    recalibrate: bool = False
+    """Estimate the CNN's BatchNorm statistics anew on training clips, under the greedy policy, first."""
     threads: int = 2
     """CPU threads."""
     device: Device = "auto"
@@ -400,7 +408,7 @@ def from_json(kind: type[T], content: dict) -> T:
     known["data"] = Data(
         **{**known["data"], "root": Path(known["data"]["root"]), "cache": _path(known["data"]["cache"])}
     )
-    for name in ("run", "backbone"):
+    for name in ("run", "backbone", "start"):
         if name in known:
             known[name] = _path(known[name])
     for name in ("plugin", "methods", "more_methods", "cost_weights", "seeds", "group_sizes", "accuracies"):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from agent import evaluate, pair_accuracy, swap_test
 from agent.evaluation import Evaluation, Predictor, accounted_cost, agent_macs, average_views
-from backbone import Decision, FusionBackbone
+from backbone import Decision, FusionBackbone, Observation, fold_batchnorm, one_hot, recalibrate
 from backbone.files import write_json, write_whole
 from envs.clips import ClipError, ClipSource
+from envs.clips.loader import Loader
 from envs.clips.source import BrokenClip
+from envs.episodes import Deck
 from experiments.config import Evaluate
 from experiments.runs import open_clips, open_views, set_up_cpu
 from experiments.statistics import bootstrap
 from experiments.train import load_trained
+
+RECALIBRATION_CLIPS, RECALIBRATION_BATCH = 2_048, 64
 
 
 def judge(
@@ -69,6 +75,29 @@ def save_judgement(folder: Path, figures: dict[str, Any], arrays: dict[str, np.n
     write_json(folder / "evaluation.json", figures)
 
 
+def recalibrated(model: Predictor, backbone: FusionBackbone, clips: ClipSource) -> FusionBackbone:
+    """The backbone with BatchNorm statistics of the greedy policy on training clips, folded for running.
+
+    :param backbone: BatchNorms not folded
+    :raises ValueError: a CNN without BatchNorms, or a policy without our gates
+    """
+    gates = getattr(getattr(model, "policy", None), "gates", None)
+    if gates is None:
+        raise ValueError(
+            f"expected a policy of our gates to recalibrate under, got {type(model).__name__}: evaluate it as it is"
+        )
+
+    def greedy(observation: Observation) -> Tensor:
+        return one_hot(gates(observation.site, observation.v, observation.v_previous).argmax(-1))
+
+    def batches() -> Iterator[Tensor]:
+        loader = Loader(clips, Deck(len(clips), seed=0), RECALIBRATION_BATCH)
+        for _ in range(RECALIBRATION_CLIPS // RECALIBRATION_BATCH):
+            yield backbone.preprocess(next(loader).frames)
+
+    return fold_batchnorm(recalibrate(backbone, batches(), greedy))
+
+
 def evaluate_run(config: Evaluate) -> str:
     """Judge a finished run, write what was found beside it, and return it as text.
 
@@ -77,8 +106,10 @@ def evaluate_run(config: Evaluate) -> str:
     if config.clips < 1:
         raise ValueError(f"expected --clips to be at least 1, got {config.clips}")
     set_up_cpu(config.threads)
-    model, backbone, trained = load_trained(config.run, device=config.device)
+    model, backbone, trained = load_trained(config.run, device=config.device, fold=not config.recalibrate)
     data = trained.data
+    if config.recalibrate:
+        backbone = recalibrated(model, backbone, open_clips(data, "train"))
     if config.skip_broken:
         data = replace(data, skip_broken=True)
     many = config.clips * config.crops
@@ -96,9 +127,10 @@ def evaluate_run(config: Evaluate) -> str:
         raise ClipError(f"{error}; or evaluate without the videos that cannot be read: --skip-broken") from error
     result = average_views(played, many)
     figures, swap = figures_of(result, clips), swap_test(played, backbone, clips, order=order)
+    recalibration = ", BatchNorms recalibrated," if config.recalibrate else ""
     of_views = f", {many} views each: the cost is that of one" if many > 1 else ""
     lines = [
-        f"{config.run}: {'sampled' if config.sampled else 'greedy'} policy on {len(result.label)} clips of "
+        f"{config.run}: {'sampled' if config.sampled else 'greedy'} policy{recalibration} on {len(result.label)} clips of "
         f"{config.split}{of_views}" + (f", {len(clips.skipped)} broken videos skipped" if clips.skipped else ""),
         "accuracy {:.1f}% [{:.1f}, {:.1f}]".format(*figures["accuracy"]),
         "cost     {:.3f} [{:.3f}, {:.3f}] of the dense CNN's MACs, the agent's own included".format(*figures["cost"]),
@@ -121,7 +153,8 @@ def evaluate_run(config: Evaluate) -> str:
             f"swap test: {swap.accuracy:.1f}% right with the decisions of the reversed clip, "
             f"{swap.follows:.1f}% follow those decisions"
         )
-    name = f"evaluation-{config.split}{'-sampled' if config.sampled else ''}{f'-{many}-views' if many > 1 else ''}.json"
+    kind = ("-sampled" if config.sampled else "") + ("-recalibrated" if config.recalibrate else "")
+    name = f"evaluation-{config.split}{kind}{f'-{many}-views' if many > 1 else ''}.json"
     written = {**figures, "swap": None if swap is None else vars(swap), "clips": len(result.label), "views": many}
     if official is not None:
         written[f"cost_{config.accounting}"] = list(official)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +13,10 @@ from stable_baselines3.common.logger import HParam
 
 from agent.adafuse import ImportedPolicy
 from agent.callbacks import Checkpoints, CostWarmup, EpisodePictures, Evaluations, Progress
-from agent.checkpoint import load_agent
-from backbone import FusionBackbone, fold_batchnorm, load_backbone
+from agent.checkpoint import load_agent, load_cnn, load_gates
+from agent.joint import JointTraining, check_joint
+from agent.schedules import WarmupCosine
+from backbone import FusionBackbone, fold_batchnorm, load_backbone, save_backbone
 from backbone.files import write_json
 from envs.clips import ClipSource
 from experiments.config import Train, from_json, to_json
@@ -25,8 +28,59 @@ from experiments.runs import import_plugins, open_clips, open_logger, open_run, 
 
 def open_frozen(path: Path, *, group_size: int, device: str) -> FusionBackbone:
     """A saved backbone to run and not to train: on its device, its BatchNorms folded into the convolutions."""
-    backbone = fold_batchnorm(load_backbone(path, group_size=group_size)[0])
-    return backbone.to(resolve_device(device)).requires_grad_(False)
+    return freeze(load_backbone(path, group_size=group_size)[0]).to(resolve_device(device))
+
+
+def freeze(backbone: FusionBackbone) -> FusionBackbone:
+    """A backbone to run and not to train: its BatchNorms folded into the convolutions."""
+    return fold_batchnorm(backbone).requires_grad_(False)
+
+
+def open_cnn(config: Train, own: dict | None) -> FusionBackbone:
+    """The backbone of a run, BatchNorms not folded.
+
+    :param own: the run's own CNN, as ``load_cnn`` gives it; None where it is that of ``config.backbone``
+    """
+    backbone = load_backbone(config.backbone, group_size=config.group_size)[0]
+    if own is not None:
+        backbone.load_state_dict(own["backbone"])
+    return backbone.to(resolve_device(config.device))
+
+
+def export_cnn(config: Train, own: dict) -> None:
+    """Write a run's own CNN as backbone.pt in its folder, for other runs to name by --backbone."""
+    _, facts = load_backbone(config.backbone)
+    named = {"architecture": facts["architecture"], "classes": facts["classes"]}
+    save_backbone(config.run / "backbone.pt", open_cnn(config, own), **named, trained=to_json(config))
+
+
+def start_checkpoint(config: Train) -> Path | None:
+    """The checkpoint that training starts from, if it starts from a run.
+
+    :raises ValueError: no such run, or one of another backbone, group size or gate
+    """
+    if config.start is None:
+        return None
+    started = from_json(Train, read_config(config.start))
+    names = ("group_size", "hidden", "hidden_quota", "gate_norm", "shared_gates")
+    differ = [name for name in names if getattr(started, name) != getattr(config, name)]
+    if differ:
+        found = ", ".join(f"{name} {getattr(started, name)} for {getattr(config, name)}" for name in differ)
+        raise ValueError(
+            f"expected a run of the same gates in --start {config.start}, got {found}: give it its options"
+        )
+    if not _same_content(started.backbone, config.backbone):
+        raise ValueError(
+            f"expected a run on {config.backbone} in --start {config.start}, got one on {started.backbone}: name that "
+            "file with --backbone"
+        )
+    return config.start / "checkpoint.pt"
+
+
+def _same_content(one: Path, other: Path) -> bool:
+    if one.is_file() and other.is_file():
+        return filecmp.cmp(one, other, shallow=False)
+    return one.resolve() == other.resolve()
 
 
 def check_classes(config: Train, clips: ClipSource) -> None:
@@ -58,13 +112,29 @@ def train(
     config = replace(config, device=resolve_device(config.device).type, run=config.folder)
     clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
     check_classes(config, clips)
-    backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
-    model = build_method(config, backbone, clips)
-    open_run(config.run, config, resume=resume, train=clips.data_hash, val=validation.data_hash)
     checkpoint = config.run / "checkpoint.pt"
     resumed = resume and checkpoint.exists()
+    source = checkpoint if resumed else start_checkpoint(config)
+    cnn = None if source is None else load_cnn(source)
+    backbone = open_cnn(config, cnn)
+    joint = None
+    if config.regime == "joint":
+        joint = JointTraining(backbone, learning_rate=WarmupCosine(config.cnn_learning_rate))
+    else:
+        backbone = freeze(backbone)
+    model = build_method(config, backbone, clips)
+    if joint is not None:
+        check_joint(model)
+    if source is not None and not resumed:
+        load_gates(source, model)
+    open_run(config.run, config, resume=resume, train=clips.data_hash, val=validation.data_hash)
     if resumed:
         load_agent(checkpoint, model)
+        if joint is not None:
+            joint.load_state_dict(cnn)
+    own_cnn = None if cnn is None else lambda: {"backbone": cnn["backbone"]}  # of the run that this one starts from
+    if joint is not None:
+        own_cnn = joint.state_dict
     steps_per_clip = model.env.get_attr("layout")[0].num_steps
     model.set_logger(open_logger(config.run, from_clips=model.num_timesteps // steps_per_clip))
 
@@ -74,13 +144,14 @@ def train(
         every=config.evaluate_every,
         path=config.run / "learning.json",
     )
-    checkpoints = Checkpoints(checkpoint, evaluations, facts={"config": to_json(config)}, stop=stop)
+    checkpoints = Checkpoints(checkpoint, evaluations, facts={"config": to_json(config)}, cnn=own_cnn, stop=stop)
     callbacks = [
         CostWarmup(config.cost_weight, config.warmup),
         evaluations,
         EpisodePictures(evaluations),
         checkpoints,
         Progress(config.clips, title=config.run.name, report=report),
+        *([] if joint is None else [joint]),
     ]
     started, before = time.monotonic(), _seconds_before(config.run) if resumed else 0.0
     remaining = config.clips * steps_per_clip - (model.num_timesteps if resumed else 0)
@@ -93,6 +164,8 @@ def train(
         write_json(config.run / "seconds.json", seconds)
     last = evaluations.curve[-1]
     _log_hparams(model, config, last)
+    if own_cnn is not None:
+        export_cnn(config, load_cnn(checkpoint))
     write_json(
         config.run / "result.json",
         {"clips": model.num_timesteps // steps_per_clip, "seconds": seconds, "validation": last},
@@ -110,21 +183,24 @@ def resume_training(folder: Path) -> Path:
 
 
 def load_trained(
-    folder: Path, *, device: str = "auto", clips: ClipSource | None = None
+    folder: Path, *, device: str = "auto", clips: ClipSource | None = None, fold: bool = True
 ) -> tuple[BaseAlgorithm | ImportedPolicy, FusionBackbone, Train]:
     """A trained agent ready to ``predict``, its frozen backbone and its configuration.
 
     :param clips: to build the learner on; by default those it was trained on, which must be there then
+    :param fold: False leaves the backbone's BatchNorms where they are
     :raises ValueError: no run, or no checkpoint in it
     """
     config = replace(from_json(Train, read_config(folder)), device=device, run=Path(folder))
     import_plugins(config.plugin)
-    backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
+    checkpoint = Path(folder) / "checkpoint.pt"
+    backbone = open_cnn(config, load_cnn(checkpoint)).requires_grad_(False)
+    backbone = freeze(backbone) if fold else backbone
     if config.method == IMPORTED:  # it has no learner, and so needs no clips
         model = imported_policy(config, backbone)
     else:
         model = build_method(config, backbone, open_clips(config.data, "train") if clips is None else clips)
-    load_agent(Path(folder) / "checkpoint.pt", model, training=False)
+    load_agent(checkpoint, model, training=False)
     return model, backbone, config
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from agent_cases import ALGORITHMS, METHODS, WHOLE_CLIPS, build, env_for, learn, noise_clips, tiny_backbone, weights
+from stable_baselines3 import A2C
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agent import GateOptions
 from agent.callbacks import CostWarmup, Interrupted
-from agent.checkpoint import load_agent, save_agent
+from agent.checkpoint import load_agent, load_cnn, load_gates, save_agent
 from backbone.files import save_checkpoint
 
 FACTS = {"config": {"seed": 3}, "note": "kept"}
@@ -216,3 +217,35 @@ def test_a_backbone_is_no_agent(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match="found no such file"):
         load_agent(tmp_path / "none.pt", fresh("ppo"))
+
+
+def test_a_cnn_of_the_runs_own_comes_back_and_none_is_none(tmp_path):
+    own = {"backbone": tiny_backbone(seed=4).state_dict()}
+    save_agent(tmp_path / "own.pt", fresh("ppo"), cnn=own, **FACTS)
+    save_agent(tmp_path / "none.pt", fresh("ppo"), **FACTS)
+    assert_same_state(load_cnn(tmp_path / "own.pt"), own)
+    assert load_cnn(tmp_path / "none.pt") is None
+    assert load_agent(tmp_path / "own.pt", fresh("ppo")) == FACTS
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gates_go_from_any_method_into_any_other(method, tmp_path):
+    save_agent(tmp_path / "checkpoint.pt", learn(fresh("gumbel"), 1))
+    model = fresh(method, seed=8)
+    load_gates(tmp_path / "checkpoint.pt", model)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["tensors"]["parameters"]["policy"]
+    assert all(torch.equal(value, saved[f"gates.{key}"]) for key, value in model.policy.gates.state_dict().items())
+    assert not model.policy.optimizer.state_dict()["state"]
+
+
+@pytest.mark.parametrize("gate", [{"hidden": 7}, {"norm": "batch"}, {"shared": True}, {"static": True}])
+def test_gates_of_another_architecture_are_refused(tmp_path, gate):
+    save_agent(tmp_path / "checkpoint.pt", fresh("gumbel"))
+    with pytest.raises(ValueError, match="expected weights for this backbone, group size and gate"):
+        load_gates(tmp_path / "checkpoint.pt", fresh("ppo", policy_kwargs={"gate": GateOptions(**gate)}))
+
+
+def test_a_foreign_policy_takes_no_gates(tmp_path):
+    save_agent(tmp_path / "checkpoint.pt", fresh("gumbel"))
+    with pytest.raises(ValueError, match="expected weights for this backbone, group size and gate"):
+        load_gates(tmp_path / "checkpoint.pt", A2C("MlpPolicy", env_for("ppo"), device="cpu"))

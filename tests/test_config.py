@@ -29,6 +29,7 @@ def test_every_field_has_a_sentence_under_it(kind):
     [
         Train(run=Path("runs/x"), plugin=("a", "b"), data=Data(root=Path("videos"), cache=Path("c"))),
         Train(hidden_quota=196_608, gate_norm="batch", shared_gates=True),
+        Train(regime="joint", start=Path("runs/y")),
         Pretrain(weights="w.pth", sites=["layer1.0"]),
         Compare(methods=("ppo",), seeds=(3,)),
     ],

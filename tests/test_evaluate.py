@@ -3,10 +3,13 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
+from agent import evaluate, fixed_policy
 from envs.clips import ClipError
+from envs.layout import Layout
 from experiments.config import Data, Evaluate, Train
-from experiments.evaluate import evaluate_run, judge, save_judgement
+from experiments.evaluate import evaluate_run, judge, recalibrated, save_judgement
 from experiments.runs import open_clips
 from experiments.train import load_trained, train
 
@@ -36,6 +39,44 @@ def test_the_official_accounting_is_printed_and_kept_beside_ours(run):
     kept = json.loads((run / "evaluation-val.json").read_text())
     assert "{:.3f} [{:.3f}, {:.3f}] as AdaFuse's code counts it".format(*kept["cost_adafuse"]) in text
     assert kept["cost_adafuse"][0] != kept["cost"][0]
+
+
+def test_recalibrated_batch_norms_judge_otherwise_and_leave_the_run_as_it_was(run, monkeypatch):
+    monkeypatch.setattr("experiments.evaluate.RECALIBRATION_CLIPS", 128)
+    checkpoint = (run / "checkpoint.pt").read_bytes()
+    plain = evaluate_run(Evaluate(run, split="val", threads=1, device="cpu"))
+    text = evaluate_run(Evaluate(run, split="val", recalibrate=True, threads=1, device="cpu"))
+    assert "greedy policy, BatchNorms recalibrated, on 8 clips of val" in text
+    kept = [json.loads((run / f"evaluation-val{kind}.json").read_text()) for kind in ("", "-recalibrated")]
+    assert "{:.3f}".format(kept[1]["cost"][0]) in text
+    assert kept[0]["cost"] != kept[1]["cost"]
+    assert (run / "checkpoint.pt").read_bytes() == checkpoint
+    assert evaluate_run(Evaluate(run, split="val", threads=1, device="cpu")) == plain
+
+
+def test_recalibration_walks_as_the_greedy_policy_does(run, videos, monkeypatch):
+    """With the statistics kept, the CNN that comes back decides what the run's does."""
+    monkeypatch.setattr("experiments.evaluate.recalibrate", lambda backbone, batches, decide: walked(backbone, decide))
+    clips = open_clips(Data(root=videos), "val")
+    model, backbone, _ = load_trained(run, device="cpu", fold=False)
+    expected = evaluate(model, backbone, clips)
+    frames = backbone.preprocess(torch.from_numpy(clips.draw(np.arange(len(clips)))[0]))
+
+    def walked(backbone, decide):
+        with torch.no_grad():
+            found = backbone(frames, decide, agent_macs=model.policy.gate_macs)
+        np.testing.assert_allclose(found.macs / (backbone.ledger.dense_macs * 8), expected.macs_ratio)
+        np.testing.assert_array_equal(found.logits.argmax(-1), expected.prediction)
+        return backbone
+
+    recalibrated(model, backbone, clips)
+
+
+def test_a_policy_without_our_gates_is_not_recalibrated_under(run, videos):
+    _, backbone, _ = load_trained(run, device="cpu", fold=False)
+    clips = open_clips(Data(root=videos), "val")
+    with pytest.raises(ValueError, match="expected a policy of our gates"):
+        recalibrated(fixed_policy("all use", Layout(backbone.sites, 8, "site")), backbone, clips)
 
 
 def test_a_judgement_is_complete_and_its_arrays_agree_with_its_figures(run, videos, tmp_path):

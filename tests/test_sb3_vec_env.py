@@ -353,3 +353,37 @@ def test_decisions_reach_the_backbone_row_by_row(clips):
             *_, infos = env.step(to_actions(env.episodes, chosen))
         outcomes.append([info["clip"] for info in infos])
     assert [one == other for one, other in zip(*outcomes, strict=True)] == [True, True, False, True]
+
+
+# -- a backbone that learns --------------------------------------------------------------------------------------------
+
+
+@each_order
+@pytest.mark.parametrize("rollouts_per_clip", [1, 3])
+def test_episodes_that_nobody_stepped_begin_again_with_new_weights_on_the_same_clips(clips, order, rollouts_per_clip):
+    env = make_env(clips, order=order, rollouts_per_clip=rollouts_per_clip, seed=4)
+    before, deck = env.reset(), env.state_dict()
+    np.testing.assert_array_equal(env.begin_again(), before)
+    with torch.no_grad():
+        for parameter in env.episodes.backbone.parameters():
+            parameter.mul_(1.5)
+    after = env.begin_again()
+    assert not np.allclose(after, before)
+    assert env.state_dict() == deck
+    again, infos = run_batch(env)
+    other = FusionVecEnv(
+        env.episodes.backbone, clips, num_clips=2, order=order, rollouts_per_clip=rollouts_per_clip, seed=4
+    )
+    np.testing.assert_array_equal(other.reset(), after)
+    wanted, other_infos = run_batch(other)
+    for one, two in zip(again, wanted, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert dealt(infos) == dealt(other_infos)
+
+
+def test_episodes_under_way_are_not_begun_again(clips):
+    env = make_env(clips)
+    env.reset()
+    env.step(random_actions(env, np.random.default_rng(0)))
+    with pytest.raises(RuntimeError, match="under way"):
+        env.begin_again()

@@ -1,16 +1,20 @@
 import json
 import multiprocessing
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agent import GateOptions
+from agent import GateOptions, evaluate
 from agent.callbacks import Interrupted
+from agent.checkpoint import load_cnn
+from backbone import load_backbone, save_backbone
 from backbone.files import load_checkpoint
 from experiments.config import Data, Train
-from experiments.train import load_trained, resume_training, train
+from experiments.runs import open_clips
+from experiments.train import load_trained, open_frozen, resume_training, train
 
 METHODS = ("reinforce", "ppo", "gumbel", "static")
 
@@ -23,6 +27,10 @@ def config_for(videos, backbone_file, run, **kwargs):
 
 def parameters(run):
     return load_checkpoint(run / "checkpoint.pt", "agent")[1]["parameters"]["policy"]
+
+
+def cnn_of(run):
+    return load_cnn(run / "checkpoint.pt")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -49,6 +57,101 @@ def test_training_from_the_videos_is_the_same_for_any_number_of_workers(videos, 
     first, second = map(parameters, runs)
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("method", ["reinforce", "gumbel"])
+def test_a_joint_run_goes_on_bit_for_bit_with_its_cnn(videos, backbone_file, tmp_path, method):
+    joint = {"method": method, "regime": "joint", "cnn_learning_rate": 0.02, "evaluate_every": 96}
+    whole = train(config_for(videos, backbone_file, tmp_path / "whole", **joint))
+    asked = iter([False, False, False, True])
+    parts = config_for(videos, backbone_file, tmp_path / "parts", **joint)
+    with pytest.raises(Interrupted):
+        train(parts, stop=lambda: next(asked, False))
+    resume_training(parts.run)
+    first, second = parameters(whole), parameters(parts.run)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    one, other = (cnn_of(run) for run in (whole, parts.run))
+    assert all(torch.equal(one["backbone"][key], other["backbone"][key]) for key in one["backbone"])
+    momenta = [[state["momentum_buffer"] for state in cnn["optimizer"]["state"].values()] for cnn in (one, other)]
+    assert momenta[0]
+    assert all(map(torch.equal, *momenta))
+    curves = [json.loads((run / "learning.json").read_text()) for run in (whole, parts.run)]
+    assert curves[0] == curves[1]
+
+
+def test_a_joint_run_is_judged_on_its_own_cnn_which_others_may_take(videos, backbone_file, tmp_path):
+    before = backbone_file.read_bytes()
+    joint = {"regime": "joint", "cnn_learning_rate": 0.1, "clips": 48, "evaluate_every": 48}
+    run = train(config_for(videos, backbone_file, tmp_path / "run", **joint))
+    assert backbone_file.read_bytes() == before
+    model, backbone, _ = load_trained(run, device="cpu")
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    validation = open_clips(Data(root=videos), "val").subset(range(4))
+    last = json.loads((run / "learning.json").read_text())[-1]
+    assert evaluate(model, backbone, validation).log_prob.mean() == pytest.approx(last["log_prob"], abs=1e-4)
+    frozen = open_frozen(backbone_file, group_size=1, device="cpu")
+    assert evaluate(model, frozen, validation).log_prob.mean() != pytest.approx(last["log_prob"], abs=1e-3)
+    exported, facts = load_backbone(run / "backbone.pt")
+    assert facts["classes"] == load_backbone(backbone_file)[1]["classes"]
+    own = cnn_of(run)["backbone"]
+    assert all(torch.equal(value, own[key]) for key, value in exported.state_dict().items())
+
+
+def test_a_frozen_run_has_no_cnn_of_its_own(videos, backbone_file, tmp_path):
+    run = train(config_for(videos, backbone_file, tmp_path / "run", clips=32))
+    assert cnn_of(run) is None
+    assert not (run / "backbone.pt").exists()
+
+
+@pytest.mark.parametrize("first", ["frozen", "joint"])
+def test_policy_gradients_start_from_a_relaxations_run(videos, backbone_file, tmp_path, first):
+    short = {"regime": first, "cnn_learning_rate": 0.1, "clips": 32}
+    old = train(config_for(videos, backbone_file, tmp_path / "old", **short))
+    still = {"method": "reinforce", "start": old, "clips": 32, "learning_rate": 0.0}
+    new = train(config_for(videos, backbone_file, tmp_path / "new", **still))
+    one, other = parameters(old), parameters(new)
+    assert all(torch.equal(value, other[key]) for key, value in one.items() if key.startswith("gates."))
+    curves = [json.loads((run / "learning.json").read_text()) for run in (old, new)]
+    for name in ("accuracy", "cost", "log_prob"):
+        assert curves[1][0][name] == pytest.approx(curves[0][-1][name], abs=1e-4)
+    shutil.rmtree(old)  # the new run needs it no more, to be resumed or judged
+    resume_training(new)
+    model, backbone, _ = load_trained(new, device="cpu")
+    validation = open_clips(Data(root=videos), "val").subset(range(4))
+    assert evaluate(model, backbone, validation).log_prob.mean() == pytest.approx(curves[1][-1]["log_prob"], abs=1e-4)
+    assert (new / "backbone.pt").exists() == (first == "joint")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"group_size": 8}, "group_size 1 for 8"),
+        ({"hidden": 7}, "hidden 32 for 7"),
+        ({"method": "static"}, "expected weights for this backbone, group size and gate"),
+    ],
+)
+def test_a_run_that_does_not_fit_is_no_start(videos, backbone_file, tmp_path, change, said):
+    old = train(config_for(videos, backbone_file, tmp_path / "old", clips=16))
+    with pytest.raises(ValueError, match=said):
+        train(config_for(videos, backbone_file, tmp_path / "new", start=old, **change))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_start_on_another_backbone_is_refused_and_on_a_copy_is_not(videos, backbone_file, tmp_path):
+    old = train(config_for(videos, backbone_file, tmp_path / "old", clips=16))
+    backbone, facts = load_backbone(backbone_file)
+    with torch.no_grad():
+        next(backbone.parameters()).mul_(2)
+    save_backbone(tmp_path / "other.pt", backbone, architecture=facts["architecture"], classes=facts["classes"])
+    with pytest.raises(ValueError, match=r"expected a run on .*other.pt in --start"):
+        train(config_for(videos, tmp_path / "other.pt", tmp_path / "new", start=old))
+    shutil.copy(backbone_file, tmp_path / "copy.pt")
+    train(config_for(videos, tmp_path / "copy.pt", tmp_path / "new", start=old, clips=16))
+
+
+def test_a_start_without_a_run_says_what_to_look_at(videos, backbone_file, tmp_path):
+    with pytest.raises(ValueError, match="check the path"):
+        train(config_for(videos, backbone_file, tmp_path / "new", start=tmp_path / "none"))
 
 
 def test_another_seed_is_another_agent(videos, backbone_file, tmp_path):
