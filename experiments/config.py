@@ -256,7 +256,9 @@ class Compare:
 class Bench:
     """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
 
-    parts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|cnn|data|fuzz ...")] = ()
+    parts: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|rollouts|cnn|data|fuzz ...")
+    ] = ()
     """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
     clips: int = 32
     """Clips in a batch of the environment's part."""
