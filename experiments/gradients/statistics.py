@@ -127,7 +127,8 @@ def measure_signal(gradients: np.ndarray) -> Signal:
     cosines = np.array([_root_share(*pair) for pair in without])
     spread = (len(gradients) - 1) * float(cosines.var())
     variance = second - square
-    return Signal(square, variance, square / variance, _root_share(square, second), spread**0.5)
+    snr = square / variance if variance else float("inf")
+    return Signal(square, variance, snr, _root_share(square, second), spread**0.5)
 
 
 def _shared(square_of_sum: float, sum_of_squares: float, count: int) -> tuple[float, float]:
@@ -135,7 +136,7 @@ def _shared(square_of_sum: float, sum_of_squares: float, count: int) -> tuple[fl
 
 
 def _root_share(square: float, second: float) -> float:
-    return (max(square, 0.0) / second) ** 0.5
+    return (max(square, 0.0) / second) ** 0.5 if second else 0.0
 
 
 class Reference:
@@ -154,18 +155,18 @@ class Reference:
         self.precision = _root_share(self.square, float(self.mean @ self.mean))
         self.split_half_precision = max(2 * self.split_half / (1 + self.split_half), 0.0) ** 0.5
 
-    def cosine(self, gradients: np.ndarray) -> tuple[float, float]:
+    def cosine(self, gradients: np.ndarray) -> tuple[float, float] | tuple[None, None]:
         """Mean cosine of an estimate with the true gradient and its standard error; the reference's own noise, which
-        can only shrink it, is taken out."""
+        can only shrink it, is taken out. None where the reference drowns in noise."""
         if not self.precision:
-            return float("nan"), float("nan")
+            return None, None
         cosines = cosines_with(gradients, self.mean) / self.precision
         return float(cosines.mean()), standard_error(cosines)
 
-    def cosine_of_expectation(self, gradients: np.ndarray) -> float:
+    def cosine_of_expectation(self, gradients: np.ndarray) -> float | None:
         """Cosine of an estimator's expectation with the true gradient, 1 without bias but for a factor; the noise of
-        both means taken out, so that it may come out above 1. NaN where either drowns in noise."""
+        both means is taken out, so that it may come out above 1. None where either drowns in noise."""
         squares = measure_signal(gradients).square, self.square
         if min(squares) <= 0:
-            return float("nan")
+            return None
         return float(gradients.mean(0) @ self.mean / (squares[0] * squares[1]) ** 0.5)
