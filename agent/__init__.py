@@ -2,6 +2,7 @@
 
 from agent.algorithms.pathwise import PathwiseGradient
 from agent.algorithms.ppo import FusionPPO
+from agent.algorithms.rebar import REBAR
 from agent.algorithms.reinforce import REINFORCE
 from agent.estimators.baselines import BASELINES
 from agent.estimators.relaxations import RELAXATIONS
@@ -14,6 +15,7 @@ from agent.schedules import Linear, WarmupCosine
 __all__ = [
     "BASELINES",
     "FIXED",
+    "REBAR",
     "REINFORCE",
     "RELAXATIONS",
     "Evaluation",

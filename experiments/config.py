@@ -123,10 +123,11 @@ class Train:
     """Clips in an update of the relaxation."""
     learning_rate: float = 1e-2
     """Peak of Adam's warm-up and cosine schedule."""
-    cost_gradient: Literal["exact", "sampled"] = "exact"
-    """Differentiate each step's own expected cost exactly, or leave it in the reward of the rollouts."""
+    cost_gradient: Literal["exact", "sampled"] | None = None
+    """Differentiate each step's own expected cost exactly, or leave it to the sampled decisions. By default exact for
+    policy gradients and rebar, sampled for relaxations (AdaFuse)."""
     entropy_coef: float = 0.0
-    """Weight of the entropy bonus of reinforce and ppo, per decision in nats."""
+    """Weight of the entropy bonus of reinforce, ppo and rebar, per decision in nats."""
     hidden: int = 32
     """Hidden units of a gate."""
     hidden_quota: int | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agent import REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
+from agent import REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
 from backbone import FusionBackbone
 from envs import FusionVecEnv
 from envs.clips import ClipSource
@@ -87,7 +87,7 @@ def _shared(config: Train) -> dict:
 
 def _policy_gradient(config: Train) -> dict:
     gate = {"gate": gate_options(config)}
-    exact = config.cost_gradient == "exact"
+    exact = config.cost_gradient != "sampled"
     return {"entropy_coef": config.entropy_coef, "exact_cost": exact, "policy_kwargs": gate, **_shared(config)}
 
 
@@ -100,7 +100,9 @@ def _pathwise(
 ) -> PathwiseGradient:
     gate = GateOptions(static=True) if static else gate_options(config)
     env = relaxation_env(config, backbone, clips, gate)
-    return PathwiseGradient(env, relaxation=relaxation, policy_kwargs={"gate": gate}, **_shared(config))
+    exact = config.cost_gradient == "exact"
+    kwargs = {"relaxation": relaxation, "exact_cost": exact, "policy_kwargs": {"gate": gate}, **_shared(config)}
+    return PathwiseGradient(env, **kwargs)
 
 
 @register_method
@@ -143,6 +145,12 @@ def ppo(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgor
 def ppo_joint(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
     """The same with one ratio for all decisions of a step, as PPO was published."""
     return FusionPPO(rollout_env(config, backbone, clips), ratio="joint", **_policy_gradient(config))
+
+
+@register_method
+def rebar(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+    """REBAR site by site: a score-function gradient with the CNN's derivative as control variate."""
+    return REBAR(relaxation_env(config, backbone, clips, gate_options(config)), **_policy_gradient(config))
 
 
 @register_method

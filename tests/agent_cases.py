@@ -13,8 +13,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
-from agent import BASELINES, REINFORCE, FusionPPO, GateOptions, PathwiseGradient
-from agent.estimators.exact import Enumeration, enumerate_decisions, exact_gradient
+from agent import BASELINES, REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient
+from agent.estimators.exact import Enumeration, enumerate_decisions
+from agent.estimators.exact import exact_gradient as gradient_of
 from agent.evaluation import evaluate
 from backbone import FusionBackbone, create_cnn
 from envs import FusionVecEnv
@@ -23,8 +24,9 @@ from envs.layout import Rows
 
 ONE_DECISION = 64  # group size at which every site takes one decision a frame
 POLICY_GRADIENTS = (*(f"reinforce, {baseline}" for baseline in BASELINES), "ppo")
-METHODS = (*POLICY_GRADIENTS, "gumbel")
-ALGORITHMS = ("reinforce, leave_one_out", "ppo", "gumbel")  # one of each class
+WHOLE_CLIPS = ("gumbel", "rebar")  # one pass of each clip
+METHODS = (*POLICY_GRADIENTS, *WHOLE_CLIPS)
+ALGORITHMS = ("reinforce, leave_one_out", "ppo", *WHOLE_CLIPS)  # one of each class
 
 
 def tiny_backbone(*, seed: int = 0, **kwargs: Any) -> FusionBackbone:
@@ -50,8 +52,8 @@ def tiny_env(backbone: FusionBackbone | None = None, clips: ArrayClips | None = 
 
 def build(method: str, env: FusionVecEnv | None = None, **kwargs: Any) -> BaseAlgorithm:
     """A learner by its name among METHODS; by default on two clips a batch."""
-    if method == "gumbel":
-        kind, env = PathwiseGradient, env or tiny_env(rollouts_per_clip=1)
+    if method in WHOLE_CLIPS:
+        kind, env = {"gumbel": PathwiseGradient, "rebar": REBAR}[method], env or tiny_env(rollouts_per_clip=1)
     elif method == "ppo":
         kind, env = FusionPPO, env or tiny_env()
     else:
@@ -62,7 +64,7 @@ def build(method: str, env: FusionVecEnv | None = None, **kwargs: Any) -> BaseAl
 
 def env_for(method: str, *args: Any, rollouts_per_clip: int = 4, **kwargs: Any) -> FusionVecEnv:
     """An environment on which the method can train."""
-    return tiny_env(*args, rollouts_per_clip=1 if method == "gumbel" else rollouts_per_clip, **kwargs)
+    return tiny_env(*args, rollouts_per_clip=1 if method in WHOLE_CLIPS else rollouts_per_clip, **kwargs)
 
 
 def learn(model: BaseAlgorithm, updates: int, callback: Any = None, **kwargs: Any) -> BaseAlgorithm:
@@ -118,11 +120,16 @@ class Recorder(BaseCallback):
 
 
 def enumerated(model: BaseAlgorithm) -> Enumeration:
-    """Every joint decision of the environment's first clips, which a batch of its own holds."""
+    """Every joint decision of the clips of the model's environment."""
     episodes = model.env.get_attr("episodes")[0]
-    frames, labels = (torch.from_numpy(part) for part in episodes.clips.draw(range(model.env.get_attr("num_clips")[0])))
+    frames, labels = (torch.from_numpy(part) for part in episodes.clips.draw(range(len(episodes.clips))))
     frames = episodes.backbone.preprocess(frames)
     return enumerate_decisions(episodes.backbone, model.policy.gates, frames, labels, cost_weight=episodes.cost_weight)
+
+
+def exact_gradient(model: BaseAlgorithm) -> Tensor:
+    """Of minus the expected reward of those clips' episodes with respect to the gates, (P,)."""
+    return gradient_of(enumerated(model), model.policy.gates).double()
 
 
 def bias_in_standard_errors(method: str, order: str, *, updates: int = 50, cost_weight: float = 3.0) -> Tensor:
@@ -147,6 +154,4 @@ def bias_in_standard_errors(method: str, order: str, *, updates: int = 50, cost_
     learn(model, updates, recorder)
     gradients = torch.stack(recorder.gradients)
     assert len(gradients) == updates
-    return (gradients.mean(0) - exact_gradient(enumerated(model), model.policy.gates)) / (
-        gradients.std(0) / updates**0.5
-    )
+    return (gradients.mean(0) - exact_gradient(model)) / (gradients.std(0) / updates**0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,8 +16,9 @@ from backbone.resnet import BasicBlock, Bottleneck, ResNet
 from backbone.sites import Block
 from envs.clips import ArrayClips, motions
 from envs.episodes import Episodes, Outcome
-from experiments.config import Data, Pretrain
+from experiments.config import Data, Pretrain, Train
 from experiments.pretrain import pretrain
+from experiments.train import train
 
 torch.set_num_threads(1)
 
@@ -195,3 +197,32 @@ def backbone_file(videos, tmp_path_factory):
     """A backbone pretrained for a moment on those videos."""
     run = tmp_path_factory.mktemp("backbone")
     return pretrain(Pretrain(data=Data(root=videos), clips=64, batch_size=16, threads=1, device="cpu", run=run))
+
+
+@pytest.fixture(scope="module", params=["gumbel", "reinforce"])
+def predicting_run(request, videos, backbone_file, tmp_path_factory):
+    """A run whose agent decides for whole clips, and one that decides frame by frame."""
+    folder = tmp_path_factory.mktemp("predicting") / request.param
+    small = {"clips": 32, "batch_size": 16, "num_clips": 4, "validation_clips": 4, "device": "cpu"}
+    small["order"] = "frame" if request.param == "reinforce" else "site"
+    return train(Train(backbone=backbone_file, data=Data(root=videos), run=folder, method=request.param, **small))
+
+
+@pytest.fixture(scope="module")
+def one_run(videos, backbone_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predicting") / "run"
+    small = {"clips": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu"}
+    return train(Train(backbone=backbone_file, data=Data(root=videos), run=folder, **small))
+
+
+@pytest.fixture
+def video_folder(videos, tmp_path):
+    """Five videos, one of them in a folder of its own; what is hidden or no video is none."""
+    place = tmp_path / "mine"
+    (place / "more").mkdir(parents=True)
+    for i in range(4):
+        shutil.copy(videos / "test" / f"{i:05d}.mp4", place)
+    shutil.copy(videos / "test" / "00004.mp4", place / "more" / "été, 1.MP4")
+    (place / ".hidden.mp4").write_bytes(b"")
+    (place / "notes.txt").write_text("no video")
+    return place

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from agent_cases import METHODS, build, env_for, learn, noise_clips, tiny_backbone, weights
+from agent_cases import METHODS, WHOLE_CLIPS, build, env_for, learn, noise_clips, tiny_backbone, weights
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -70,7 +70,7 @@ def board(folder) -> EventAccumulator:
 def written(request, tmp_path_factory):
     """What six updates of a method on 16 clips each wrote to TensorBoard; and the clips of a batch."""
     folder = tmp_path_factory.mktemp("board")
-    env = env_for(request.param, num_clips=16 if request.param == "gumbel" else 4)
+    env = env_for(request.param, num_clips=16 if request.param in WHOLE_CLIPS else 4)
     model = build(request.param, env)
     model.set_logger(configure(str(folder), ["tensorboard"]))
     evaluations = evaluations_in(folder, every=32)

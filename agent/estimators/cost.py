@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backbone import Ledger
+from backbone import Ledger, Observation, Site
 from backbone.flops import Live
 from envs.layout import Layout, Rows
 
@@ -28,6 +28,27 @@ def step_cost(ledger: Ledger, layout: Layout, rows: Rows, decisions: Tensor) -> 
             macs = ledger.site_macs(site.index, chosen, ready, rows.has_previous[here], live)
             cost[here] = macs.sum(1)
     return cost / (ledger.dense_macs * layout.num_frames)
+
+
+def site_cost(ledger: Ledger, site: Site, observation: Observation, decisions: Tensor) -> Tensor:
+    """The same for one site and whole clips, from the backbone's own observation: (R,) float64.
+
+    :param decisions: (R, T, D, 3), R = B or B*K
+    """
+    rows, frames = decisions.shape[:2]
+
+    def repeated(part: Tensor) -> Tensor:
+        return part if len(part) == rows else part.repeat_interleave(rows // len(part), 0)
+
+    live = observation.input_live
+    macs = ledger.site_macs(
+        site.index,
+        site.to_channels(decisions),
+        site.to_channels(repeated(observation.ready).unsqueeze(-1)).squeeze(-1),
+        repeated(observation.has_previous),
+        None if live is None else Live(*map(repeated, live)),
+    )
+    return macs.sum(1) / (ledger.dense_macs * frames)
 
 
 def decision_costs(ledger: Ledger, layout: Layout, rows: Rows, probs: Tensor) -> Tensor:

@@ -52,9 +52,9 @@ class Effort(NamedTuple):
 
 
 PRESETS = {
-    "quick": Effort(30, 128, 4, 40, (8,), ()),
-    "default": Effort(100, 512, 16, 400, (1, 2, 4, 8, 16), (2, 4, 8, 16, 32)),
-    "full": Effort(400, 1024, 64, 2000, (1, 2, 4, 8, 16), (2, 4, 8, 16, 32)),
+    "quick": Effort(30, 128, 4, 30, (8,), ()),
+    "default": Effort(100, 256, 10, 250, (1, 2, 4, 8, 16), (2, 4, 8, 16, 32)),
+    "full": Effort(400, 512, 60, 2000, (1, 2, 4, 8, 16), (2, 4, 8, 16, 32)),
 }
 
 
@@ -248,12 +248,7 @@ def group_stage(setting: Setting, sweep: Sequence[int], methods: Sequence[str], 
     }
     samples = sample(fitted, effort.estimates, f"{title}: equal compute")
     compute = {method: _summary(fitted[method], setting, samples[method], reference) for method in fitted}
-    budget = compute[YARDSTICK]["seconds"]
-    for method in methods:
-        same = method not in fitted
-        compute[method] = {**(found if same else compute)[method], "time_ratio": None}
-        if not same:
-            compute[method]["time_ratio"] = compute[method]["seconds"] / budget
+    compute = {method: compute.get(method, found[method]) for method in methods}
 
     return {
         "coordinates": taken.gradients.shape[1],
@@ -268,6 +263,7 @@ def group_stage(setting: Setting, sweep: Sequence[int], methods: Sequence[str], 
         },
         "equal_clips": found,
         "equal_compute": compute,
+        "time_ratios": {method: compute[method]["seconds"] / compute[YARDSTICK]["seconds"] for method in fitted},
         "rollouts_per_clip": _sweep(setting, sweep, methods, effort, reference),
     }
 

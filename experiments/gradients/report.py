@@ -12,6 +12,11 @@ from backbone.files import write_json, write_whole
 from experiments.gradients.pictures import draw_bias, draw_groups, draw_rollouts, draw_variance
 from experiments.gradients.statistics import LEVEL
 
+PASSES = (
+    "Passes through the CNN are a rollout's share of a dense clip's convolutions in MACs, counted by running; backward "
+    "means the gradients of their inputs"
+)
+
 
 class Table(NamedTuple):
     """A title, a sentence on what is shown, column names, rows of text."""
@@ -42,7 +47,7 @@ def write_report(folder: Path, found: dict[str, Any], facts: dict[str, Any]) -> 
     for table in tables:
         shown = RichTable(title=table.title, caption=table.note)
         for column in table.columns:
-            shown.add_column(column)
+            shown.add_column(column, no_wrap=column == "method")
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown)
@@ -60,10 +65,9 @@ def exact_tables(exact: dict[str, Any]) -> list[Table]:
             f"{found['joint_decisions']} joint decisions of each of {found['clips']} clips, enumerated; the best additive "
             f"fit of the reward has R2 {linear}. {exact['estimates']} estimates of {exact['rollouts']} rollouts, "
             f"N = {total:,} each; a coordinate of {found['coordinates']} beyond {limit:.2f} standard errors is bias at "
-            f"level {LEVEL:g} over all (Bonferroni, Student's t). PPO: its first update, every ratio at 1."
+            f"level {LEVEL:g} over all (Bonferroni, Student's t). PPO: its first update, every ratio at 1"
         )
-        columns = ("method", "bias", "largest z", "p", "relative bias", "noise floor", "cosine", "signal / noise",
-                   "variance", "CNN passes forward", "backward", "CPU ms", "variance x ms")  # fmt: skip
+        columns = ("method", "bias", "largest z", "p", "relative bias", "noise floor", "cosine")
         rows = [
             (
                 method,
@@ -73,6 +77,14 @@ def exact_tables(exact: dict[str, Any]) -> list[Table]:
                 f"{row['relative']:.3f}",
                 f"{row['floor']:.3f}",
                 f"{row['cosine']:.3f}",
+            )
+            for method, row in found["methods"].items()
+        ]
+        tables.append(Table(f"Against the exact gradient, {case} gates", note, columns, rows))
+        columns = ("method", "signal / noise", "variance", "passes forward", "backward", "CPU ms", "variance x ms")
+        rows = [
+            (
+                method,
                 f"{row['snr']:.3g}",
                 f"{row['variance']:.3g}",
                 f"{row['forward_passes']:.2f}",
@@ -82,7 +94,8 @@ def exact_tables(exact: dict[str, Any]) -> list[Table]:
             )
             for method, row in found["methods"].items()
         ]
-        tables.append(Table(f"Against the exact gradient, {case} gates", note, columns, rows))
+        note = f"{PASSES}. Of one estimate of {exact['rollouts']} rollouts; the variance is summed over coordinates"
+        tables.append(Table(f"Variance and what it costs, {case} gates", note, columns, rows))
     return tables
 
 
@@ -156,21 +169,19 @@ def clip_tables(clips: dict[str, Any]) -> list[Table]:
 
 def _costs(groups: dict[str, Any]) -> Table:
     size, group = next(iter(groups.items()))
+    one = group["equal_clips"]["reinforce"]
     rows = [
         (
             method,
             f"{row['forward_passes']:.2f}",
             f"{row['backward_passes']:.2f}",
             f"{1e3 * row['seconds']:.0f}",
-            f"{row['variance'] * row['seconds'] / group['equal_clips']['reinforce']['variance'] / group['equal_clips']['reinforce']['seconds']:.3f}",
+            f"{row['variance'] * row['seconds'] / (one['variance'] * one['seconds']):.3f}",
         )
         for method, row in group["equal_clips"].items()
     ]
-    note = (
-        "A pass is the MACs of a dense clip's convolutions, counted by running; backward, the gradients of their inputs. "
-        "CPU time of an estimate of 128, one thread, medians in turn"
-    )
-    columns = ("method", "CNN passes forward, a rollout", "backward", "CPU ms", "variance x time, leave-one-out = 1")
+    note = f"{PASSES}. CPU time of an estimate of 128, one thread, medians of turns"
+    columns = ("method", "passes forward", "backward", "CPU ms", "variance x time, leave-one-out = 1")
     return Table(f"What an estimate costs, groups of {size}", note, columns, rows)
 
 

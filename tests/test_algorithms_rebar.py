@@ -1,0 +1,122 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from agent_cases import ONE_DECISION, build, exact_gradient, noise_clips, tiny_backbone, tiny_env
+
+from agent import GateOptions
+from agent.algorithms.rebar import conditional_gumbel
+from backbone import one_hot
+from envs.clips import ArrayClips
+
+LOG_PROBS = torch.tensor([2.0, 0.5, -1.0], dtype=torch.float64).log_softmax(-1)
+
+
+def gradients(model, count: int) -> torch.Tensor:
+    """Estimates of independent batches, (count, parameters)."""
+    parameters = list(model.policy.gates.parameters())
+    estimates = (torch.autograd.grad(model.sample_loss(), parameters) for _ in range(count))
+    return torch.stack([torch.cat([part.flatten() for part in estimate]) for estimate in estimates]).double()
+
+
+def static_rebar(copies: int, **kwargs):
+    """On as many copies of one clip, with gates that ignore their input; the clip alone is in ``clips``."""
+    clips = noise_clips(num_clips=1)
+    frames = np.repeat(clips._pool.reshape(1, 2, 8, 8, 3), copies, 0)
+    source = ArrayClips(frames, np.zeros(copies, int), clips.classes, num_frames=2)
+    backbone = tiny_backbone(group_size=ONE_DECISION)
+    env = tiny_env(backbone, source, num_clips=copies, rollouts_per_clip=1, cost_weight=3.0)
+    model = build("rebar", env, policy_kwargs={"gate": GateOptions(static=True)}, **kwargs)
+    model.prepare_sampling()
+    with torch.no_grad():
+        for site, gate in enumerate(model.policy.gates.gates):
+            gate.logits.copy_(torch.tensor([[0.2, 0.5 - 0.3 * site, 0.0]]))
+    return model, clips
+
+
+@pytest.mark.parametrize("chosen", [0, 1, 2])
+def test_conditional_noise_has_its_argmax_where_it_is_told(chosen):
+    torch.manual_seed(0)
+    given = conditional_gumbel(LOG_PROBS.expand(1000, 3), one_hot(torch.full((1000,), chosen)))
+    assert (given.argmax(-1) == chosen).all()
+
+
+def test_conditional_noise_over_the_decisions_drawn_is_plain_noise():
+    torch.manual_seed(0)
+    draws, probs = 200_000, LOG_PROBS.exp()
+    decisions = one_hot(torch.multinomial(probs, draws, replacement=True)).double()
+    noise = conditional_gumbel(LOG_PROBS.expand(draws, 3), decisions) - LOG_PROBS
+    deviation = math.pi / math.sqrt(6)
+    assert ((noise.mean(0) - 0.5772157).abs() < 4.5 * deviation / math.sqrt(draws)).all()
+    assert ((noise.std(0) / deviation - 1).abs() < 0.02).all()
+    assert (torch.corrcoef(noise.T) - torch.eye(3)).abs().max() < 0.02
+
+
+def test_conditional_noise_bears_a_decision_that_cannot_be():
+    log_probs = torch.tensor([0.0, -1e4, -1.0]).log_softmax(-1).requires_grad_()
+    given = conditional_gumbel(log_probs, torch.tensor([1.0, 0.0, 0.0]))
+    (gradient,) = torch.autograd.grad(given.sum(), log_probs)
+    assert torch.isfinite(given).all()
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("exact_cost", [True, False])
+@pytest.mark.parametrize("temperatures", [(0.1, 0.03), (1.0, 0.5)])
+def test_the_gradient_is_unbiased(exact_cost, temperatures):
+    own, later = temperatures
+    model, clips = static_rebar(256, exact_cost=exact_cost, temperature=own, later_temperature=later)
+    estimates = gradients(model, 30)
+    model.env.episodes.clips = clips
+    errors = (estimates.mean(0) - exact_gradient(model)) / (estimates.std(0) / 30**0.5)
+    assert errors.abs().max() < 4.2
+
+
+def test_without_its_control_variates_derivative_it_is_biased(monkeypatch):
+    model, clips = static_rebar(256, temperature=1.0, later_temperature=0.5)
+    control_variate = model._control_variate
+
+    def without(*args):
+        relaxed, direction = control_variate(*args)
+        return relaxed, torch.zeros_like(direction)
+
+    monkeypatch.setattr(model, "_control_variate", without)
+    estimates = gradients(model, 30)
+    model.env.episodes.clips = clips
+    errors = (estimates.mean(0) - exact_gradient(model)) / (estimates.std(0) / 30**0.5)
+    assert errors.abs().max() > 10
+
+
+def test_the_control_variate_follows_the_reward_as_temperatures_fall():
+    residuals = []
+    for temperature in (1.0, 0.1, 0.01):
+        model, _ = static_rebar(64, temperature=temperature, later_temperature=temperature)
+        torch.manual_seed(0)
+        frames, labels = model.take_clips()
+        with torch.no_grad():
+            passed, scores, _ = model._hard_pass(frames)
+        outcome = scores.log_softmax(-1)[torch.arange(64), labels]
+        last = [model._control_variate(2, passed, labels)[0] for _ in range(4)]
+        residuals.append(float(torch.stack([outcome - relaxed for relaxed in last]).square().mean()))
+    assert residuals[0] > 4 * residuals[1] > 4 * residuals[2]
+
+
+def test_the_entropy_bonus_leans_towards_even_decisions():
+    plain, _ = static_rebar(8)
+    bonus, _ = static_rebar(8, entropy_coef=1.0)
+    difference = []
+    for model in (plain, bonus):
+        torch.manual_seed(0)
+        difference.append(gradients(model, 1)[0])
+    gates = plain.policy.gates
+    entropy = 0.0
+    for gate in gates.gates:
+        log_probs = gate.logits.log_softmax(-1)
+        entropy = entropy - 2 * (log_probs.exp() * log_probs).sum()  # two frames
+    expected = torch.cat([part.flatten() for part in torch.autograd.grad(-entropy, list(gates.parameters()))])
+    torch.testing.assert_close(difference[1] - difference[0], expected.double(), atol=1e-5, rtol=1e-4)
+
+
+def test_temperatures_must_be_above_zero():
+    with pytest.raises(ValueError, match="expected temperatures above 0, got 0 and"):
+        build("rebar", temperature=0)
