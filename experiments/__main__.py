@@ -21,6 +21,7 @@ from experiments.compare import compare
 from experiments.describe import describe
 from experiments.evaluate import evaluate_run
 from experiments.flips import list_flips
+from experiments.gradients.command import gradients
 from experiments.import_adafuse import import_adafuse
 from experiments.predict import predict
 from experiments.pretrain import pretrain
@@ -58,6 +59,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "describe": (config.Describe, describe),
     "compare": (config.Compare, compare),
     "bench": (config.Bench, bench),
+    "gradients": (config.Gradients, gradients),
     "check-data": (config.CheckData, check_data),
     "flips": (config.Flips, list_flips),
 }

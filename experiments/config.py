@@ -307,7 +307,9 @@ class Compare:
 class Bench:
     """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
 
-    parts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|cnn|data|fuzz ...")] = ()
+    parts: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|rollouts|cnn|data|fuzz ...")
+    ] = ()
     """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
     clips: int = 32
     """Clips in a batch of the environment's part."""
@@ -319,6 +321,30 @@ class Bench:
     """Interleaved pairs; a third of them where a pair takes seconds."""
     json: Path | None = None
     """File to write the figures to."""
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Measure what every estimator's gradient is worth: bias, variance, direction, cost; exactly, and on real clips."""
+
+    preset: Literal["quick", "default", "full"] = "default"
+    """How long: within a minute, some minutes, or hours' worth of precision."""
+    methods: tuple[str, ...] = ()
+    """Methods to measure; by default all that share their gates. One of your own must be registered by --plugin."""
+    backbone: Path | None = None
+    """A backbone that `pretrain` wrote, for the part on real clips; by default runs/backbone/backbone.pt if it is there."""
+    agent: Path | None = None
+    """Folder of a training run: estimate at its trained gates, on its backbone and clips, and not at initial ones."""
+    data: Data = field(default_factory=Data)
+    """The videos of that part."""
+    cost_weight: float = 1.0
+    """Reward that a densely computed clip costs."""
+    seed: int = 0
+    """Of gates, samples and the order of clips."""
+    plugin: tuple[str, ...] = ()
+    """Python modules to import first, which register methods or backbones of your own."""
+    run: Path = Path("runs/gradients")
+    """Folder to write: gradients.json, gradients.md, pictures. Parts that are finished there are not repeated."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
 from agent import BASELINES, REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient
+from agent.estimators.exact import Enumeration, enumerate_decisions
+from agent.estimators.exact import exact_gradient as gradient_of
 from agent.evaluation import evaluate
 from backbone import FusionBackbone, create_cnn
 from envs import FusionVecEnv
@@ -117,30 +119,17 @@ class Recorder(BaseCallback):
         return True
 
 
-def exact_gradient(model: BaseAlgorithm) -> Tensor:
-    """Gradient of minus the expected reward of a clip's episode with respect to the gates, by enumeration.
+def enumerated(model: BaseAlgorithm) -> Enumeration:
+    """Every joint decision of the clips of the model's environment."""
+    episodes = model.env.get_attr("episodes")[0]
+    frames, labels = (torch.from_numpy(part) for part in episodes.clips.draw(range(len(episodes.clips))))
+    frames = episodes.backbone.preprocess(frames)
+    return enumerate_decisions(episodes.backbone, model.policy.gates, frames, labels, cost_weight=episodes.cost_weight)
 
-    Every joint decision of two frames at three sites of one decision each is played; the policy must be static, so
-    that its probabilities do not depend on what the decisions led to.
-    """
-    ours, order = model.env.get_attr("episodes")[0], model.layout.order
-    frames, sites = model.layout.num_frames, len(model.layout.sites)
-    joint = np.stack(np.meshgrid(*[range(3)] * (frames * sites), indexing="ij"), -1).reshape(-1, frames, sites)
-    env = tiny_env(
-        ours.backbone, ours.clips, num_clips=1, rollouts_per_clip=len(joint), order=order, cost_weight=ours.cost_weight
-    )
-    env.reset()
-    returns = np.zeros(len(joint))
-    for step in range(env.layout.num_steps):
-        site = step % sites
-        chosen = joint[:, :, site] if order == "site" else joint[:, [step // sites], site]
-        _, rewards, _, _ = env.step(chosen)
-        returns += rewards
-    log_probs = torch.stack([gate.logits[0].log_softmax(-1) for gate in model.policy.gates.gates])
-    probability = log_probs[torch.arange(sites), torch.from_numpy(joint)].sum((1, 2)).exp()
-    expected = (probability * torch.from_numpy(returns)).sum()
-    gradients = torch.autograd.grad(-expected, list(model.policy.gates.parameters()))
-    return torch.cat([gradient.flatten() for gradient in gradients]).double()
+
+def exact_gradient(model: BaseAlgorithm) -> Tensor:
+    """Of minus the expected reward of those clips' episodes with respect to the gates, (P,)."""
+    return gradient_of(enumerated(model), model.policy.gates).double()
 
 
 def bias_in_standard_errors(method: str, order: str, *, updates: int = 50, cost_weight: float = 3.0) -> Tensor:

@@ -1,0 +1,301 @@
+"""What is a gradient worth? Every estimator against the exact gradient, and on real clips against a large reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from backbone import FusionBackbone
+from backbone.files import write_json
+from envs.clips import ClipSource
+from experiments.config import Gradients, Train, from_json, to_json
+from experiments.gradients.measure import Samples, passes_per_rollout, sample
+from experiments.gradients.problem import Estimator, Gates, TinyProblem, initial_gates, make_estimator
+from experiments.gradients.report import write_report
+from experiments.gradients.statistics import Reference, judge_bias, measure_signal
+from experiments.import_adafuse import METHOD as IMPORTED
+from experiments.methods import METHODS
+from experiments.runs import check_same, import_plugins, open_clips, provenance, read_config, set_up_cpu
+from experiments.train import load_trained, open_frozen
+
+ROLLOUTS, ROLLOUTS_PER_CLIP = 128, 8  # of an estimate on real clips, where nothing else is said
+YARDSTICK = "reinforce"  # whose time for these is the compute that all get
+# Unbiased methods to take the reference from, the best first, and the share of the estimates that it needs.
+REFERENCES = {"rebar": 0.15, "reinforce": 1.0}
+OTHER_GATES = ("static", IMPORTED)  # their gates are not those of the other methods
+DEFAULT_BACKBONE = Path("runs/backbone/backbone.pt")
+
+
+class Effort(NamedTuple):
+    """How much is measured.
+
+    :param exact_estimates: of each method on the tiny problem, for initial gates and again for perturbed ones
+    :param exact_rollouts: in each of them
+    :param estimates: of each method on real clips, of 128 rollouts or clips, and again at equal compute
+    :param reference: estimates of plain REINFORCE that the reference would be the mean of
+    :param group_sizes: channels that share a decision
+    :param rollouts_per_clip: at the first of these group sizes
+    """
+
+    exact_estimates: int
+    exact_rollouts: int
+    estimates: int
+    reference: int
+    group_sizes: tuple[int, ...]
+    rollouts_per_clip: tuple[int, ...]
+
+
+PRESETS = {
+    "quick": Effort(30, 128, 4, 30, (8,), ()),
+    "default": Effort(100, 256, 10, 250, (1, 2, 4, 8, 16), (2, 4, 8, 16, 32)),
+    "full": Effort(400, 512, 60, 2000, (1, 2, 4, 8, 16), (2, 4, 8, 16, 32)),
+}
+
+
+def gradients(config: Gradients) -> None:
+    """Measure what is missing in ``config.run``; write gradients.json, gradients.md and pictures, print the tables.
+
+    One CPU thread, on which all times are measured.
+
+    :raises ValueError: an unknown method, one that gives no estimate, or a run with gates that no other method has
+    """
+    import_plugins(config.plugin)
+    set_up_cpu(1)
+    methods = choose_methods(config.methods)
+    check_same(config.run, config)
+    write_json(config.run / "config.json", to_json(config))
+    effort = PRESETS[config.preset]
+    found: dict[str, Any] = {"exact": exact_part(config, methods, effort)}
+    backbone, hashes = config.backbone, {}
+    if backbone is None and config.agent is None:
+        backbone = DEFAULT_BACKBONE if DEFAULT_BACKBONE.exists() else None
+    if backbone is not None or config.agent is not None:
+        found["clips"], hashes = clips_part(config, backbone, methods, effort)
+    else:
+        print(
+            f"No backbone at {DEFAULT_BACKBONE}, so nothing is measured on real clips: pretrain one, or name it with --backbone"
+        )
+    facts = {"config": to_json(config), "effort": effort._asdict(), **provenance(**hashes)}
+    write_report(config.run, found, facts)
+
+
+def choose_methods(wanted: Sequence[str]) -> list[str]:
+    """The methods to measure, the yardstick of time first.
+
+    :raises ValueError: an unknown one
+    """
+    if unknown := [method for method in wanted if method not in METHODS]:
+        raise ValueError(f"expected --methods among {', '.join(sorted(METHODS))}; got {', '.join(unknown)}")
+    methods = wanted or [method for method in METHODS if method not in OTHER_GATES]
+    return list(dict.fromkeys([YARDSTICK, *methods]))
+
+
+def stage(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What ``measure`` finds, or found before."""
+    path = folder / "stages" / f"{name}.json"
+    if not path.exists():
+        write_json(path, measure())
+    return json.loads(path.read_text())
+
+
+# -- the tiny problem ------------------------------------------------------------------------------------------------
+
+
+def exact_part(config: Gradients, methods: Sequence[str], effort: Effort) -> dict[str, Any]:
+    """Every method against the exact gradient, at initial and at perturbed gates."""
+    cases = {
+        case: stage(config.run, f"exact-{case}", lambda case=case: exact_case(config, methods, effort, case))
+        for case in ("initial", "perturbed")
+    }
+    return {"estimates": effort.exact_estimates, "rollouts": effort.exact_rollouts, "cases": cases}
+
+
+def exact_case(config: Gradients, methods: Sequence[str], effort: Effort, case: str) -> dict[str, Any]:
+    """One of them."""
+    problem = TinyProblem(cost_weight=config.cost_weight, spread=case == "perturbed")
+    exact, every = problem.exact_gradient(), problem.enumerate()
+    estimators = {method: problem.estimator(method, effort.exact_rollouts, seed=config.seed) for method in methods}
+    torch.manual_seed(config.seed)
+    samples = sample(estimators, effort.exact_estimates, f"exact, {case} gates")
+    judged = {}
+    for method, taken in samples.items():
+        bias = judge_bias(taken.gradients, exact)
+        cost = _cost(estimators[method], problem.backbone, taken)
+        judged[method] = {**bias._asdict(), **cost, "variance_times_seconds": bias.variance * cost["seconds"]}
+    return {
+        "joint_decisions": every.rewards.shape[1],
+        "clips": every.rewards.shape[0],
+        "coordinates": len(exact),
+        "additive_r2": every.additive_r2().tolist(),
+        "expected_reward": every.expected_reward.item(),
+        "gradient_norm": float(np.linalg.norm(exact)),
+        "methods": judged,
+    }
+
+
+def _cost(estimator: Estimator, backbone: FusionBackbone, taken: Samples) -> dict[str, float]:
+    passes = passes_per_rollout(estimator, backbone)
+    return {
+        "rollouts": estimator.rollouts,
+        "rollouts_per_clip": estimator.rollouts_per_clip,
+        "forward_passes": passes.forward,
+        "backward_passes": passes.backward,
+        "seconds": float(np.median(taken.seconds)),
+    }
+
+
+# -- real clips ------------------------------------------------------------------------------------------------------
+
+
+class Setting(NamedTuple):
+    """Where estimates are taken on real clips.
+
+    :param config: of every learner, but for method, seed and batch
+    """
+
+    config: Train
+    backbone: FusionBackbone
+    clips: ClipSource
+    gates: Gates
+
+    def estimator(
+        self, method: str, *, clips: float, rollouts_per_clip: int = ROLLOUTS_PER_CLIP, seed: int = 0
+    ) -> Estimator:
+        """:param clips: in an estimate of a method that passes each clip once; others play as many rollouts"""
+        config = replace(
+            self.config,
+            method=method,
+            seed=self.config.seed + seed,
+            num_clips=max(round(clips / rollouts_per_clip), 1),
+            rollouts_per_clip=rollouts_per_clip,
+            batch_size=max(round(clips), 1),
+        )
+        return make_estimator(config, self.backbone, self.clips, self.gates)
+
+
+def clips_part(
+    config: Gradients, backbone: Path | None, methods: Sequence[str], effort: Effort
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Every method on the training clips, at each group size, or at a trained agent's own; and the clips' hash."""
+    if config.agent is not None:
+        trained = from_json(Train, read_config(config.agent))
+        if trained.method in OTHER_GATES:
+            raise ValueError(
+                f"expected a run with gates that all methods share, got {trained.method} in {config.agent}"
+            )
+        clips = open_clips(trained.data, "train")
+        model, frozen, trained = load_trained(config.agent, device="cpu", clips=clips)
+        gates = {name: part.clone() for name, part in model.policy.gates.state_dict().items()}
+        settings = [Setting(replace(trained, seed=config.seed), frozen, clips, gates)]
+    else:
+        clips, settings = open_clips(config.data, "train"), []
+        for group_size in effort.group_sizes:
+            base = Train(
+                backbone=backbone,
+                data=config.data,
+                cost_weight=config.cost_weight,
+                group_size=group_size,
+                device="cpu",
+                seed=config.seed,
+            )
+            frozen = open_frozen(backbone, group_size=group_size, device="cpu")
+            settings.append(Setting(base, frozen, clips, initial_gates(base, frozen)))
+    groups = {}
+    for setting in settings:
+        sweep = effort.rollouts_per_clip if setting is settings[0] else ()
+        name = str(setting.config.group_size)
+        groups[name] = stage(
+            config.run, f"group-{name}", lambda chosen=(setting, sweep): group_stage(*chosen, methods, effort)
+        )
+    weight = settings[0].config.cost_weight
+    facts = {
+        "gates": "initial" if config.agent is None else f"of {config.agent}",
+        "cost_weight": weight,
+        "groups": groups,
+    }
+    return facts, {"train": clips.data_hash}
+
+
+def group_stage(setting: Setting, sweep: Sequence[int], methods: Sequence[str], effort: Effort) -> dict[str, Any]:
+    """One group size: the reference; every method at equal clips, at equal compute, and over rollouts per clip."""
+    title = f"groups of {setting.config.group_size}"
+    torch.manual_seed(setting.config.seed + 1)
+    of = next(method for method in REFERENCES if method in METHODS)
+    count = max(round(REFERENCES[of] * effort.reference), 4)
+    taken = sample({of: setting.estimator(of, clips=ROLLOUTS, seed=1)}, count, f"{title}: reference")[of]
+    reference = Reference(taken.gradients)
+
+    torch.manual_seed(setting.config.seed)
+    equal_clips = {method: setting.estimator(method, clips=ROLLOUTS) for method in methods}
+    samples = sample(equal_clips, effort.estimates, f"{title}: equal clips")
+    found = {method: _summary(equal_clips[method], setting, samples[method], reference) for method in methods}
+
+    # each gets as many clips as it can take in the yardstick's time; that again runs beside them, as a check
+    budget = found[YARDSTICK]["seconds"]
+    fitted = {
+        method: setting.estimator(method, clips=ROLLOUTS * budget / found[method]["seconds"]) for method in methods
+    }
+    fitted = {
+        method: estimator
+        for method, estimator in fitted.items()
+        if method == YARDSTICK or estimator.rollouts != equal_clips[method].rollouts
+    }
+    samples = sample(fitted, effort.estimates, f"{title}: equal compute")
+    compute = {method: _summary(fitted[method], setting, samples[method], reference) for method in fitted}
+    compute = {method: compute.get(method, found[method]) for method in methods}
+
+    return {
+        "coordinates": taken.gradients.shape[1],
+        "reference": {
+            "method": of,
+            "estimates": count,
+            "rollouts": count * ROLLOUTS,
+            "split_half_cosine": reference.split_half,
+            "precision": reference.precision,
+            "split_half_precision": reference.split_half_precision,
+            "norm": max(reference.square, 0.0) ** 0.5,
+        },
+        "equal_clips": found,
+        "equal_compute": compute,
+        "time_ratios": {method: compute[method]["seconds"] / compute[YARDSTICK]["seconds"] for method in fitted},
+        "rollouts_per_clip": _sweep(setting, sweep, methods, effort, reference),
+    }
+
+
+def _sweep(
+    setting: Setting, sweep: Sequence[int], methods: Sequence[str], effort: Effort, reference: Reference
+) -> dict[str, Any]:
+    """The same number of rollouts on fewer and fewer clips, for the methods that play several of each."""
+    found: dict[str, Any] = {}
+    for rollouts_per_clip in sweep:
+        estimators = {
+            method: setting.estimator(method, clips=ROLLOUTS, rollouts_per_clip=rollouts_per_clip) for method in methods
+        }
+        estimators = {method: one for method, one in estimators.items() if one.rollouts_per_clip > 1}
+        samples = sample(estimators, effort.estimates, f"{rollouts_per_clip} rollouts per clip")
+        found[str(rollouts_per_clip)] = {
+            method: _summary(estimators[method], setting, samples[method], reference) for method in estimators
+        }
+    return found
+
+
+def _summary(estimator: Estimator, setting: Setting, taken: Samples, reference: Reference) -> dict[str, Any]:
+    cosine, cosine_se = reference.cosine(taken.gradients)
+    signal = measure_signal(taken.gradients)
+    return {
+        "cosine": cosine,
+        "cosine_se": cosine_se,
+        "cosine_of_expectation": reference.cosine_of_expectation(taken.gradients),
+        "own_cosine": signal.cosine,
+        "own_cosine_se": signal.cosine_se,
+        "own_square": signal.square,
+        "variance": signal.variance,
+        "snr": signal.snr,
+        **_cost(estimator, setting.backbone, taken),
+    }

@@ -1,0 +1,153 @@
+"""Where gradients are measured: a tiny problem with nothing left to sample, and learners as sources of estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
+
+from agent.algorithms.fusion_algorithm import FusionAlgorithm
+from agent.estimators.exact import Enumeration, enumerate_decisions, exact_gradient
+from agent.gate import GateNetwork, gate_macs
+from backbone import FusionBackbone
+from backbone.resnet import BasicBlock, ResNet
+from envs.clips import ArrayClips, ClipSource
+from experiments.config import Train
+from experiments.methods import build_method, gate_options
+
+TINY_HIDDEN = 4  # hidden units of its gates: 225 coordinates in all
+TINY_SEED = 2  # with which no coordinate of the initial gates is dead
+SHARPNESS = 20.0  # times the classifier's random weights: else the outcome would hardly depend on the decisions
+SPREAD = 0.4  # standard deviation of what is added to every weight of the gates to spread their logits
+
+Gates = Mapping[str, Tensor]  # a state dict of a GateNetwork
+
+
+class Estimator:
+    """A learner as a source of estimates of the gradient of minus the expected reward.
+
+    :param model: on clips of its own environment
+    :param gates: the weights to estimate at
+    :raises ValueError: a learner that has no ``sample_loss``, or gates of another shape
+    """
+
+    def __init__(self, method: str, model: BaseAlgorithm, gates: Gates) -> None:
+        if not isinstance(model, FusionAlgorithm) or type(model).sample_loss is FusionAlgorithm.sample_loss:
+            raise ValueError(
+                f"expected method {method} to be a FusionAlgorithm with sample_loss(), got {type(model).__name__} "
+                "without: leave it out of --methods, or give it one"
+            )
+        self.method, self.model = method, model
+        own = model.policy.gates.state_dict()
+        if {name: part.shape for name, part in own.items()} != {name: part.shape for name, part in gates.items()}:
+            raise ValueError(
+                f"expected gates that all methods share, got others from {method}: leave it out of --methods"
+            )
+        model.policy.gates.load_state_dict(gates)
+        model.prepare_sampling()
+
+    def __call__(self) -> np.ndarray:
+        """One estimate, float64 (P,)."""
+        self.model.policy.optimizer.zero_grad()
+        self.model.sample_loss().backward()
+        gradients = [
+            torch.zeros_like(part) if part.grad is None else part.grad for part in self.model.policy.gates.parameters()
+        ]
+        return torch.cat([gradient.flatten() for gradient in gradients]).double().numpy()
+
+    @property
+    def rollouts(self) -> int:
+        """Episodes in an estimate, or clips where each is passed once."""
+        return self.model.env.num_envs
+
+    @property
+    def rollouts_per_clip(self) -> int:
+        """1 where each clip is passed once."""
+        return self.model.env.get_attr("rollouts_per_clip")[0]
+
+
+def make_estimator(config: Train, backbone: FusionBackbone, clips: ClipSource, gates: Gates) -> Estimator:
+    """The learner of a configuration at these gates, its batches drawn from the clips."""
+    return Estimator(config.method, build_method(config, backbone, clips), gates)
+
+
+def initial_gates(config: Train, backbone: FusionBackbone) -> dict[str, Tensor]:
+    """Gates as training starts from, of the configuration's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return GateNetwork(backbone.sites, gate_options(config)).state_dict()
+
+
+class TinyProblem:
+    """Two clips of two frames and a CNN of three sites that take one decision a frame: 3^6 = 729 joint decisions.
+
+    The CNN is random, its classifier's weights scaled up so that the outcome depends on the decisions, and is far from
+    linear in them; later sites' logits depend on earlier decisions, as in every other CNN.
+
+    :param cost_weight: reward that a densely computed clip costs
+    :param spread: add noise to the gates' weights so that their logits differ; False leaves them as they start
+    """
+
+    def __init__(self, *, cost_weight: float = 1.0, spread: bool = True) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(TINY_SEED)
+            cnn = ResNet(BasicBlock, (1, 1, 1), (4, 6, 8), num_classes=2, size=8, small=True)
+            with torch.no_grad():
+                cnn.fc.weight.mul_(SHARPNESS)
+            self.backbone = FusionBackbone(cnn, group_size=8).eval().requires_grad_(False)
+            frames = np.random.default_rng(TINY_SEED).integers(0, 256, (2, 2, 8, 8, 3), dtype=np.uint8)
+            self.clips = ArrayClips(frames, np.arange(2), ("even", "odd"))
+            self.config = Train(hidden=TINY_HIDDEN, cost_weight=cost_weight, device="cpu")
+            self.gates = GateNetwork(self.backbone.sites, gate_options(self.config))
+            if spread:
+                with torch.no_grad():
+                    for parameter in self.gates.parameters():
+                        parameter.add_(SPREAD * torch.randn_like(parameter))
+
+    def enumerate(self) -> Enumeration:
+        """Every joint decision of both clips."""
+        frames, labels = self.clips.draw(range(len(self.clips)))
+        return enumerate_decisions(
+            self.backbone,
+            self.gates,
+            self.backbone.preprocess(torch.from_numpy(frames)),
+            torch.from_numpy(labels),
+            cost_weight=self.config.cost_weight,
+            agent_macs=gate_macs(self.backbone.sites, gate_options(self.config)),
+        )
+
+    def exact_gradient(self) -> np.ndarray:
+        """Of minus the expected reward, float64 (P,)."""
+        return exact_gradient(self.enumerate(), self.gates).double().numpy()
+
+    def estimator(self, method: str, rollouts: int, *, seed: int = 0, **kwargs: object) -> Estimator:
+        """A registered method whose every estimate plays both clips equally often.
+
+        :param rollouts: in an estimate, a multiple of the two clips
+        :param kwargs: further fields of Train
+        """
+        clips = len(self.clips)
+        config = replace(
+            self.config,
+            method=method,
+            num_clips=clips,
+            rollouts_per_clip=rollouts // clips,
+            batch_size=rollouts,
+            seed=seed,
+            **kwargs,
+        )
+        model = build_method(config, self.backbone, self.clips)
+        batch = model.env.get_attr("num_clips")[0]
+        if batch != clips:  # it passes each clip once: give it copies
+            model = build_method(config, self.backbone, repeat(self.clips, batch // clips))
+        return Estimator(method, model, self.gates.state_dict())
+
+
+def repeat(clips: ClipSource, times: int) -> ArrayClips:
+    """Each clip ``times`` times in a row, held in memory."""
+    frames, labels = clips.draw(range(len(clips)))
+    return ArrayClips(np.repeat(frames, times, 0), np.repeat(labels, times), clips.classes)
