@@ -24,6 +24,7 @@ from experiments.flips import list_flips
 from experiments.import_adafuse import import_adafuse
 from experiments.predict import predict
 from experiments.pretrain import pretrain
+from experiments.probe import probe
 from experiments.train import resume_training, train
 
 
@@ -53,6 +54,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "pretrain": (config.Pretrain, pretrain),
     "train": (TrainCommand, run_train),
     "evaluate": (config.Evaluate, lambda options: print(evaluate_run(options))),
+    "probe": (config.Probe, lambda options: print(probe(options))),
     "predict": (config.Predict, predict),
     "import": (config.Import, run_import),
     "describe": (config.Describe, describe),

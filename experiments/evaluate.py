@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agent import evaluate, pair_accuracy, swap_test
+from agent import adaptivity, evaluate, pair_accuracy, swap_test
 from agent.evaluation import Evaluation, Predictor, accounted_cost, agent_macs, average_views
 from backbone import Decision, FusionBackbone
 from backbone.files import write_json, write_whole
 from envs.clips import ClipError, ClipSource
 from envs.clips.source import BrokenClip
+from envs.layout import Layout
 from experiments.config import Evaluate
 from experiments.runs import open_clips, open_views, set_up_cpu
 from experiments.statistics import bootstrap
@@ -36,6 +37,7 @@ def judge(
             site.name: dict(zip([decision.name.lower() for decision in Decision], share.tolist()))
             for site, share in zip(backbone.sites, greedy.shares)
         },
+        "adaptivity": adaptivity_of(greedy, Layout(backbone.sites, clips.num_frames, order)),
         "clips": len(clips),
         "skipped": len(clips.skipped),
     }
@@ -61,6 +63,11 @@ def figures_of(result: Evaluation, clips: ClipSource) -> dict[str, list[float]]:
         "accuracy": list(bootstrap(100 * result.correct, cluster=cluster)),
         "cost": list(bootstrap(result.macs_ratio, cluster=cluster)),
     }
+
+
+def adaptivity_of(result: Evaluation, layout: Layout) -> dict[str, dict[str, float]]:
+    """How decisions vary, over all of them and by site, as JSON."""
+    return {name: asdict(part) for name, part in adaptivity(result, layout).items()}
 
 
 def save_judgement(folder: Path, figures: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -121,8 +128,14 @@ def evaluate_run(config: Evaluate) -> str:
             f"swap test: {swap.accuracy:.1f}% right with the decisions of the reversed clip, "
             f"{swap.follows:.1f}% follow those decisions"
         )
+    varies = adaptivity_of(played, layout)
+    lines.append(
+        "variance of decisions {variance:.3f}: {between_clips:.0%} between clips, {between_frames:.0%} between frames, "
+        "{rest:.0%} a clip's own course; {constant:.0%} of decisions never change".format(**varies["all"])
+    )
     name = f"evaluation-{config.split}{'-sampled' if config.sampled else ''}{f'-{many}-views' if many > 1 else ''}.json"
     written = {**figures, "swap": None if swap is None else vars(swap), "clips": len(result.label), "views": many}
+    written["adaptivity"] = varies
     if official is not None:
         written[f"cost_{config.accounting}"] = list(official)
     write_json(config.run / name, written)

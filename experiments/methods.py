@@ -43,7 +43,11 @@ def build_method(config: Train, backbone: FusionBackbone, clips: ClipSource) -> 
 def gate_options(config: Train | Describe) -> GateOptions:
     """The gates that a configuration describes."""
     return GateOptions(
-        hidden=config.hidden, quota=config.hidden_quota, norm=config.gate_norm, shared=config.shared_gates
+        hidden=config.hidden,
+        quota=config.hidden_quota,
+        norm=config.gate_norm,
+        shared=config.shared_gates,
+        reuse=not isinstance(config, Train) or config.reuse,  # it changes nothing that `describe` tells
     )
 
 
@@ -98,7 +102,7 @@ def _reinforce(config: Train, backbone: FusionBackbone, clips: ClipSource, basel
 def _pathwise(
     config: Train, backbone: FusionBackbone, clips: ClipSource, relaxation: str, *, static: bool = False
 ) -> PathwiseGradient:
-    gate = GateOptions(static=True) if static else gate_options(config)
+    gate = GateOptions(static=True, reuse=config.reuse) if static else gate_options(config)
     env = relaxation_env(config, backbone, clips, gate)
     return PathwiseGradient(env, relaxation=relaxation, policy_kwargs={"gate": gate}, **_shared(config))
 
