@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -443,6 +443,18 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return value
+
+
+def with_defaults(kind: type, content: dict) -> dict:
+    """What ``to_json`` wrote, with the options that are younger at their defaults."""
+    filled = dict(content)
+    for option in fields(kind):
+        default = option.default if option.default_factory is MISSING else option.default_factory()
+        if is_dataclass(default):
+            filled[option.name] = with_defaults(type(default), content.get(option.name, {}))
+        elif default is not MISSING:
+            filled.setdefault(option.name, _plain(default))
+    return filled
 
 
 def from_json(kind: type[T], content: dict) -> T:

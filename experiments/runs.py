@@ -20,7 +20,7 @@ from backbone.files import write_json
 from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, VideoViews, motions
 from envs.clips.cache import CacheTooLarge
 from envs.clips.flips import flip_targets
-from experiments.config import Data, to_json
+from experiments.config import Data, to_json, with_defaults
 
 PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
 
@@ -132,7 +132,7 @@ def open_run(folder: Path, config: Any, *, resume: bool, **hashes: str) -> None:
 
 
 def check_same(folder: Path, wanted: Any) -> None:
-    """Threads and workers, which change no result, may differ.
+    """Threads and workers, which change no result, may differ; an option that is younger than the run had its default.
 
     :raises ValueError: the folder holds a run of another configuration, which must not pass for the one wanted
     """
@@ -142,8 +142,10 @@ def check_same(folder: Path, wanted: Any) -> None:
         return {name: matters(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
     if (folder / "config.json").exists():
-        found = matters(read_config(folder))
-        different = sorted(name for name, value in matters(to_json(wanted)).items() if found.get(name) != value)
+        found = with_defaults(type(wanted), read_config(folder))
+        different = sorted(
+            name for name, value in matters(to_json(wanted)).items() if matters(found).get(name) != value
+        )
         if different:
             raise ValueError(
                 f"expected {folder} to hold the same run, it differs in {', '.join(different)}: "
