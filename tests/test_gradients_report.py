@@ -23,7 +23,8 @@ def clips() -> dict:
     fewer = {**row, "cosine": None, "cosine_se": None, "rollouts": 50}
     reference = {"precision": 0.97, "split_half_precision": 0.96, "rollouts": 9000, "method": "rebar"}
     group = {"reference": reference, "equal_clips": {"reinforce": row, "gumbel": {**row, "variance": 0.2}},
-             "equal_compute": {"reinforce": row, "gumbel": fewer}, "rollouts_per_clip": {"2": {"reinforce": row}}}  # fmt: skip
+             "equal_compute": {"reinforce": row, "gumbel": fewer}, "rollouts_per_clip": {"2": {"reinforce": row}},
+             "time_ratios": {"reinforce": 1.0, "gumbel": 1.04}}  # fmt: skip
     return {"gates": "initial", "cost_weight": 1.0, "groups": {"1": group}}
 
 
@@ -40,6 +41,7 @@ def test_cosines_stand_with_their_errors_and_clips(clips):
     assert equal.rows[0] == ("reinforce", "0.600 +- 0.100")
     assert compute.rows[1] == ("gumbel", "- (50)")  # a reference drowned in noise
     assert "0.970 by all pairs" in equal.note
+    assert "1.00 to 1.04 of its time" in compute.note
     costs = next(table for table in tables if table.title.startswith("What an estimate costs"))
     assert [row[-1] for row in costs.rows] == ["1.000", "0.100"]
 
