@@ -1,6 +1,6 @@
 """The yardstick: every registered method's gradient against the exact one, at the same number of rollouts.
 
-N = 40 estimates of 256 rollouts each. Those that estimate the gradient of the expected reward must agree with it in all
+N = 30 estimates of 128 rollouts each. Those that estimate the gradient of the expected reward must agree with it in all
 of 225 coordinates, those that differentiate through a relaxation must not.
 """
 
@@ -14,7 +14,7 @@ from experiments.gradients.problem import Estimator, TinyProblem, initial_gates,
 from experiments.gradients.statistics import Bias, judge_bias
 from experiments.methods import METHODS, build_method, rollout_env
 
-ESTIMATES, ROLLOUTS = 40, 256
+ESTIMATES, ROLLOUTS = 30, 128
 BIASED = ("gumbel", "gumbel_soft", "straight_through", "reinmax")
 UNBIASED = sorted(set(METHODS) - {*BIASED, "static"})
 ALARM = 1e-3  # of a test that is to pass: Bonferroni's p; the seeds are fixed
@@ -41,7 +41,7 @@ def judged(problem: TinyProblem, exact: np.ndarray, method: str, **kwargs) -> Bi
 def test_unbiased_estimators_pass(problem, exact, method):
     found = judged(problem, exact, method)
     assert found.p > ALARM
-    assert found.relative < 0.2
+    assert found.relative < 2 * found.floor
 
 
 @pytest.mark.parametrize("method", BIASED)
