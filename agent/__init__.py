@@ -6,10 +6,11 @@ from agent.algorithms.rebar import REBAR
 from agent.algorithms.reinforce import REINFORCE
 from agent.estimators.baselines import BASELINES
 from agent.estimators.relaxations import RELAXATIONS
-from agent.evaluation import Evaluation, evaluate, pair_accuracy, swap_test
+from agent.evaluation import Evaluation, evaluate
 from agent.fixed import FIXED, FixedPolicy, fixed_policy
 from agent.gate import GateNetwork, GateOptions, gate_macs
 from agent.policy import FusionPolicy
+from agent.probes import adaptivity, pair_accuracy, swap_test
 from agent.schedules import Linear, WarmupCosine
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Linear",
     "PathwiseGradient",
     "WarmupCosine",
+    "adaptivity",
     "evaluate",
     "fixed_policy",
     "gate_macs",

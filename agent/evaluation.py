@@ -104,41 +104,33 @@ def evaluate(
     device = backbone.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        return _play(backbone, clips, choose, agent_macs(model, probe), order, batch_size, progress)
+        return play(
+            backbone,
+            clips,
+            choose,
+            own_macs=agent_macs(model, probe),
+            order=order,
+            batch_size=batch_size,
+            progress=progress,
+        )
 
 
-def replay(
-    evaluation: Evaluation,
-    sources: np.ndarray,
-    backbone: FusionBackbone,
-    clips: ClipSource,
-    *,
-    order: str = "site",
-    batch_size: int | None = None,
-) -> Evaluation:
-    """Play clip i with the decisions that ``evaluation`` took on clip ``sources[i]`` (the agent's own MACs aside)."""
-    step = iter(())
-
-    def choose(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        nonlocal step
-        actions = next(step, None)
-        if actions is None:
-            step = iter(evaluation.actions)
-            actions = next(step)
-        return actions[sources[indices]].astype(np.int64)
-
-    return _play(backbone, clips, choose, [0.0] * len(backbone.sites), order, batch_size, None)
-
-
-def _play(
+def play(
     backbone: FusionBackbone,
     clips: ClipSource,
     choose: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    *,
     own_macs: Sequence[float],
-    order: str,
-    batch_size: int | None,
-    progress: str | None,
+    order: str = "site",
+    batch_size: int | None = None,
+    progress: str | None = None,
 ) -> Evaluation:
+    """Play every clip once, whoever chooses.
+
+    :param choose: (observations (B, O), indices of their clips (B,)) -> actions (B, F * D)
+    :param own_macs: per site, MACs per frame charged for choosing
+    :param batch_size, progress: as in ``evaluate``
+    """
     batch_size = batch_size or min(64, max(1, PIXELS_AT_ONCE // (clips.num_frames * clips.size**2)))
     episodes = Episodes(backbone, clips, order=order, reward="log_prob", agent_macs=own_macs)
     layout, outcomes, logits, taken = episodes.layout, [], [], []
@@ -189,6 +181,17 @@ def site_decisions(actions: list[np.ndarray], layout: Layout) -> list[np.ndarray
     return [np.concatenate(steps[site.index :: sites], 1)[..., : site.decisions] for site in layout.sites]
 
 
+def step_actions(decisions: Sequence[np.ndarray], layout: Layout) -> list[np.ndarray]:
+    """Per site, decisions of all frames (N, T, D_site) -> actions per step (N, F * D): ``site_decisions`` undone."""
+    steps = []
+    for first in range(0, layout.num_frames, layout.step_frames):
+        for chosen in decisions:
+            step = np.full((len(chosen), layout.step_frames, layout.decisions), Decision.USE, np.int8)  # padding
+            step[..., : chosen.shape[-1]] = chosen[:, first : first + layout.step_frames]
+            steps.append(step.reshape(len(step), -1))
+    return steps
+
+
 def accounted_cost(
     evaluation: Evaluation,
     backbone: FusionBackbone,
@@ -219,45 +222,3 @@ def _shares(actions: list[np.ndarray], layout: Layout) -> np.ndarray:
     return np.array(
         [[(chosen == decision).mean() for decision in Decision] for chosen in site_decisions(actions, layout)]
     )
-
-
-@dataclass(frozen=True)
-class SwapTest:
-    """How much of the answer is carried by the decisions themselves, past the CNN's pixels.
-
-    Every clip is played with the decisions made on its own reversal.
-
-    :param accuracy: percent of clips still given their own label
-    :param follows: percent of clips given the label of the clip that the decisions came from
-    """
-
-    accuracy: float
-    follows: float
-
-
-def swap_test(
-    evaluation: Evaluation, backbone: FusionBackbone, clips: ClipSource, *, order: str = "site"
-) -> SwapTest | None:
-    """Swap each clip's decisions with its reversal's; None where the clips do not come with their reversals."""
-    if clips.reversals is None:
-        return None
-    paired = np.flatnonzero(clips.reversals >= 0)
-    sources = np.arange(len(clips))
-    sources[paired] = clips.reversals[paired]
-    swapped = replay(evaluation, sources, backbone, clips, order=order)
-    follows = swapped.prediction == clips.labels[sources]
-    return SwapTest(100 * float(swapped.correct[paired].mean()), 100 * float(follows[paired].mean()))
-
-
-def pair_accuracy(evaluation: Evaluation, clips: ClipSource) -> dict[str, float]:
-    """Accuracy in percent over each pair of mutually reversed classes, by name; empty without such pairs."""
-    if clips.reversed_class is None:
-        return {}
-    result = {}
-    for label, partner in enumerate(clips.reversed_class):
-        if partner is not None and label < partner:
-            chosen = np.isin(evaluation.label, (label, partner))
-            if chosen.any():
-                name = f"{clips.classes[label]} / {clips.classes[partner]}"
-                result[name] = 100 * float(evaluation.correct[chosen].mean())
-    return result

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from backbone import Decision, Site
 
 NORMS = ("layer", "batch")
+NEVER = 60.0  # logits below the others: e^-60 vanishes beside any other probability, its logarithm stays finite
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class GateOptions:
     :param shared: sites of equal input and output sizes have the same two linear layers, each its own norm (as
         AdaFuse's code does). Saves parameters, not MACs
     :param static: logits that ignore the input, whatever the other options say
+    :param reuse: False: use and skip only, a probe. What such an agent tells of time has passed through its decisions
     :raises ValueError: an unknown norm, or sizes below 1
     """
 
@@ -32,6 +34,7 @@ class GateOptions:
     norm: str = "layer"
     shared: bool = False
     static: bool = False
+    reuse: bool = True
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
@@ -126,6 +129,8 @@ class GateNetwork(nn.Module):
                 if options.shared:
                     self.shared[sizes], layers = layers, None
             self.gates.append(Gate(site, options, layers))
+        # a buffer, so that a checkpoint with reuse cannot pass for one without it, nor the other way round
+        self.register_buffer("reuse_gap", None if options.reuse else torch.tensor(NEVER))
 
     @property
     def macs(self) -> list[int]:
@@ -135,11 +140,20 @@ class GateNetwork(nn.Module):
 
     def forward(self, site: int, v: Tensor, v_previous: Tensor) -> Tensor:
         """(..., C_in), (..., C_in) -> logits (..., D, 3)."""
-        return self.gates[site](v, v_previous, self._layers(site))
+        logits = self.gates[site](v, v_previous, self._layers(site))
+        return logits if self.reuse_gap is None else without_reuse(logits, self.reuse_gap)
 
     def _layers(self, site: int) -> GateLayers | None:
         sizes = self._sizes[site]
         return self.shared[sizes] if sizes in self.shared else self.gates[site].layers
+
+
+def without_reuse(logits: Tensor, gap: Tensor) -> Tensor:
+    """Logits (..., 3) with that of REUSE so far below the larger of the others, without a gradient of its own."""
+    others = logits.detach()[..., [Decision.USE, Decision.SKIP]]
+    logits = logits.clone()
+    logits[..., Decision.REUSE] = others.amax(-1) - gap
+    return logits
 
 
 def gate_macs(sites: Sequence[Site], options: GateOptions = GateOptions()) -> list[int]:

@@ -31,8 +31,13 @@ from backbone.decision import Decision
 from backbone.flops import Ledger, Live
 
 
-def causal_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
-    """This project's count from decisions alone; see ``clip_macs``."""
+def frame_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
+    """This project's count frame by frame: float64 (R, T). A frame pays for what its decisions set off.
+
+    So reuse of an output that the frame before did not compute is charged where it is reused.
+
+    :param decisions: as in ``clip_macs``
+    """
     total, passed = 0, []
     for site, chosen in enumerate(decisions):
         has_previous = chosen.new_ones(chosen.shape[:2])
@@ -42,10 +47,15 @@ def causal_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
         reads = ledger.reads(site)
         total = total + ledger.site_macs(
             site, chosen, ready, has_previous, None if reads is None else passed[reads], live=live
-        ).sum(1)
+        )
         now = live.sum(-1)
         passed.append(Live(now, torch.cat([torch.zeros_like(now[:, :1]), now[:, :-1]], 1)))
     return total
+
+
+def causal_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
+    """This project's count from decisions alone; see ``clip_macs``."""
+    return frame_macs(ledger, decisions).sum(1)
 
 
 def adafuse_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:

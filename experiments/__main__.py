@@ -25,6 +25,7 @@ from experiments.gradients.command import gradients
 from experiments.import_adafuse import import_adafuse
 from experiments.predict import predict
 from experiments.pretrain import pretrain
+from experiments.probe import probe
 from experiments.train import resume_training, train
 
 
@@ -54,6 +55,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "pretrain": (config.Pretrain, pretrain),
     "train": (TrainCommand, run_train),
     "evaluate": (config.Evaluate, lambda options: print(evaluate_run(options))),
+    "probe": (config.Probe, lambda options: print(probe(options))),
     "predict": (config.Predict, predict),
     "import": (config.Import, run_import),
     "describe": (config.Describe, describe),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -142,6 +142,8 @@ class Train:
     """LayerNorm of a gate's input, or BatchNorm of its hidden units (AdaFuse)."""
     shared_gates: bool = False
     """Gates of equal input and output sizes share their linear layers (AdaFuse's code)."""
+    reuse: bool = True
+    """Whether the agent may reuse; --no-reuse leaves it use and skip, a probe of what passes through its decisions."""
     seed: int = 0
     """Of the agent's initial weights, its samples and the order of clips."""
     evaluate_every: int = 4_000
@@ -183,6 +185,21 @@ class Evaluate:
     """Evaluate without the videos that cannot be read, and say how many."""
     recalibrate: bool = False
     """Estimate the CNN's BatchNorm statistics anew on training clips, under the greedy policy, first."""
+    threads: int = 2
+    """CPU threads."""
+    device: Device = "auto"
+    """Where to compute; auto takes CUDA if it is there."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Find out what trained agents learned: swap test, how decisions vary and what that is worth, difficulty of clips."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Folders of training runs; probes.json and probes.png are written there. Is one of them a static policy, the others
+    are set against it, clip by clip."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which clips."""
     threads: int = 2
     """CPU threads."""
     device: Device = "auto"
@@ -426,6 +443,18 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return value
+
+
+def with_defaults(kind: type, content: dict) -> dict:
+    """What ``to_json`` wrote, with the options that are younger at their defaults."""
+    filled = dict(content)
+    for option in fields(kind):
+        default = option.default if option.default_factory is MISSING else option.default_factory()
+        if is_dataclass(default):
+            filled[option.name] = with_defaults(type(default), content.get(option.name, {}))
+        elif default is not MISSING:
+            filled.setdefault(option.name, _plain(default))
+    return filled
 
 
 def from_json(kind: type[T], content: dict) -> T:

@@ -72,7 +72,7 @@ def count(config: Describe) -> dict[str, Any]:
         "size": backbone.cnn.size,
         "num_frames": config.num_frames,
         **backbone.options,
-        "gate": {name: value for name, value in asdict(options).items() if name != "static"},
+        "gate": {name: value for name, value in asdict(options).items() if name not in ("static", "reuse")},
         "dense_macs": dense_macs,
         "convolution_macs": convolution_macs,
         "linear_macs": dense_macs - convolution_macs,

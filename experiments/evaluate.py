@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from agent import evaluate, pair_accuracy, swap_test
+from agent import adaptivity, evaluate, pair_accuracy, swap_test
 from agent.evaluation import Evaluation, Predictor, accounted_cost, agent_macs, average_views
 from backbone import Decision, FusionBackbone, Observation, fold_batchnorm, one_hot, recalibrate
 from backbone.files import write_json, write_whole
@@ -18,6 +18,7 @@ from envs.clips import ClipError, ClipSource
 from envs.clips.loader import Loader
 from envs.clips.source import BrokenClip
 from envs.episodes import Deck
+from envs.layout import Layout
 from experiments.config import Evaluate
 from experiments.runs import open_clips, open_views, set_up_cpu
 from experiments.statistics import bootstrap
@@ -42,6 +43,7 @@ def judge(
             site.name: dict(zip([decision.name.lower() for decision in Decision], share.tolist()))
             for site, share in zip(backbone.sites, greedy.shares)
         },
+        "adaptivity": adaptivity_of(greedy, Layout(backbone.sites, clips.num_frames, order)),
         "clips": len(clips),
         "skipped": len(clips.skipped),
     }
@@ -67,6 +69,11 @@ def figures_of(result: Evaluation, clips: ClipSource) -> dict[str, list[float]]:
         "accuracy": list(bootstrap(100 * result.correct, cluster=cluster)),
         "cost": list(bootstrap(result.macs_ratio, cluster=cluster)),
     }
+
+
+def adaptivity_of(result: Evaluation, layout: Layout) -> dict[str, dict[str, float]]:
+    """How decisions vary, over all of them and by site, as JSON."""
+    return {name: asdict(part) for name, part in adaptivity(result, layout).items()}
 
 
 def save_judgement(folder: Path, figures: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -153,9 +160,15 @@ def evaluate_run(config: Evaluate) -> str:
             f"swap test: {swap.accuracy:.1f}% right with the decisions of the reversed clip, "
             f"{swap.follows:.1f}% follow those decisions"
         )
+    varies = adaptivity_of(played, layout)
+    lines.append(
+        "variance of decisions {variance:.3f}: {between_clips:.0%} between clips, {between_frames:.0%} between frames, "
+        "{rest:.0%} a clip's own course; {constant:.0%} of decisions never change".format(**varies["all"])
+    )
     kind = ("-sampled" if config.sampled else "") + ("-recalibrated" if config.recalibrate else "")
     name = f"evaluation-{config.split}{kind}{f'-{many}-views' if many > 1 else ''}.json"
     written = {**figures, "swap": None if swap is None else vars(swap), "clips": len(result.label), "views": many}
+    written["adaptivity"] = varies
     if official is not None:
         written[f"cost_{config.accounting}"] = list(official)
     write_json(config.run / name, written)

@@ -44,7 +44,11 @@ def build_method(config: Train, backbone: FusionBackbone, clips: ClipSource) -> 
 def gate_options(config: Train | Describe) -> GateOptions:
     """The gates that a configuration describes."""
     return GateOptions(
-        hidden=config.hidden, quota=config.hidden_quota, norm=config.gate_norm, shared=config.shared_gates
+        hidden=config.hidden,
+        quota=config.hidden_quota,
+        norm=config.gate_norm,
+        shared=config.shared_gates,
+        reuse=not isinstance(config, Train) or config.reuse,  # it changes nothing that `describe` tells
     )
 
 
@@ -103,7 +107,7 @@ def _ppo(config: Train, backbone: FusionBackbone, clips: ClipSource, ratio: str)
 def _pathwise(
     config: Train, backbone: FusionBackbone, clips: ClipSource, relaxation: str, *, static: bool = False
 ) -> PathwiseGradient:
-    gate = GateOptions(static=True) if static else gate_options(config)
+    gate = GateOptions(static=True, reuse=config.reuse) if static else gate_options(config)
     env = relaxation_env(config, backbone, clips, gate)
     exact = config.cost_gradient == "exact"
     kwargs = {"relaxation": relaxation, "exact_cost": exact, "policy_kwargs": {"gate": gate}, **_shared(config)}

@@ -20,10 +20,9 @@ from backbone.files import write_json
 from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, VideoViews, motions
 from envs.clips.cache import CacheTooLarge
 from envs.clips.flips import flip_targets
-from experiments.config import Data, to_json
+from experiments.config import Data, to_json, with_defaults
 
 PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
-MAY_DIFFER = ("run", "resume", "threads", "workers")  # options that change no result
 
 
 def import_plugins(modules: Sequence[str]) -> None:
@@ -133,20 +132,20 @@ def open_run(folder: Path, config: Any, *, resume: bool, **hashes: str) -> None:
 
 
 def check_same(folder: Path, wanted: Any) -> None:
-    """Threads and workers, which change no result, may differ; an option younger than the run counts as its default.
+    """Threads and workers, which change no result, may differ; an option that is younger than the run had its default.
 
-    :param wanted: a configuration of which every option has a default
     :raises ValueError: the folder holds a run of another configuration, which must not pass for the one wanted
     """
 
-    def filled(options: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
-        every = {name: value for name, value in {**usual, **options}.items() if name not in MAY_DIFFER}
-        return {name: filled(value, usual[name]) if isinstance(value, dict) else value for name, value in every.items()}
+    def matters(options: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in options.items() if name not in ("run", "resume", "threads", "workers")}
+        return {name: matters(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
     if (folder / "config.json").exists():
-        usual = to_json(type(wanted)())
-        found, asked = filled(read_config(folder), usual), filled(to_json(wanted), usual)
-        different = sorted(name for name, value in asked.items() if found[name] != value)
+        found = with_defaults(type(wanted), read_config(folder))
+        different = sorted(
+            name for name, value in matters(to_json(wanted)).items() if matters(found).get(name) != value
+        )
         if different:
             raise ValueError(
                 f"expected {folder} to hold the same run, it differs in {', '.join(different)}: "

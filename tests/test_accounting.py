@@ -8,7 +8,7 @@ import torch
 from conftest import KINDS, T, constant_decisions, follow, random_decisions, random_frames, tiny_backbone
 
 from backbone import Decision, FusionBackbone, Ledger, create_cnn, one_hot
-from backbone.accounting import ACCOUNTINGS, clip_macs
+from backbone.accounting import ACCOUNTINGS, clip_macs, frame_macs
 from backbone.flops import Layer
 from backbone.fusion import HISTORIES
 
@@ -122,3 +122,11 @@ def test_trap_3_bn_inceptions_convolutions_between_two_sites_save_twice():
     assert between > 0
     exact, official = (clip_macs(ledger, skip, accounting=name).item() for name in ("causal", "adafuse"))
     assert exact - official == pytest.approx(2 * (between - classifier))  # the classifier saves in ours only
+
+
+def test_frames_add_up_to_the_clip():
+    backbone = tiny_backbone("both")
+    chosen = [one_hot(part) for part in random_decisions(backbone)]
+    of_frames = frame_macs(backbone.ledger, chosen)
+    assert of_frames.shape == (2, T)
+    assert torch.equal(of_frames.sum(1), clip_macs(backbone.ledger, chosen))

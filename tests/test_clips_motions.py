@@ -222,3 +222,53 @@ def test_the_sidecar_says_how_the_data_were_made(written):
     assert facts["paired"] == ["val", "test"]
     assert facts["classes"] == (written / "classes.txt").read_text().split()
     assert decode_frames(written / "train" / "00015.mp4", num_frames=8, size=32).shape == (8, 32, 32, 3)
+
+
+# -- facts of clips ----------------------------------------------------------------------------------------------------
+
+
+def test_facts_are_those_of_the_frames():
+    """Measured in the pictures, the drawing's own numbers unseen: window, noise, speed and contrast."""
+    labels = np.arange(400) % 8
+    drawn = [motions._draw(int(label), np.random.default_rng([7, i])) for i, label in enumerate(labels)]
+    facts = motions.ClipFacts(*map(np.array, zip(*(facts for _, facts in drawn))))
+    frames = np.stack([clip for clip, _ in drawn])
+    tracks = Tracks(frames)
+    alone = (np.arange(8) < facts.start[:, None]) | (np.arange(8) >= (facts.start + facts.length)[:, None])
+    clear = tracks.clear & (facts.contrast > 0.6) & (facts.noise < 0.08) & (facts.length < 5)
+    assert clear.sum() > 20
+    assert ((tracks.seen > 0) == ~alone)[clear].mean() > 0.95
+    still = alone.sum(1) > 1
+    dark = np.where(alone[..., None, None, None], frames, np.nan)[still] / 255
+    noise = np.sqrt(np.nanmedian(np.nanvar(dark, axis=1, ddof=1), axis=(1, 2, 3)))
+    assert np.corrcoef(noise, facts.noise[still])[0, 1] > 0.95
+    straight = clear & (labels < 4)
+    speed = np.linalg.norm(tracks.velocity, axis=1)
+    assert np.corrcoef(speed[straight], facts.speed[straight])[0, 1] > 0.5
+    change = tracks.weight.reshape(400, 8, -1).max((1, 2))
+    assert np.corrcoef(change, facts.contrast)[0, 1] > 0.5
+
+
+def test_facts_of_files_are_what_was_drawn_into_them(written):
+    for split, count in (("train", 16), ("val", 4), ("test", 4)):
+        source = VideoClips(written, split, on_broken="error")
+        found = motions.facts(written, source.names, progress=False)
+        frames = source.frames(range(count))
+        for i, label in enumerate(source.labels):
+            original = i - i % 2 if split != "train" else i
+            rng = np.random.default_rng([0, {"train": 0, "val": 1, "test": 2}[split], original])
+            drawn, facts = motions._draw(int(source.labels[original]), rng)
+            if i != original:
+                drawn, facts = drawn[::-1], facts._replace(start=8 - facts.start - facts.length)
+                assert label == motions.REVERSED_CLASS[source.labels[original]]
+            assert facts == tuple(values[i] for values in found)
+            assert np.abs(frames[i].mean(-1) - drawn.mean(-1)).mean() < 12  # of the very frames that were written
+    assert motions.facts(written, ["test/00003.mp4"], progress=False).noise == found.noise[[3]]
+
+
+def test_other_data_have_no_facts(written, tmp_path):
+    assert motions.facts(tmp_path, ["test/00000.mp4"]) is None
+    made = json.loads((written / "dataset.json").read_text())
+    for changed in ({**made, "version": 0}, {**made, "generator": "other"}, [], {}):
+        (tmp_path / "dataset.json").write_text(json.dumps(changed))
+        assert motions.facts(tmp_path, ["test/00000.mp4"]) is None

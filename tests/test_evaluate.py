@@ -27,6 +27,7 @@ def test_text_and_json_say_the_same(run):
     assert f"accuracy {kept['accuracy'][0]:.1f}%" in text
     assert "swap test" in text
     assert "right / left" in text
+    assert "{:.0%} between clips".format(kept["adaptivity"]["all"]["between_clips"]) in text
 
 
 def test_sampled_evaluation_is_another_file(run):
@@ -86,7 +87,8 @@ def test_a_judgement_is_complete_and_its_arrays_agree_with_its_figures(run, vide
     stored = np.load(tmp_path / "clips.npz")
     assert figures["greedy"]["accuracy"][0] == pytest.approx(100 * stored["correct"].mean())
     assert figures["greedy"]["cost"][0] == pytest.approx(stored["macs_ratio"].mean())
-    assert set(figures) == {"greedy", "sampled", "swap", "pairs", "shares", "clips", "skipped"}
+    assert set(figures) == {"greedy", "sampled", "swap", "pairs", "shares", "adaptivity", "clips", "skipped"}
+    assert list(figures["adaptivity"]) == ["all", *figures["shares"]]
     assert json.loads((tmp_path / "evaluation.json").read_text()) == figures
 
 

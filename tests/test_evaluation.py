@@ -1,46 +1,25 @@
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from agent_cases import build, env_for, noise_clips, tiny_backbone
+from agent_cases import env_for, noise_clips, tiny_backbone
+from evaluation_cases import ORDERS, assert_same, hand_made, varied
 from stable_baselines3 import PPO
 from torch import nn
 
-from agent import FIXED, Evaluation, GateOptions, evaluate, fixed_policy, pair_accuracy, swap_test
+from agent import evaluate
 from agent.callbacks import record_episode
-from agent.evaluation import accounted_cost, agent_macs, average_views, replay
+from agent.evaluation import accounted_cost, agent_macs, average_views, site_decisions, step_actions
+from agent.probes import replay
 from backbone import Decision
-from envs.clips import ArrayClips
 from envs.layout import Layout
-
-ORDERS = ("site", "frame")
-
-
-def varied(backbone, clips, order: str = "site", **kwargs):
-    """A policy whose greedy decisions are of all three kinds, and differ between clips unless it is static."""
-    model = build("ppo", env_for("ppo", backbone, clips, order=order), **kwargs)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for gate in model.policy.gates.gates:
-            last = gate.logits if hasattr(gate, "logits") else gate.layers.out.weight
-            last.copy_(torch.randn(last.shape, generator=generator))
-    return model
 
 
 @pytest.fixture(scope="module", params=ORDERS)
 def case(request):
     backbone, clips = tiny_backbone(), noise_clips(7)
     return varied(backbone, clips, request.param), backbone, clips, request.param
-
-
-def assert_same(one: Evaluation, other: Evaluation, but: tuple[str, ...] = ()) -> None:
-    for field in fields(Evaluation):
-        if field.name not in but:
-            for found, expected in zip(
-                np.atleast_1d(getattr(one, field.name)), np.atleast_1d(getattr(other, field.name))
-            ):
-                np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_case_is_not_trivial(case):
@@ -92,25 +71,6 @@ def test_it_equals_a_loop_over_the_single_environment(case):
             np.testing.assert_array_equal(found, chosen)
 
 
-def test_replaying_its_own_decisions_reproduces_it(case):
-    model, backbone, clips, order = case
-    result = evaluate(model, backbone, clips, order=order)
-    again = replay(result, np.arange(len(clips)), backbone, clips, order=order, batch_size=3)
-    assert_same(again, result, but=("macs_ratio",))
-    own = sum(model.policy.gate_macs) / backbone.ledger.dense_macs
-    np.testing.assert_allclose(again.macs_ratio + own, result.macs_ratio)
-
-
-def test_replaying_other_clips_decisions_takes_theirs(case):
-    model, backbone, clips, order = case
-    result = evaluate(model, backbone, clips, order=order)
-    sources = np.roll(np.arange(len(clips)), 2)
-    swapped = replay(result, sources, backbone, clips, order=order, batch_size=4)
-    for taken, actions in zip(swapped.actions, result.actions):
-        np.testing.assert_array_equal(taken, actions[sources])
-    np.testing.assert_array_equal(swapped.label, clips.labels)
-
-
 def test_shares_count_decisions_and_no_padding(case):
     model, backbone, clips, order = case
     result = evaluate(model, backbone, clips, order=order)
@@ -129,113 +89,14 @@ def test_summaries_are_means():
     assert result.cost == pytest.approx(0.25)
 
 
-def hand_made(label, correct) -> Evaluation:
-    label, correct = np.array(label), np.array(correct, bool)
-    ratio = np.linspace(0.1, 0.4, len(label))
-    return Evaluation(correct, ratio, -ratio, label, label, np.zeros((len(label), 2)), [], np.zeros((1, 3)))
-
-
-# -- pairs and swaps ---------------------------------------------------------------------------------------------------
-
-
-def paired_clips(num_pairs: int = 6) -> ArrayClips:
-    """Clip 2i grows brighter (class 0), clip 2i + 1 is the same one backwards (class 1)."""
-    rng = np.random.default_rng(0)
-    forward = rng.integers(0, 60, (num_pairs, 1, 8, 8, 3)) + np.array([0, 150])[:, None, None, None]
-    frames = np.stack([forward, forward[:, ::-1]], 1).reshape(-1, 2, 8, 8, 3).astype(np.uint8)
-    labels, partners = np.arange(2 * num_pairs) % 2, np.arange(2 * num_pairs) ^ 1
-    return ArrayClips(frames, labels, ["up", "down"], reversals=partners, reversed_class=(1, 0))
-
-
-class Signaller:
-    """Sees which way the clip runs, and tells the CNN by skipping all of the last site, or nothing."""
-
-    gate_macs = (0, 0, 0)
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-
-    def predict(self, observation, deterministic=True):
-        rows = self.layout.unpack(torch.from_numpy(observation))
-        brightness = rows.v.mean(-1)
-        if int(rows.site[0]) == 0:
-            self.falls = (brightness[:, 1] < brightness[:, 0]).numpy()
-        actions = np.full((len(observation), self.layout.step_frames * self.layout.decisions), int(Decision.USE))
-        if int(rows.site[0]) == 2:
-            actions[self.falls] = Decision.SKIP
-        return actions, None
-
-
-def listening_backbone(clips: ArrayClips):
-    """Its class scores tell a last site that was skipped from one that was used."""
-    backbone = tiny_backbone()
-    with torch.no_grad():
-        backbone.cnn.conv1.weight.abs_()  # so that brighter frames have larger features
-        backbone.cnn.fc = nn.Identity()
-        pixels = backbone.preprocess(torch.from_numpy(clips.frames(range(len(clips)))))
-
-        def skip_last(observation):
-            decisions = backbone.all_use(observation)
-            return decisions.roll(int(Decision.SKIP), -1) if observation.site == 2 else decisions
-
-        used, skipped = backbone(pixels).logits, backbone(pixels, skip_last).logits
-        direction = (used - skipped).mean(0)
-        fc = nn.Linear(64, 2)
-        fc.weight.copy_(torch.stack([direction, -direction]))
-        middle = ((used + skipped) / 2).mean(0) @ direction
-        fc.bias.copy_(torch.stack([-middle, middle]))
-        backbone.cnn.fc = fc
-    return backbone
-
-
-def test_a_policy_that_signals_the_class_is_caught():
-    clips = paired_clips()
-    backbone = listening_backbone(clips)
-    result = evaluate(Signaller(Layout(backbone.sites, 2, "site")), backbone, clips)
-    swapped = swap_test(result, backbone, clips)
-    assert result.accuracy == 100
-    assert swapped.accuracy == 0
-    assert swapped.follows == 100
-
-
-@pytest.mark.parametrize("name", [name for name in FIXED if not name.startswith("random")])
-def test_fixed_decisions_signal_nothing(name):
-    clips, backbone = paired_clips(), tiny_backbone()
-    result = evaluate(fixed_policy(name, Layout(backbone.sites, 2, "site")), backbone, clips)
-    swapped = swap_test(result, backbone, clips)
-    assert swapped.accuracy == result.accuracy
-    assert swapped.follows == 100 - result.accuracy
-
-
-@pytest.mark.parametrize("order", ORDERS)
-def test_static_decisions_signal_nothing(order):
-    clips, backbone = paired_clips(), tiny_backbone()
-    model = varied(backbone, clips, order, policy_kwargs={"gate": GateOptions(static=True)})
-    result = evaluate(model, backbone, clips, order=order)
-    assert swap_test(result, backbone, clips, order=order).accuracy == result.accuracy
-
-
-def test_clips_without_their_reversal_are_left_out_of_the_swap():
-    clips = paired_clips()
-    backbone = listening_backbone(clips)
-    part = clips.subset([0, 1, 2, 4, 7])  # one whole pair, three without partner
-    result = evaluate(Signaller(Layout(backbone.sites, 2, "site")), backbone, part)
-    swapped = swap_test(result, backbone, part)
-    assert (swapped.accuracy, swapped.follows) == (0, 100)
-
-
-def test_without_reversals_there_is_no_swap():
-    backbone, clips = tiny_backbone(), noise_clips(2)
-    result = evaluate(fixed_policy("all use", Layout(backbone.sites, 2, "site")), backbone, clips)
-    assert swap_test(result, backbone, clips) is None
-    assert pair_accuracy(result, clips) == {}
-
-
-def test_pair_accuracy_by_hand():
-    frames = np.zeros((2, 2, 8, 8, 3), np.uint8)
-    clips = ArrayClips(frames, np.zeros(2), ["a", "b", "c", "d", "e", "f"], reversed_class=(1, 0, 4, 3, 2, 5))
-    result = hand_made(label=[0, 0, 1, 1, 2, 4, 4, 3, 3], correct=[1, 0, 1, 1, 1, 0, 0, 1, 0])
-    assert pair_accuracy(result, clips) == {"a / b": 75.0, "c / e": pytest.approx(100 / 3)}
+def test_actions_taken_apart_by_site_are_put_together_again(case):
+    model, backbone, clips, order = case
+    result, layout = evaluate(model, backbone, clips, order=order), Layout(backbone.sites, clips.num_frames, order)
+    decisions = site_decisions(result.actions, layout)
+    for site, chosen in zip(backbone.sites, decisions):
+        assert chosen.shape == (len(clips), clips.num_frames, site.decisions)
+    for again, actions in zip(step_actions(decisions, layout), result.actions, strict=True):
+        np.testing.assert_array_equal(again, actions)
 
 
 # -- the agent's own cost ----------------------------------------------------------------------------------------------
@@ -257,7 +118,7 @@ def test_a_foreign_policy_is_judged_with_its_own_macs(order):
     backbone, clips = env.episodes.backbone, env.episodes.clips
     model = PPO("MlpPolicy", env, n_steps=3, batch_size=8, device="cpu")
     result = evaluate(model, backbone, clips, order=order)
-    again = replay(result, np.arange(len(clips)), backbone, clips, order=order)
+    again = replay(result.actions, backbone, clips, order=order)
     macs = sum(layer.weight.numel() for layer in model.policy.modules() if isinstance(layer, nn.Linear))
     own = macs * env.layout.num_steps / (backbone.ledger.dense_macs * clips.num_frames)
     np.testing.assert_allclose(result.macs_ratio, again.macs_ratio + own)

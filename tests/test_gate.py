@@ -2,11 +2,12 @@ from itertools import product
 
 import pytest
 import torch
-from agent_cases import ALGORITHMS, METHODS, build, env_for, tiny_backbone
+from agent_cases import ALGORITHMS, METHODS, Recorder, build, env_for, learn, noise_clips, tiny_backbone, weights
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from agent import GateNetwork, GateOptions, gate_macs
+from agent import RELAXATIONS, GateNetwork, GateOptions, PathwiseGradient, evaluate, gate_macs
+from agent.checkpoint import load_agent, save_agent
 from backbone import Decision, FusionBackbone, Site, create_cnn
 from backbone import bn_inception as bn_inception  # registers it
 
@@ -250,3 +251,67 @@ def test_every_method_starts_from_the_same_weights(method, options):
 def test_another_seed_starts_from_other_weights(method):
     one, other = gate_weights(method, seed=3), gate_weights(method, seed=4)
     assert not torch.equal(one["gates.0.layers.hidden.weight"], other["gates.0.layers.hidden.weight"])
+
+
+# -- agents without reuse ----------------------------------------------------------------------------------------------
+
+NO_REUSE = {"policy_kwargs": {"gate": GateOptions(reuse=False)}}
+
+
+def without_reuse(method: str, **kwargs):
+    """A learner that may only use and skip: any of METHODS, or a relaxation."""
+    if method in RELAXATIONS:
+        return PathwiseGradient(env_for("gumbel"), relaxation=method, seed=0, device="cpu", **NO_REUSE | kwargs)
+    return build(method, env_for(method), **NO_REUSE | kwargs)
+
+
+@pytest.mark.parametrize("method", dict.fromkeys([*METHODS, *RELAXATIONS]))
+def test_an_agent_without_reuse_learns_and_never_reuses(method):
+    model, recorder = without_reuse(method), Recorder()
+    start = weights(model)
+    learn(model, 3, recorder)
+    assert len(recorder.gradients) >= 3
+    assert all(gradient.isfinite().all() and (gradient != 0).any() for gradient in recorder.gradients)
+    assert weights(model).isfinite().all()
+    assert not torch.equal(weights(model), start)
+    for deterministic in (True, False):
+        shares = evaluate(model, tiny_backbone(), noise_clips(40), deterministic=deterministic).shares
+        assert (shares[:, Decision.REUSE] == 0).all()
+        assert deterministic or (shares[:, [Decision.USE, Decision.SKIP]] > 0).all()
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_without_reuse_the_other_two_share_all_probability(static, scale):
+    sites = tiny_backbone().sites
+    free, held = (GateNetwork(sites, GateOptions(static=static, reuse=reuse)) for reuse in (True, False))
+    for site in sites:
+        with torch.no_grad():
+            for weight in free.parameters():
+                weight.copy_(scale * torch.randn_like(weight))
+        held.load_state_dict({**free.state_dict(), "reuse_gap": held.reuse_gap})
+        wanted, logits = free(site.index, *features(site)), held(site.index, *features(site))
+        pair = [Decision.USE, Decision.SKIP]
+        assert torch.equal(logits[..., pair], wanted[..., pair])
+        log_probs = logits.log_softmax(-1)
+        assert log_probs.isfinite().all()
+        assert (log_probs[..., Decision.REUSE] < -59).all()
+        torch.testing.assert_close(log_probs[..., pair], wanted[..., pair].log_softmax(-1))
+        (entropy := -(log_probs.exp() * log_probs).sum()).backward()
+        assert all(weight.grad is None or weight.grad.isfinite().all() for weight in held.parameters())
+        assert entropy.isfinite()
+
+
+def test_a_checkpoint_with_reuse_does_not_pass_for_one_without(tmp_path):
+    free, held = build("gumbel"), build("gumbel", **NO_REUSE)
+    for name, one, other in (("free", free, held), ("held", held, free)):
+        save_agent(tmp_path / name, one)
+        load_agent(tmp_path / name, one)
+        with pytest.raises((ValueError, RuntimeError), match="reuse_gap"):
+            load_agent(tmp_path / name, other)
+
+
+def test_neither_cost_nor_first_weights_depend_on_reuse():
+    free, held = (network(reuse=reuse) for reuse in (True, False))
+    assert free.macs == held.macs
+    torch.testing.assert_close(dict(free.named_parameters()), dict(held.named_parameters()), rtol=0, atol=0)

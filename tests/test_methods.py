@@ -1,6 +1,7 @@
 import pytest
 
-from agent import GateOptions
+from agent import GateOptions, evaluate
+from backbone import Decision
 from experiments.config import Data, Train
 from experiments.methods import METHODS, build_method, register_method
 from experiments.runs import open_clips
@@ -30,6 +31,16 @@ def test_the_gates_are_those_of_the_configuration(videos, backbone_file, method)
     expected = {"hidden": 32, "quota": 256, "norm": "batch", "shared": True, "static": False}
     assert model.policy.gate == GateOptions(**({"static": True} if method == "static" else expected))
     assert list(model.env.get_attr("episodes")[0].agent_macs) == model.policy.gate_macs
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_without_reuse_no_method_reuses(videos, backbone_file, method):
+    config = Train(backbone=backbone_file, data=Data(root=videos), method=method, num_clips=2, rollouts_per_clip=2,
+                   batch_size=4, device="cpu", reuse=False)  # fmt: skip
+    backbone, clips = open_frozen(config.backbone, group_size=1, device="cpu"), open_clips(config.data, "train")
+    model = build_method(config, backbone, clips)
+    model.learn(12)
+    assert (evaluate(model, backbone, clips, deterministic=False).shares[:, Decision.REUSE] == 0).all()
 
 
 def test_methods_start_from_the_same_weights_and_see_the_same_clips(videos, backbone_file):

@@ -37,6 +37,16 @@ def test_a_run_is_not_resumed_with_other_options(tmp_path):
         open_run(tmp_path, Train(clips=1, seed=1), resume=True)
 
 
+def test_an_option_younger_than_the_run_had_its_default(tmp_path):
+    open_run(tmp_path, Train(), resume=False)
+    config = read_config(tmp_path)
+    del config["gate_norm"], config["data"]["flip"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    open_run(tmp_path, Train(), resume=True)
+    with pytest.raises(ValueError, match="differs in data, gate_norm"):
+        open_run(tmp_path, Train(gate_norm="batch", data=Data(flip="skip")), resume=True)
+
+
 def test_nothing_to_resume_is_said_plainly(tmp_path):
     with pytest.raises(ValueError, match=r"no config\.json"):
         open_run(tmp_path / "none", Train(), resume=True)

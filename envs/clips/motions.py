@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -42,6 +43,27 @@ _DIRECTIONS = np.array([(1, 0), (0, 1), (0.75, 0.75), (-0.75, 0.75)])  # (x, y) 
 _CENTRE = (SIZE - 1) / 2
 _GRID = np.arange(SIZE, dtype=np.float32)
 _SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2, "memory": 3}
+
+
+class ClipFacts(NamedTuple):
+    """What makes a clip hard or easy, as it was drawn: numbers of one clip, or arrays (N,) of many.
+
+    :param noise: sd of the pixel noise, as a share of the range of a pixel
+    :param contrast: opacity of the objects
+    :param start: first frame in which the moving object is seen
+    :param length: frames in which it is seen
+    :param speed: pixels a frame; on diagonals 0.75 of it along either axis
+    """
+
+    noise: float | np.ndarray
+    contrast: float | np.ndarray
+    start: int | np.ndarray
+    length: int | np.ndarray
+    speed: float | np.ndarray
+
+    def backwards(self) -> ClipFacts:
+        """Of the clips played backwards."""
+        return self._replace(start=NUM_FRAMES - self.start - self.length)
 
 
 def sample(num_clips: int, seed: int, paired: bool = False) -> ArrayClips:
@@ -64,6 +86,38 @@ def sample(num_clips: int, seed: int, paired: bool = False) -> ArrayClips:
 
 def render_clip(label: int, rng: np.random.Generator) -> np.ndarray:
     """One clip of a class: (8, 32, 32, 3) uint8."""
+    return _draw(label, rng)[0]
+
+
+def facts(root: str | Path, names: Sequence[str], progress: bool = True) -> ClipFacts | None:
+    """What was drawn in clips that `generate` wrote; None where the folder holds other data.
+
+    The clips are drawn again, so that these are the very numbers that made their frames: about 1 ms a clip.
+
+    :param names: as a `ClipSource` of that folder names them ("test/00012.mp4")
+    :param progress: show a progress bar, on a terminal.
+    :return: arrays (N,), one number for each name.
+    """
+    try:
+        found = json.loads((Path(root) / SIDECAR).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+    if not isinstance(found, dict) or found != _facts(found.get("counts"), found.get("seed")):
+        return None
+    drawn: dict[tuple[str, int], ClipFacts] = {}
+    rows = []
+    for name in tqdm(names, desc="drawing again", unit="clip", disable=None if progress else True, leave=False):
+        split, clip = Path(name).parent.name, int(Path(name).stem)
+        paired = split in PAIRED
+        backwards = paired and clip % 2
+        original = (split, clip - 1 if backwards else clip)
+        if original not in drawn:
+            drawn[original] = _draw(_label(original[1], paired), _generator(found["seed"], *original))[1]
+        rows.append(drawn[original].backwards() if backwards else drawn[original])
+    return ClipFacts(*map(np.array, zip(*rows)))
+
+
+def _draw(label: int, rng: np.random.Generator) -> tuple[np.ndarray, ClipFacts]:
     pair, backwards = divmod(label, 2)
     direction = _DIRECTIONS[pair] * (-1 if backwards else 1)
 
@@ -78,14 +132,16 @@ def render_clip(label: int, rng: np.random.Generator) -> np.ndarray:
     start = int(rng.integers(0, NUM_FRAMES - length + 1))
     middle = np.where(direction == 0, rng.uniform(7, SIZE - 8), _CENTRE)
     steps = np.arange(length)[:, None] - (length - 1) / 2
-    path = middle + steps * rng.uniform(1.6, 2.8) * direction + rng.normal(0, 0.25, size=(length, 2))
+    speed = rng.uniform(1.6, 2.8)
+    path = middle + steps * speed * direction + rng.normal(0, 0.25, size=(length, 2))
     mask = opacity * _cover(rng, path)[..., None]
     colour = _hsv_to_rgb(pair / 4 + rng.normal(0, 0.05), rng.uniform(0.75, 1), rng.uniform(0.75, 1))
 
     frames = np.repeat(image[None], NUM_FRAMES, axis=0)
     frames[start : start + length] += mask * (colour - image)
-    frames += np.float32(rng.uniform(0.02, 0.14)) * rng.standard_normal(frames.shape, dtype=np.float32)
-    return (np.clip(frames, 0, 1) * 255 + 0.5).astype(np.uint8)
+    noise = rng.uniform(0.02, 0.14)
+    frames += np.float32(noise) * rng.standard_normal(frames.shape, dtype=np.float32)
+    return (np.clip(frames, 0, 1) * 255 + 0.5).astype(np.uint8), ClipFacts(noise, opacity, start, length, speed)
 
 
 def generate(
@@ -194,7 +250,12 @@ def _clip(seed: int, split: str, clip: int, paired: bool) -> tuple[np.ndarray, i
     if paired and clip % 2:
         original, _ = _clip(seed, split, clip - 1, paired)
         return original[::-1], label
-    return render_clip(label, np.random.default_rng([seed, _SPLIT_NUMBERS[split], clip])), label
+    return render_clip(label, _generator(seed, split, clip)), label
+
+
+def _generator(seed: int, split: str, clip: int) -> np.random.Generator:
+    """Of all that is random in a clip."""
+    return np.random.default_rng([seed, _SPLIT_NUMBERS[split], clip])
 
 
 def _write(root: Path, seed: int, item: tuple[str, int]) -> None:

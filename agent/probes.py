@@ -1,0 +1,260 @@
+"""Probes of what an agent learned: what its decisions tell past the CNN, and what it is worth that they vary.
+
+Letters for shapes as everywhere: N clips, T frames, F frames a step, D decisions; see ``envs/layout.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+import torch
+
+from agent.evaluation import Evaluation, play, site_decisions, step_actions
+from backbone import Decision, FusionBackbone, one_hot
+from backbone.accounting import frame_macs
+from envs.clips import ClipSource
+from envs.layout import Layout
+
+
+def replay(
+    actions: Sequence[np.ndarray],
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    *,
+    sources: np.ndarray | None = None,
+    own_macs: Sequence[float] | None = None,
+    order: str = "site",
+    batch_size: int | None = None,
+    progress: str | None = None,
+) -> Evaluation:
+    """Play clips with decisions that were made elsewhere.
+
+    :param actions: per step, (M, F * D), as in ``Evaluation``
+    :param sources: (N,) which of the M rows each clip is played with; by default each its own
+    :param own_macs: per site, MACs per frame charged for choosing; by default none
+    :param order: in which the actions were taken
+    :param batch_size, progress: as in ``evaluate``
+    """
+    sources = np.arange(len(clips)) if sources is None else sources
+    own_macs = [0.0] * len(backbone.sites) if own_macs is None else own_macs
+    steps = cycle(actions)  # every batch of clips takes them all
+
+    def choose(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return next(steps)[sources[indices]].astype(np.int64)
+
+    return play(backbone, clips, choose, own_macs=own_macs, order=order, batch_size=batch_size, progress=progress)
+
+
+# What decisions tell past the CNN
+
+
+@dataclass(frozen=True)
+class SwapTest:
+    """How much of the answer is carried by the decisions themselves, past the CNN's pixels.
+
+    Every clip is played with the decisions made on its own reversal.
+
+    :param accuracy: percent of clips still given their own label
+    :param follows: percent of clips given the label of the clip that the decisions came from
+    """
+
+    accuracy: float
+    follows: float
+
+
+def swap_test(
+    evaluation: Evaluation,
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    *,
+    order: str = "site",
+    progress: str | None = None,
+) -> SwapTest | None:
+    """Swap each clip's decisions with its reversal's; None where the clips do not come with their reversals."""
+    if clips.reversals is None:
+        return None
+    paired = np.flatnonzero(clips.reversals >= 0)
+    sources = np.arange(len(clips))
+    sources[paired] = clips.reversals[paired]
+    swapped = replay(evaluation.actions, backbone, clips, sources=sources, order=order, progress=progress)
+    follows = swapped.prediction == clips.labels[sources]
+    return SwapTest(100 * float(swapped.correct[paired].mean()), 100 * float(follows[paired].mean()))
+
+
+def pair_accuracy(evaluation: Evaluation, clips: ClipSource) -> dict[str, float]:
+    """Accuracy in percent over each pair of mutually reversed classes, by name; empty without such pairs."""
+    if clips.reversed_class is None:
+        return {}
+    result = {}
+    for label, partner in enumerate(clips.reversed_class):
+        if partner is not None and label < partner:
+            chosen = np.isin(evaluation.label, (label, partner))
+            if chosen.any():
+                name = f"{clips.classes[label]} / {clips.classes[partner]}"
+                result[name] = 100 * float(evaluation.correct[chosen].mean())
+    return result
+
+
+# How decisions vary
+
+
+@dataclass(frozen=True)
+class Adaptivity:
+    """How decisions vary, and with what.
+
+    Take a decision of one channel as a one-hot vector x_nt over clips n and frames t, all equally likely. By the law of
+    total variance, applied to clips and, as every clip has every frame, once more to frames (the two-way analysis of
+    variance of a full table: Fisher, 1925), with means over what the index leaves out,
+
+        E|x_nt - x|^2 = E|x_n - x|^2 + E|x_t - x|^2 + E|x_nt - x_n - x_t + x|^2
+        variance      = between clips + between frames + the rest (a clip's own course in time),
+
+    each summed over decisions before the shares are taken. Coins tossed anew for every frame would give 1/T, 1/N and what
+    remains.
+
+    :param variance: of a decision, the mean over decisions: 1 - sum of p^2, from 0 (it never changes) to 2/3
+    :param between_clips: share of it, as are
+    :param between_frames: and
+    :param rest: which sum to 1, or are 0 where nothing varies
+    :param constant: share of decisions that are the same in all frames of all clips
+    """
+
+    variance: float
+    between_clips: float
+    between_frames: float
+    rest: float
+    constant: float
+
+
+def adaptivity(evaluation: Evaluation, layout: Layout) -> dict[str, Adaptivity]:
+    """Of each site by its name, after that of all decisions together, "all"."""
+    parts = {}
+    for site, chosen in zip(layout.sites, site_decisions(evaluation.actions, layout)):
+        part = np.zeros((4, site.decisions))  # variance, between clips, between frames, constant
+        for decision in Decision:
+            taken = chosen == decision
+            share = taken.mean((0, 1))
+            part[0] += share * (1 - share)
+            part[1] += taken.mean(1).var(0)
+            part[2] += taken.mean(0).var(0)
+            part[3] += share == 1
+        parts[site.name] = part
+    parts = {"all": np.concatenate(list(parts.values()), 1), **parts}
+    return {name: _adaptivity(part) for name, part in parts.items()}
+
+
+def _adaptivity(part: np.ndarray) -> Adaptivity:
+    variance, clips, frames, constant = part.mean(1).tolist()
+    if not variance:
+        return Adaptivity(0.0, 0.0, 0.0, 0.0, constant)
+    return Adaptivity(variance, clips / variance, frames / variance, 1 - (clips + frames) / variance, constant)
+
+
+def frame_shares(evaluation: Evaluation, layout: Layout) -> np.ndarray:
+    """Shares of use, reuse and skip among all decisions of a frame, (N, T, 3)."""
+    chosen = np.concatenate(site_decisions(evaluation.actions, layout), -1)
+    return np.stack([(chosen == decision).mean(-1) for decision in Decision], -1)
+
+
+def frame_costs(
+    evaluation: Evaluation,
+    backbone: FusionBackbone,
+    layout: Layout,
+    own_macs: Sequence[float],
+    *,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """What each frame costs as a share of a dense frame, (N, T); their mean is the clip's cost.
+
+    :param own_macs: per site, MACs per frame of the agent itself
+    """
+    decisions, costs = site_decisions(evaluation.actions, layout), []
+    for start in range(0, len(evaluation.label), batch_size):
+        chosen = [
+            site.to_channels(one_hot(torch.from_numpy(of_site[start : start + batch_size])))
+            for site, of_site in zip(layout.sites, decisions)
+        ]
+        costs.append((frame_macs(backbone.ledger, chosen) + sum(own_macs)) / backbone.ledger.dense_macs)
+    return torch.cat(costs).numpy()
+
+
+# What it is worth that they vary
+
+
+def most_common(evaluation: Evaluation, layout: Layout, *, per_frame: bool) -> list[np.ndarray]:
+    """The most common decision of each site and channel as actions per step, (1, F * D).
+
+    :param per_frame: of each frame too: a schedule that may change in time, the same for every clip
+    """
+    frozen = []
+    for chosen in site_decisions(evaluation.actions, layout):
+        counts = np.stack([(chosen == decision).sum(0 if per_frame else (0, 1)) for decision in Decision])
+        frozen.append(np.broadcast_to(counts.argmax(0), (1, *chosen.shape[1:])))
+    return step_actions(frozen, layout)
+
+
+def other_clips(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For each clip a random other one of its group, each clip once, (N,); a clip that is alone keeps itself."""
+    sources = np.empty(len(groups), np.int64)
+    for group in np.unique(groups):
+        ring = rng.permutation(np.flatnonzero(groups == group))
+        sources[ring] = np.roll(ring, 1)
+    return sources
+
+
+def clips_of_partners(labels: np.ndarray, partners: Sequence[int], rng: np.random.Generator) -> np.ndarray | None:
+    """For each clip a random one of its class's partner, (N,); None where a partner has no clip."""
+    sources = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        clips, others = np.flatnonzero(labels == label), np.flatnonzero(labels == partners[label])
+        if not len(others):
+            return None
+        sources[clips] = np.resize(rng.permutation(others), len(clips))
+    return sources
+
+
+def without_adaptivity(
+    evaluation: Evaluation,
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    *,
+    own_macs: Sequence[float],
+    order: str = "site",
+    seed: int = 0,
+    progress: str | None = None,
+) -> dict[str, Evaluation]:
+    """The same clips with decisions that know less and less of them.
+
+    - "same class": made for a random other clip of the class: what is lost was specific to the clip;
+    - "reversed class": made for a random clip of the reversed class, where the clips know reversals: what is lost
+      besides was information on the direction of time, which no single frame holds;
+    - "any class": made for a random other clip: what is lost besides was information on the rest of the class;
+    - "schedule": the most common decision of each site, frame and channel, for every clip alike;
+    - "static": the most common of each site and channel, for every frame alike.
+
+    The two frozen ones need no agent, and are not charged for one. What is most common is counted on these very clips.
+
+    :param own_macs: per site, MACs per frame of the agent itself
+    :param seed: of the shuffles
+    """
+    layout, rng, label = Layout(backbone.sites, clips.num_frames, order), np.random.default_rng(seed), evaluation.label
+    shuffles = {"same class": other_clips(label, rng)}
+    if clips.reversed_class is not None:
+        shuffles["reversed class"] = clips_of_partners(label, clips.reversed_class, rng)
+    shuffles["any class"] = other_clips(np.zeros_like(label), rng)
+    frozen = {
+        "schedule": most_common(evaluation, layout, per_frame=True),
+        "static": most_common(evaluation, layout, per_frame=False),
+    }
+    kwargs = {"order": order, "progress": progress}
+    found = {
+        name: replay(evaluation.actions, backbone, clips, sources=sources, own_macs=own_macs, **kwargs)
+        for name, sources in shuffles.items()
+        if sources is not None
+    }
+    for name, actions in frozen.items():
+        found[name] = replay(actions, backbone, clips, sources=np.zeros(len(clips), np.int64), **kwargs)
+    return found
