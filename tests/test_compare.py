@@ -101,6 +101,16 @@ def here(monkeypatch):
     monkeypatch.setattr("experiments.compare.run_jobs", work)
 
 
+def test_a_run_made_before_an_option_was_is_one_of_its_default(finished, tmp_path):
+    (job, *_) = plan(config := replace(finished.settled(), device="cpu"), pretrained(config)).jobs
+    older = json.loads((job.run / "config.json").read_text())
+    del older["warmup"], older["data"]["flip"]
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    check_same(tmp_path, job)
+    with pytest.raises(ValueError, match="differs in data, warmup"):
+        check_same(tmp_path, replace(job, warmup=0.5, data=replace(job.data, flip="swap")))
+
+
 def test_the_full_preset_has_a_backbone_for_each_seed(finished, tmp_path, here):
     config = replace(
         finished, preset="full", methods=("gumbel",), more_methods=(), seeds=(0, 3), group_sizes=(8,), clips=64, seconds=0.0,
