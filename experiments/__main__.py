@@ -16,17 +16,17 @@ import tyro
 from agent.callbacks import Interrupted
 from experiments import config
 from experiments.bench import bench
-from experiments.check_data import check_data
-from experiments.compare import compare
+from experiments.comparison.compare import compare
 from experiments.describe import describe
 from experiments.evaluate import evaluate_run
-from experiments.flips import list_flips
 from experiments.gradients.command import gradients
 from experiments.import_adafuse import import_adafuse
-from experiments.predict import predict
 from experiments.pretrain import pretrain
-from experiments.probe import probe
+from experiments.probing.probe import probe
 from experiments.train import resume_training, train
+from experiments.videos.check_data import check_data
+from experiments.videos.flips import list_flips
+from experiments.videos.predict import predict
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.results import Key, Row, Table, runs_of
+from experiments.comparison.results import Key, Row, Table, runs_of
 from experiments.statistics import over_seeds
 
 CLIPS = 400

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import jobs
-from experiments.compare import check_options, compare, plan, plan_fixed, plan_seconds, pretrained
+from experiments.comparison import jobs
+from experiments.comparison.compare import check_options, compare, plan, plan_fixed, plan_seconds, pretrained
 from experiments.config import Compare, Data
 from experiments.runs import check_same
 
@@ -98,7 +98,7 @@ def here(monkeypatch):
     monkeypatch.setattr(jobs, "_stop", threading.Event())
     monkeypatch.setattr(jobs, "_progress", queue.Queue())
     work = lambda todo, workers, **kwargs: [function(config) for function, config in todo]  # noqa: E731
-    monkeypatch.setattr("experiments.compare.run_jobs", work)
+    monkeypatch.setattr("experiments.comparison.compare.run_jobs", work)
 
 
 def test_a_run_made_before_an_option_was_is_one_of_its_default(finished, tmp_path):

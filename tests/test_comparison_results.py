@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from report_cases import row_of, table_of
 
+from experiments.comparison.results import Key, collect, differences, fronts, gap
 from experiments.config import Train
-from experiments.results import Key, collect, differences, fronts, gap
 from experiments.statistics import interval
 
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from probe_cases import made_up
 
-from experiments.probe_pictures import aligned, draw_probes
+from experiments.probing.pictures import aligned, draw_probes
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -4,7 +4,7 @@ from probe_cases import made_up
 
 from backbone import Decision
 from envs.clips.motions import NUM_FRAMES
-from experiments.difficulty import Resamples, against_difficulty, phases
+from experiments.probing.difficulty import Resamples, against_difficulty, phases
 
 
 def against(facts, costs, shares=None, correct=None, cluster=1):

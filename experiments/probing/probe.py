@@ -12,9 +12,9 @@ from backbone.files import write_json
 from envs.clips import motions
 from envs.layout import Layout
 from experiments.config import Probe
-from experiments.difficulty import Resamples, against_difficulty
 from experiments.evaluate import adaptivity_of, cluster_of
-from experiments.probe_pictures import draw_probes
+from experiments.probing.difficulty import Resamples, against_difficulty
+from experiments.probing.pictures import draw_probes
 from experiments.runs import open_clips, set_up_cpu
 from experiments.statistics import bootstrap
 from experiments.train import load_trained

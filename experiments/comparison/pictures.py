@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 
 from backbone.files import write_whole
-from experiments.results import Key, Row, Table, fronts
+from experiments.comparison.results import Key, Row, Table, fronts
 from experiments.statistics import LEVEL, Interval
 
 matplotlib.use("Agg")

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.comparison.fronts import best_within, cost_at, hypervolume
 from experiments.config import Train
-from experiments.fronts import best_within, cost_at, hypervolume
 from experiments.statistics import Interval, Resampling, interval, iqm, over_seeds
 
 RELAXATION = "gumbel"

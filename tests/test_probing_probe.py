@@ -4,9 +4,9 @@ import shutil
 import pytest
 
 from envs.clips import motions
-from experiments import probe as module
 from experiments.config import Data, Probe, Train
-from experiments.probe import NO_FACTS, Probed, probe
+from experiments.probing import probe as module
+from experiments.probing.probe import NO_FACTS, Probed, probe
 from experiments.train import train
 
 

@@ -19,9 +19,9 @@ from envs.clips.sampling import DENSE_WINDOW
 from envs.overlay import PICTURE, draw_overlay
 from experiments.config import Data, Predict
 from experiments.describe import LOOK, NARROWEST, SMALL, UNITS
-from experiments.predict_folder import predict_folder
-from experiments.prediction import Prediction, Trained, open_trained, play, ranking, read_frames, split_macs
 from experiments.runs import read_config
+from experiments.videos.predict_folder import predict_folder
+from experiments.videos.prediction import Prediction, Trained, open_trained, play, ranking, read_frames, split_macs
 
 OVERLAY_FPS = 4
 HOLD = (0.5, 2.0)  # seconds, the shortest and the longest that a frame of an overlay stays

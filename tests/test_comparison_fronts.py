@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.fronts import best_within, cost_at, hypervolume
+from experiments.comparison.fronts import best_within, cost_at, hypervolume
 
 FLOOR = 0.5
 

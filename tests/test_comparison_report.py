@@ -3,9 +3,17 @@ import json
 import pytest
 from report_cases import row_of, table_of
 
+from experiments.comparison.report import (
+    answer_lines,
+    as_json,
+    command_of,
+    cost_grid,
+    front_lines,
+    markdown,
+    policy_grid,
+)
+from experiments.comparison.results import Key
 from experiments.config import Compare, to_json
-from experiments.report import answer_lines, as_json, command_of, cost_grid, front_lines, markdown, policy_grid
-from experiments.results import Key
 
 FACTS = {
     "config": to_json(Compare().settled()),

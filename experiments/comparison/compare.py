@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backbone.files import write_json
+from experiments.comparison.jobs import (
+    judge_fixed,
+    measure_rate,
+    pretrain_backbone,
+    read_rates,
+    run_jobs,
+    train_and_judge,
+)
+from experiments.comparison.report import write_report
 from experiments.config import Compare, Pretrain, Train, to_json
-from experiments.jobs import judge_fixed, measure_rate, pretrain_backbone, read_rates, run_jobs, train_and_judge
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
-from experiments.report import write_report
 from experiments.runs import check_same, import_plugins, open_clips, provenance, resolve_device
 
 FIXED_JOB = "fixed"  # stands where a method's name does

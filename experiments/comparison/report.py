@@ -14,14 +14,14 @@ from rich.table import Table as RichTable
 
 from backbone.files import write_json, write_whole
 from envs.clips import ClipSource
+from experiments.comparison.pictures import draw_learning, draw_pareto
+from experiments.comparison.results import RELAXATION, STATIC, Gap, Row, Table, collect, differences, fronts, gap
 from experiments.config import Compare, Train, to_json
 from experiments.evaluate import cluster_of
-from experiments.pictures import draw_learning, draw_pareto
-from experiments.results import RELAXATION, STATIC, Gap, Row, Table, collect, differences, fronts, gap
 from experiments.statistics import Interval, interval
 
 if TYPE_CHECKING:
-    from experiments.compare import Arm
+    from experiments.comparison.compare import Arm
 
 HOW_TO_READ = (
     "Greedy decisions on {clips} test clips{skipped}. Cost is MACs as a share of the dense CNN's, the agent's own included. "

@@ -10,12 +10,12 @@ import pytest
 from agent.callbacks import Interrupted
 from envs.clips import motions
 from envs.clips.decode import write_video
-from experiments import predict_folder
 from experiments.__main__ import main
 from experiments.config import Predict
-from experiments.predict import predict
-from experiments.predict_folder import columns_of, find_videos
-from experiments.prediction import open_trained, play
+from experiments.videos import predict_folder
+from experiments.videos.predict import predict
+from experiments.videos.predict_folder import columns_of, find_videos
+from experiments.videos.prediction import open_trained, play
 
 
 def options(video, run, **kwargs) -> Predict:

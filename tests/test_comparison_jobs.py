@@ -8,9 +8,9 @@ import time
 import pytest
 
 from agent.callbacks import Interrupted
-from experiments import jobs
+from experiments.comparison import jobs
+from experiments.comparison.jobs import measure_rate, pretrain_backbone, read_rates, run_jobs, train_and_judge
 from experiments.config import Data, Pretrain, Train
-from experiments.jobs import measure_rate, pretrain_backbone, read_rates, run_jobs, train_and_judge
 from experiments.pretrain import pretrain
 
 

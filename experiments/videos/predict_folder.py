@@ -16,7 +16,7 @@ from backbone.files import write_whole
 from envs.clips import ClipError
 from envs.clips.layouts.reading import VIDEO_SUFFIXES
 from experiments.config import Predict
-from experiments.prediction import Trained, open_trained, play, ranking
+from experiments.videos.prediction import Trained, open_trained, play, ranking
 
 ENCODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # names of files may be any bytes
 

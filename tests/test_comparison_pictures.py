@@ -1,7 +1,7 @@
 import matplotlib.image
 from report_cases import table_of
 
-from experiments.pictures import draw_learning, draw_pareto
+from experiments.comparison.pictures import draw_learning, draw_pareto
 
 
 def test_pictures_are_drawn_whole(tmp_path):

@@ -15,14 +15,14 @@ from backbone import BACKBONES, register_backbone
 from backbone.resnet import BasicBlock, ResNet
 from envs.clips import ClipError, motions
 from envs.clips.decode import write_video
-from experiments import prediction
 from experiments.__main__ import main
 from experiments.config import Data, Import, Predict
 from experiments.import_adafuse import import_adafuse
-from experiments.predict import facts_of, predict, show
-from experiments.prediction import open_trained, play
 from experiments.runs import open_clips
 from experiments.train import load_trained
+from experiments.videos import prediction
+from experiments.videos.predict import facts_of, predict, show
+from experiments.videos.prediction import open_trained, play
 
 
 def moving(frames: int) -> np.ndarray:

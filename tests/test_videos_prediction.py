@@ -14,10 +14,10 @@ from backbone import Decision, one_hot
 from envs.clips import motions
 from envs.clips.decode import write_video
 from experiments.config import Predict
-from experiments.predict import predict
-from experiments.prediction import open_trained, play, split_macs
 from experiments.runs import open_clips
 from experiments.train import load_trained
+from experiments.videos.predict import predict
+from experiments.videos.prediction import open_trained, play, split_macs
 
 
 def moving(frames: int) -> np.ndarray:

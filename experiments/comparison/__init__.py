@@ -1,0 +1,1 @@
+"""Every method beside every other: plan, jobs, statistics, report."""
