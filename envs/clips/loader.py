@@ -218,7 +218,14 @@ def _as_it_is(item: object) -> object:
 
 def _start_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that trains hears Ctrl-C, and ends the workers
+    sys.excepthook = _unless_broken_off
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _unless_broken_off(kind: type[BaseException], *error: object) -> None:
+    """A trainer interrupted as it took a batch over breaks the connection off: no news for the user."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, *error)
 
 
 def _end_with_parent() -> None:
