@@ -295,7 +295,10 @@ def test_workers_end_with_the_process_that_started_them(tmp_path, killed):
         process.kill()
     else:
         os.killpg(process.pid, signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    try:
+        said = process.communicate(timeout=30)[1]
+    finally:
+        process.kill()
     assert killed or (process.returncode == 0 and said == "")
     deadline = time.monotonic() + 20
     while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < deadline:

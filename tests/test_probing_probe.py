@@ -77,6 +77,7 @@ def test_other_data_go_without_difficulty(runs, videos, tmp_path):
 
 def test_runs_on_other_clips_are_not_set_against_each_other(runs, monkeypatch):
     monkeypatch.setattr(module, "probe_run", lambda run, config: Probed(run, run.name, {}, None, str(run), 2))
+    monkeypatch.setattr(module, "describe_probes", lambda run, figures: [])
     with pytest.raises(ValueError, match=r"expected runs on the same clips as .*static, got others in .*gumbel"):
         probe(Probe(tuple(runs), threads=1, device="cpu"))
 

@@ -15,7 +15,7 @@ from experiments.config import Probe
 from experiments.evaluate import adaptivity_of, cluster_of
 from experiments.probing.difficulty import Resamples, against_difficulty
 from experiments.probing.pictures import draw_probes
-from experiments.runs import open_clips, set_up_cpu
+from experiments.runs import open_clips, read_config, set_up_cpu
 from experiments.statistics import bootstrap
 from experiments.train import load_trained
 
@@ -42,23 +42,28 @@ class Probed:
 
 
 def probe(config: Probe) -> str:
-    """Probe every run, write probes.json and probes.png beside it, and return what was found as text."""
+    """Probe every run, write probes.json and probes.png beside it once it is done, and return all as text.
+
+    A static policy comes first, so that the others can be set against it.
+    """
     set_up_cpu(config.threads)
-    found = [probe_run(run, config) for run in config.runs]
-    static = next((one for one in found if one.method == STATIC), None)
-    for one in found:
-        one.figures["against_static"] = None
-        if static is not None and one is not static:
-            if one.data_hash != static.data_hash:
-                raise ValueError(
-                    f"expected runs on the same clips as {static.run}, got others in {one.run}: probe it in a call of its own"
-                )
-            one.figures["against_static"] = {
-                "run": str(static.run),
-                **_differences(one.played, static.played, one.cluster),
-            }
-        write_json(one.run / "probes.json", one.figures)
-    return "\n\n".join("\n".join(describe_probes(one.run, one.figures)) for one in found)
+    texts, static = {}, None
+    for run in sorted(config.runs, key=lambda run: read_config(run)["method"] != STATIC):
+        found = probe_run(run, config)
+        found.figures["against_static"] = None if static is None else _against(static, found)
+        if static is None and found.method == STATIC:
+            static = found
+        write_json(run / "probes.json", found.figures)
+        texts[run] = "\n".join(describe_probes(run, found.figures))
+    return "\n\n".join(texts[run] for run in config.runs)
+
+
+def _against(static: Probed, found: Probed) -> dict[str, Any]:
+    if found.data_hash != static.data_hash:
+        raise ValueError(
+            f"expected runs on the same clips as {static.run}, got others in {found.run}: probe it in a call of its own"
+        )
+    return {"run": str(static.run), **_differences(found.played, static.played, found.cluster)}
 
 
 def probe_run(run: Path, config: Probe) -> Probed:
