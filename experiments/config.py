@@ -286,6 +286,8 @@ class Compare:
     """Methods to train as well, at one cost weight and the last group size."""
     more_cost_weight: float = 1.0
     """The cost weight of those, and of the row of 0/1 correctness."""
+    regimes: tuple[Literal["frozen", "joint"], ...] = ("frozen",)
+    """Train the methods on a frozen CNN, with one that learns too (rows such as reinforce-joint), or both ways."""
     cost_weights: tuple[float, ...] | None = None
     """Rewards that a densely computed clip costs."""
     seeds: tuple[int, ...] | None = None
@@ -466,7 +468,7 @@ def from_json(kind: type[T], content: dict) -> T:
     for name in ("run", "backbone", "start"):
         if name in known:
             known[name] = _path(known[name])
-    for name in ("plugin", "methods", "more_methods", "cost_weights", "seeds", "group_sizes", "accuracies"):
+    for name in ("plugin", "methods", "more_methods", "regimes", "cost_weights", "seeds", "group_sizes", "accuracies"):
         if known.get(name) is not None:
             known[name] = tuple(known[name])
     return kind(**known)

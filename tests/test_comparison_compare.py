@@ -9,6 +9,7 @@ import pytest
 
 from experiments.comparison import jobs
 from experiments.comparison.compare import check_options, compare, plan, plan_fixed, plan_seconds, pretrained
+from experiments.comparison.results import row_method
 from experiments.config import Compare, Data
 from experiments.runs import check_same
 
@@ -145,6 +146,14 @@ def test_the_plan_has_a_run_for_each_method_group_size_weight_and_seed():
     assert {(job.group_size, job.cost_weight) for job in once} == {(8, 1.0)}
     assert len(plan_fixed(config, dict.fromkeys((0, 1), Path("b.pt")))) == 2
     assert len(plan_fixed(config, {0: Path("a.pt"), 1: Path("b.pt")})) == 4
+
+
+def test_a_cnn_that_learns_too_has_rows_of_its_own():
+    config = Compare(methods=("ppo",), regimes=("frozen", "joint"), cost_weights=(1.0,), seeds=(0,)).settled()
+    frozen, joint = plan(config, {0: Path("b.pt")}).jobs
+    assert (frozen.regime, joint.regime) == ("frozen", "joint")
+    assert (frozen.run.name, joint.run.name) == ("ppo-g1-w1-s0", "ppo-joint-g1-w1-s0")
+    assert (row_method(frozen), row_method(joint)) == ("ppo", "ppo-joint")
 
 
 def test_an_option_that_is_given_overrides_its_preset():

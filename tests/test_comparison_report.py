@@ -11,6 +11,7 @@ from experiments.comparison.report import (
     front_lines,
     markdown,
     policy_grid,
+    volume_grid,
 )
 from experiments.comparison.results import Key
 from experiments.config import Compare, to_json
@@ -70,8 +71,8 @@ def test_an_accuracy_that_is_not_reached_is_said_so():
     assert "ppo reaches it in 0 of 3 seeds" in lines[1]
     assert "0 of 3 seeds of the relaxation reach 99%" in lines[2]
     header, cells = cost_grid(front_lines(table_of(gumbel=GUMBEL), (99.0,)), (99.0,))
-    assert cells == [["gumbel", "reached in 0 of 3 seeds", "-", "-"]]
-    assert header[1] == "cost at 99%"
+    assert cells == [["gumbel", "reached in 0 of 3 seeds"]]  # and nothing beside it to subtract
+    assert header == ["method", "cost at 99%"]
 
 
 def test_what_looks_at_the_clip_is_set_against_what_does_not():
@@ -83,6 +84,20 @@ def test_what_looks_at_the_clip_is_set_against_what_does_not():
 def test_a_comparison_without_the_relaxation_says_nothing_of_it():
     table = table_of(ppo=GUMBEL)
     assert answer_lines(table, front_lines(table, (85.0,))) == []
+
+
+def test_a_cnn_that_learns_too_is_set_against_the_frozen_one():
+    lines = front_lines(
+        table_of(**{"ppo": [(0.9, 0.4)], "ppo-joint": [(0.95, 0.4)], "reinmax-joint": [(0.9, 0.4)]}), [90.0]
+    )
+    gaps = {line.method: line.against.get("frozen") for line in lines}
+    assert gaps["ppo"] is None
+    assert gaps["reinmax-joint"] is None  # which has no frozen one beside it
+    assert gaps["ppo-joint"].difference.low > 0
+    header, cells = volume_grid(lines)
+    assert "minus frozen" in header
+    assert [row[header.index("minus frozen")] == "-" for row in cells] == [line.method != "ppo-joint" for line in lines]
+    assert "minus frozen" not in volume_grid(front_lines(table_of(ppo=[(0.9, 0.4)]), [90.0]))[0]
 
 
 def test_every_policy_has_a_line_in_the_table():

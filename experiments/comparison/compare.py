@@ -21,6 +21,7 @@ from experiments.comparison.jobs import (
     train_and_judge,
 )
 from experiments.comparison.report import write_report
+from experiments.comparison.results import row_method
 from experiments.config import Compare, Pretrain, Train, to_json
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
@@ -75,7 +76,7 @@ def check_options(config: Compare) -> None:
     unknown = [method for method in (*config.methods, *config.more_methods) if method not in METHODS]
     if unknown:
         raise ValueError(f"expected --methods among {', '.join(sorted(METHODS))}; got {', '.join(unknown)}")
-    for name in ("methods", "cost_weights", "seeds", "group_sizes"):
+    for name in ("methods", "regimes", "cost_weights", "seeds", "group_sizes"):
         values = getattr(config, name)
         if not values or len(set(values)) < len(values):
             raise ValueError(
@@ -119,8 +120,7 @@ def plan(config: Compare, backbones: dict[int, Path]) -> Arm:
     """A run of equal clips for each method, group size, cost weight and seed; then the rows of one setting only."""
 
     def job(method: str, group: int, weight: float, seed: int, **kwargs: Any) -> Train:
-        name = f"{method}{'-correctness' if 'reward' in kwargs else ''}-g{group}-w{weight:g}-s{seed}"
-        return Train(
+        one = Train(
             backbone=backbones[seed],
             data=config.data,
             method=method,
@@ -131,15 +131,17 @@ def plan(config: Compare, backbones: dict[int, Path]) -> Arm:
             evaluate_every=math.ceil(config.clips / EVALUATIONS),
             device=config.device,
             plugin=config.plugin,
-            run=config.run / name,
             **kwargs,
         )
+        reward = "" if one.reward == "log_prob" else f"-{one.reward}"
+        return replace(one, run=config.run / f"{row_method(one)}{reward}-g{group}-w{weight:g}-s{seed}")
 
     jobs = [
-        job(method, group, weight, seed)
+        job(method, group, weight, seed, regime=regime)
         for seed in config.seeds
         for group in config.group_sizes
         for weight in config.cost_weights
+        for regime in config.regimes
         for method in config.methods
     ]
     once = {"group": config.group_sizes[-1], "weight": config.more_cost_weight}
@@ -157,14 +159,14 @@ def plan_seconds(config: Compare, jobs: Sequence[Train]) -> Arm:
     run's evaluations are as many as before and their time is not counted.
     """
     main = [job for job in jobs if job.method in config.methods and job.reward == "log_prob"]
-    wanted = {f"{job.method}-g{job.group_size}": job for job in main if job.cost_weight == config.cost_weights[0]}
+    wanted = {f"{row_method(job)}-g{job.group_size}": job for job in main if job.cost_weight == config.cost_weights[0]}
     timed = [replace(job, run=config.run / name) for name, job in wanted.items() if name not in read_rates(config.run)]
     run_jobs([(measure_rate, job) for job in timed], 1, title=f"timing {len(timed)} methods")
     rates = read_rates(config.run)
 
     def timed_job(job: Train) -> Train:
         batch = math.lcm(job.batch_size, job.num_clips * job.rollouts_per_clip)
-        clips = rates[f"{job.method}-g{job.group_size}"]["clips_per_second"] * config.seconds
+        clips = rates[f"{row_method(job)}-g{job.group_size}"]["clips_per_second"] * config.seconds
         clips = max(round(clips / batch), 1) * batch
         name = f"{job.run.name}-{config.seconds:g}seconds"
         return replace(job, clips=clips, evaluate_every=math.ceil(clips / EVALUATIONS), run=config.run / name)

@@ -15,13 +15,15 @@ from rich.table import Table as RichTable
 from backbone.files import write_json, write_whole
 from envs.clips import ClipSource
 from experiments.comparison.pictures import draw_learning, draw_pareto
-from experiments.comparison.results import RELAXATION, STATIC, Gap, Row, Table, collect, differences, fronts, gap
+from experiments.comparison.results import JOINT, RELAXATION, STATIC, Gap, Row, Table, collect, differences, fronts, gap
 from experiments.config import Compare, Train, to_json
 from experiments.evaluate import cluster_of
 from experiments.statistics import Interval, interval
 
 if TYPE_CHECKING:
     from experiments.comparison.compare import Arm
+
+FROZEN = "frozen"  # the same method on a frozen CNN, to a row whose CNN learns too
 
 HOW_TO_READ = (
     "Greedy decisions on {clips} test clips{skipped}. Cost is MACs as a share of the dense CNN's, the agent's own included. "
@@ -47,8 +49,8 @@ HOW_SWAP = (
 class Front(NamedTuple):
     """What is reported of a method's front; None where there is nothing to subtract, or not every seed gets there.
 
-    :param costs: accuracy in percent -> cost there, seeds that reach it, and the difference to the relaxation and to the
-        static policy
+    :param against: of the hypervolume, to the relaxation, to the static policy and, of a CNN that learns too, to FROZEN
+    :param costs: accuracy in percent -> cost there, seeds that reach it, and its differences to the same
     """
 
     method: str
@@ -63,10 +65,14 @@ class Front(NamedTuple):
 def front_lines(table: Table, accuracies: Sequence[float]) -> list[Front]:
     """The fronts of a table, the largest hypervolume first."""
     found = fronts(table)
-    rivals = [name for name in (RELAXATION, STATIC) if name in found]
 
     def against(method: str, measure: Any) -> dict[str, Gap | None]:
-        return {name: gap(measure(found[method]), measure(found[name])) for name in rivals if name != method}
+        rivals = {RELAXATION: RELAXATION, STATIC: STATIC, FROZEN: method.removesuffix(JOINT)}
+        return {
+            name: gap(measure(found[method]), measure(found[rival]))
+            for name, rival in rivals.items()
+            if rival in found and rival != method
+        }
 
     lines = []
     for method, front in found.items():
@@ -133,6 +139,10 @@ def answer_lines(table: Table, lines: Sequence[Front]) -> list[str]:
                 f"{table.title}: against decisions learned blindly ({STATIC}: {static.volume:.3f}), hypervolume with a look "
                 f"at the clip: {'; '.join(parts)}."
             )
+    learning = [line for line in lines if FROZEN in line.against]
+    if learning:
+        parts = [_compared(line.method, line.against[FROZEN], "larger", "smaller") for line in learning]
+        said.append(f"{table.title}: hypervolume of a CNN that learns too, against the frozen one: {'; '.join(parts)}.")
     return said
 
 
@@ -167,25 +177,23 @@ def _show_gap(value: Gap | None, spec: str) -> str:
     return "-" if value is None else f"{value:{spec}}"
 
 
+def _rivals(lines: Sequence[Front]) -> list[str]:
+    return [name for name in (RELAXATION, STATIC, FROZEN) if any(name in line.against for line in lines)]
+
+
 Grid = tuple[list[str], list[list[str]]]
 """A table's header and cells."""
 
 
 def volume_grid(lines: Sequence[Front]) -> Grid:
     """Hypervolume, its differences, interquartile means."""
-    header = [
-        "method",
-        "hypervolume",
-        f"minus {RELAXATION}",
-        f"minus {STATIC}",
-        "IQM accuracy %",
-        "IQM cost",
-    ]
+    rivals = _rivals(lines)
+    header = ["method", "hypervolume", *(f"minus {name}" for name in rivals), "IQM accuracy %", "IQM cost"]
     cells = [
         [
             line.method,
             _show(line.volume, ".3f"),
-            *(_show_gap(line.against.get(name), "+.3f") for name in (RELAXATION, STATIC)),
+            *(_show_gap(line.against.get(name), "+.3f") for name in rivals),
             _show(Interval(*(100 * value for value in line.iqm_accuracy)), ".1f"),
             _show(line.iqm_cost, ".3f"),
         ]
@@ -196,13 +204,13 @@ def volume_grid(lines: Sequence[Front]) -> Grid:
 
 def cost_grid(lines: Sequence[Front], accuracies: Sequence[float]) -> Grid:
     """Costs at matched accuracy, and their differences."""
-    header, cells = ["method"], [[line.method] for line in lines]
+    header, cells, rivals = ["method"], [[line.method] for line in lines], _rivals(lines)
     for accuracy in accuracies:
-        header += [f"cost at {accuracy:g}%", f"minus {RELAXATION}", f"minus {STATIC}"]
+        header += [f"cost at {accuracy:g}%", *(f"minus {name}" for name in rivals)]
         for line, row in zip(lines, cells):
             cost, reached, against = line.costs[accuracy]
             row.append(_show(cost, ".3f") if reached == line.seeds else f"reached in {reached} of {line.seeds} seeds")
-            row += [_show_gap(against.get(name), "+.3f") for name in (RELAXATION, STATIC)]
+            row += [_show_gap(against.get(name), "+.3f") for name in rivals]
     return header, cells
 
 

@@ -16,6 +16,7 @@ from experiments.statistics import Interval, Resampling, interval, iqm, over_see
 
 RELAXATION = "gumbel"
 STATIC = "static"
+JOINT = "-joint"  # ends the name of a row whose CNN learns too
 RUNS = {
     "accuracy": ("correct", 100.0),
     "cost": ("macs_ratio", 1.0),
@@ -35,6 +36,11 @@ class Key(NamedTuple):
     @property
     def title(self) -> str:
         return self.method if self.reward == "log_prob" else f"{self.method} ({self.reward} reward)"
+
+
+def row_method(job: Train) -> str:
+    """The name of a run's row: its method, and that of the CNN's regime where it learns too."""
+    return job.method if job.regime == "frozen" else f"{job.method}{JOINT}"
 
 
 class Row(NamedTuple):
@@ -83,7 +89,7 @@ def collect(arm: str, jobs: Sequence[Train], fixed: Sequence[Train], *, cluster:
         groups: dict[Key, list[Path]] = defaultdict(list)
         for job in sorted(jobs, key=lambda job: job.seed):
             if job.group_size == group:
-                groups[Key(job.method, job.cost_weight, job.reward)].append(job.run)
+                groups[Key(row_method(job), job.cost_weight, job.reward)].append(job.run)
         rows = {key: _row(folders, cluster) for key, folders in groups.items()}
         fixed_rows = _fixed_rows([job.run for job in fixed if job.group_size == group], cluster)
         tables.append(Table(arm, group, rows, fixed_rows, floor))
