@@ -55,7 +55,7 @@ def draw_pareto(tables: Sequence[Table], path: Path) -> None:
         axes.set_title(table.title[0].upper() + table.title[1:], fontsize=10)
         axes.grid(alpha=0.25)
     low = min(row.figure("accuracy").low for table in tables for row in table.rows.values())
-    grid[0, 0].set_ylim(max(low - 2, 0), 100.5)
+    grid[0, 0].set_ylim(max(low - 4, 0), 100.5)
     for axes in grid[-1]:
         axes.set_xlabel("cost, share of the dense CNN's MACs (the agent's own included)")
     for axes in grid[:, 0]:
