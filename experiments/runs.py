@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import pkgutil
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -17,10 +18,11 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
 from backbone.files import write_json
+from backbone.naming import did_you_mean, paths_nearby
 from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, VideoViews, motions
 from envs.clips.cache import CacheTooLarge
 from envs.clips.flips import flip_targets
-from experiments.config import Data, to_json, with_defaults
+from experiments.config import EMBEDDED, Data, to_json, with_defaults
 
 PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
 
@@ -34,17 +36,21 @@ def import_plugins(modules: Sequence[str]) -> None:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise ValueError(f"expected a Python module for --plugin {module}, could not import it: {error}") from error
+            missing = isinstance(error, ModuleNotFoundError) and error.name == module  # and not what it imports itself
+            known = [found.name for found in pkgutil.iter_modules()] if missing else []
+            raise ValueError(
+                f"expected a Python module for --plugin {module}, could not import it: {error}{did_you_mean(module, known)}"
+            ) from error
 
 
 def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) -> ClipSource:
-    """The clips of a split; generates the embedded data set if the default folder is missing.
+    """The clips of a split; generates the embedded data set if one of its folders is missing.
 
     :param for_evaluation: refuse broken videos unless the configuration says to skip them; by default for the test
         split alone. Otherwise they are left out, and named in a line.
     """
-    if data.root == Data().root:
-        motions.ensure(data.root)
+    if data.root in EMBEDDED:
+        motions.ensure(data.root, **EMBEDDED[data.root])
     strict = split == "test" if for_evaluation is None else for_evaluation
     clips = _open_cached(data, split) or _open_files(data, split)
     if split == "train" and data.flip != "off":
@@ -160,7 +166,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
-        raise ValueError(f"expected a run's folder with a config.json, found none at {folder}: check the path")
+        raise ValueError(
+            f"expected a run's folder with a config.json, found none at {folder}: check the path{paths_nearby(folder, 'config.json')}"
+        )
     return json.loads(path.read_text())
 
 

@@ -18,11 +18,12 @@ from agent.joint import JointTraining, check_joint
 from agent.schedules import WarmupCosine
 from backbone import FusionBackbone, fold_batchnorm, load_backbone, save_backbone
 from backbone.files import write_json
+from backbone.naming import paths_nearby
 from envs.clips import ClipSource
 from experiments.config import Train, from_json, to_json
 from experiments.import_adafuse import METHOD as IMPORTED
 from experiments.import_adafuse import imported_policy
-from experiments.methods import build_method
+from experiments.methods import build_method, check_method
 from experiments.runs import import_plugins, open_clips, open_logger, open_run, read_config, resolve_device, set_up_cpu
 
 
@@ -85,6 +86,11 @@ def _same_content(one: Path, other: Path) -> bool:
 
 def check_classes(config: Train, clips: ClipSource) -> None:
     """:raises ValueError: the backbone was trained for other classes than the clips'."""
+    if not config.backbone.is_file():
+        raise ValueError(
+            f"expected a backbone at {config.backbone}, found no such file: check the path, or make one by python -m "
+            f"experiments pretrain{paths_nearby(config.backbone.parent, config.backbone.name)}"
+        )
     _, facts = load_backbone(config.backbone)
     if list(facts["classes"]) != list(clips.classes):
         raise ValueError(
@@ -108,6 +114,7 @@ def train(
     :param stop: asked between rollouts; True saves a checkpoint and raises Interrupted, as Ctrl-C does
     """
     import_plugins(config.plugin)
+    check_method(config.method)
     set_up_cpu(config.threads)
     config = replace(config, device=resolve_device(config.device).type, run=config.folder)
     clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
