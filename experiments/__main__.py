@@ -14,6 +14,7 @@ from experiments.bench import bench
 from experiments.command_line import parse
 from experiments.comparison.compare import compare
 from experiments.describe import describe
+from experiments.doctor import doctor
 from experiments.evaluate import evaluate_run
 from experiments.gradients.command import gradients
 from experiments.import_adafuse import import_adafuse
@@ -60,6 +61,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "gradients": (config.Gradients, gradients),
     "check-data": (config.CheckData, check_data),
     "flips": (config.Flips, list_flips),
+    "doctor": (config.Doctor, doctor),
 }
 
 DESCRIPTION = """Adaptive temporal fusion of video CNNs as reinforcement learning.
@@ -80,13 +82,14 @@ EXAMPLES = {
     "gradients": "gradients --preset quick",
     "check-data": "check-data my_videos --workers 4",
     "flips": "flips my_videos",
+    "doctor": "doctor",
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 if all went well, 1 after an error that one sentence explains, 130 after Ctrl-C.
 
-    check-data gives 1 as well if it found something wrong.
+    check-data and doctor give 1 as well if they found something wrong.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     kinds = {name: kind for name, (kind, _) in COMMANDS.items()}

@@ -7,7 +7,7 @@ import inspect
 import sys
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache, reduce
 from itertools import pairwise
 from operator import or_
@@ -81,6 +81,8 @@ def explain(kind: type) -> None:
         changes: dict[str, Any] = {"help": sentences[option.name]}
         if option.default is None or option.default == ():
             changes["help_behavior_hint"] = ""
+        elif option.default is MISSING and option.default_factory is MISSING:
+            changes["help_behavior_hint"] = "(required)"
         if option.default is None and not any(getattr(extra, "metavar", None) for extra in get_args(hint)[1:]):
             changes["metavar"] = _metavar(hint)
         kind.__annotations__[option.name] = Annotated[hint, tyro.conf.arg(**changes)]

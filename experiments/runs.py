@@ -1,4 +1,4 @@
-"""A run's folder: its configuration, where it came from, its TensorBoard events."""
+"""A run's folder: its configuration, where it came from, its clips."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
-from torch.utils.tensorboard import SummaryWriter
 
 from backbone.files import write_json
 from backbone.naming import did_you_mean, paths_nearby
@@ -170,22 +168,6 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"expected a run's folder with a config.json, found none at {folder}: check the path{paths_nearby(folder, 'config.json')}"
         )
     return json.loads(path.read_text())
-
-
-class Board(TensorBoardOutputFormat):
-    """TensorBoard's writer of stable-baselines3; ``from_step`` drops what an interrupted run wrote beyond it."""
-
-    def __init__(self, folder: Path, from_step: int) -> None:
-        self.writer = SummaryWriter(str(folder), purge_step=from_step + 1 if from_step else None)
-        self._is_closed = False
-
-
-def open_logger(folder: Path, *, from_clips: int = 0) -> Logger:
-    """stable-baselines3's logger into TensorBoard.
-
-    :param from_clips: of a resumed run; what TensorBoard has beyond is dropped
-    """
-    return Logger(str(folder), [Board(folder, from_clips)])
 
 
 def set_up_cpu(threads: int) -> None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.logger import HParam
 
 from agent.adafuse import ImportedPolicy
 from agent.callbacks import Checkpoints, CostWarmup, EpisodePictures, Evaluations, Progress
@@ -20,11 +19,12 @@ from backbone import FusionBackbone, fold_batchnorm, load_backbone, save_backbon
 from backbone.files import write_json
 from backbone.naming import paths_nearby
 from envs.clips import ClipSource
+from experiments.board import log_hparams, open_logger
 from experiments.config import Train, from_json, to_json
 from experiments.import_adafuse import METHOD as IMPORTED
 from experiments.import_adafuse import imported_policy
 from experiments.methods import build_method, check_method
-from experiments.runs import import_plugins, open_clips, open_logger, open_run, read_config, resolve_device, set_up_cpu
+from experiments.runs import import_plugins, open_clips, open_run, read_config, resolve_device, set_up_cpu
 
 
 def open_frozen(path: Path, *, group_size: int, device: str) -> FusionBackbone:
@@ -170,7 +170,7 @@ def train(
         seconds = before + time.monotonic() - started
         write_json(config.run / "seconds.json", seconds)
     last = evaluations.curve[-1]
-    _log_hparams(model, config, last)
+    log_hparams(model.logger, config, clips=last["clips"])
     if own_cnn is not None:
         export_cnn(config, load_cnn(checkpoint))
     write_json(
@@ -214,11 +214,3 @@ def load_trained(
 def _seconds_before(folder: Path) -> float:
     path = folder / "seconds.json"
     return float(path.read_text()) if path.exists() else 0.0
-
-
-def _log_hparams(model: BaseAlgorithm, config: Train, last: dict[str, float]) -> None:
-    names = ("method", "cost_weight", "seed", "group_size", "reward")  # as many as TensorBoard shows at first
-    hparams = {name: getattr(config, name) for name in names}
-    metrics = {f"validation/{name}": last[name] for name in ("accuracy", "cost")}
-    model.logger.record("hparams", HParam(hparams, metrics), exclude=("stdout", "log", "json", "csv"))
-    model.logger.dump(step=last["clips"])

@@ -98,6 +98,7 @@ def pretrained(config: Compare) -> dict[int, Path]:
         seed: Pretrain(
             data=config.data,
             clips=config.pretrain_clips,
+            batch_size=config.pretrain_batch_size,
             seed=seed,
             threads=int(len(seeds) > 1),
             device=config.device,
