@@ -226,11 +226,11 @@ class Predict:
     """Classes to name, the most probable first."""
     overlay: Path | None = None
     """Video to write of one video: its frames beside decisions and prediction; by default RUN/predictions/NAME.mp4."""
-    no_overlay: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    no_overlay: bool = False
     """Write no such video."""
     csv: Path | None = None
     """Table to write of a folder, by default RUN/predictions.csv; what it holds already is not repeated."""
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    json: bool = False
     """Print JSON and nothing else."""
     threads: int = 2
     """CPU threads."""
