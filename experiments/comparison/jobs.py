@@ -21,8 +21,9 @@ from agent import FIXED, fixed_policy
 from agent.callbacks import Interrupted
 from backbone.files import write_json
 from envs.layout import Layout
+from experiments.board import log_test
 from experiments.config import Pretrain, Train, to_json
-from experiments.evaluate import judge, save_judgement
+from experiments.evaluate import clips_seen, judge, save_judgement
 from experiments.pretrain import pretrain
 from experiments.runs import open_clips, provenance, set_up_cpu
 from experiments.train import load_trained, open_frozen, train
@@ -67,7 +68,9 @@ def _watch(futures: list, progress: Any, *, total: int, title: str) -> None:
     seen: dict[str, int] = {}
     with tqdm(total=total, desc=title, unit="clip", disable=None, smoothing=0.05) as bar:
         while True:
-            over = all(future.done() for future in futures)
+            done = sum(future.done() for future in futures)
+            over = done == len(futures)
+            bar.set_postfix_str(f"{done} of {len(futures)} jobs done")  # judging, after training, takes a while too
             failed = any(future.done() and future.exception() is not None for future in futures)
             try:
                 run, clips = progress.get(timeout=0.5)
@@ -120,7 +123,9 @@ def train_and_judge(config: Train) -> None:
             stop=_stop.is_set,
         )
     model, backbone, _ = load_trained(config.run, device=config.device)
-    save_judgement(config.run, *judge(model, backbone, open_clips(config.data, "test"), order=config.order))
+    figures, arrays = judge(model, backbone, open_clips(config.data, "test"), order=config.order)
+    log_test(config.run, figures["greedy"], clips=clips_seen(config.run))
+    save_judgement(config.run, figures, arrays)
 
 
 def judge_fixed(config: Train) -> None:
