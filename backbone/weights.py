@@ -140,7 +140,7 @@ def read_file(path: Path) -> object:
     :raises ValueError: no such file, or no tensors in it
     """
     if not Path(path).is_file():
-        suggestion = paths_nearby(path) or did_you_mean(str(path), ["imagenet"])  # the word that stands for a file
+        suggestion = did_you_mean(str(path), ["imagenet"]) or paths_nearby(path)  # a word that stands for a file
         raise ValueError(f"expected a checkpoint at {path}, found no such file: check the path{suggestion}")
     return load_tensors(path)
 

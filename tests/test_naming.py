@@ -64,7 +64,7 @@ def test_a_missing_file_names_those_alike_beside_it(tmp_path):
     (tmp_path / "backbone.pt").touch()
     with pytest.raises(ValueError, match=r"found no such file: check the path; nearby are .*/backbone\.pt$"):
         read_file(tmp_path / "backbon.pt")
-    with pytest.raises(ValueError, match="check the path$"):
+    with pytest.raises(ValueError, match=r"check the path$"):
         read_file(tmp_path / "something else")
 
 
@@ -74,5 +74,5 @@ def test_a_missing_plugin_names_the_module_that_was_meant(tmp_path, monkeypatch)
     with pytest.raises(ValueError, match=r"did you mean 'my_method_of_today'\?$"):
         import_plugins(["my_metod_of_today"])
     (tmp_path / "broken_plugin.py").write_text("import no_such_module_at_all")
-    with pytest.raises(ValueError, match="No module named 'no_such_module_at_all'$"):
+    with pytest.raises(ValueError, match=r"No module named 'no_such_module_at_all'$"):
         import_plugins(["broken_plugin"])
