@@ -1,4 +1,4 @@
-# Two commands set everything up on a fresh machine: make compare, make test.
+# Each command sets up what it needs on a fresh machine: make quick, make compare, make test.
 
 PYTHON ?= python3.11
 VENV := .venv
