@@ -1,0 +1,197 @@
+"""What TensorBoard and the page of ``inspect`` show of a comparison in a real browser, down to its pixels.
+
+``make test-browser`` makes a comparison of the quick preset in runs/quick, or takes that of RUN=FOLDER; ``make
+screenshots`` keeps what the browser shows in experiments/results. The times printed are reported, not judged.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from browser_cases import (
+    HEIGHT,
+    PATIENCE,
+    WIDTH,
+    chromium,
+    count_colours,
+    count_line_colours,
+    picture,
+    save_screenshot,
+    tensorboard,
+    wait_for,
+    wait_until_served,
+)
+from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+RUN = os.environ.get("BROWSER_RUN")
+SCREENSHOTS = os.environ.get("BROWSER_SCREENSHOTS")
+PICTURE_COLOURS = 50  # of an episode's picture, at 4 bits a channel: text and three decisions alone have fewer
+
+Check = Callable[["Page", str, Path, float], None]
+
+pytestmark = pytest.mark.browser
+
+
+def command(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "experiments", *words], check=True)
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Path:
+    """Folder of a finished comparison."""
+    if not RUN:
+        command("compare", "--preset", "quick", "--run", "runs/quick")
+    return Path(RUN or "runs/quick").resolve()
+
+
+@pytest.fixture(scope="module")
+def inspection(comparison) -> Path:
+    """The page of ``inspect``, anew; but that of a comparison which was given is left as it is."""
+    path = comparison / "inspect/index.html"
+    if not (RUN and path.exists()):
+        command("inspect", str(comparison))
+    return path
+
+
+@pytest.fixture(scope="module")
+def page():
+    with chromium() as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def board(comparison):
+    with tensorboard(comparison) as address:
+        wait_until_served(address)
+        yield address
+
+
+@pytest.fixture(scope="module")
+def empty_board(tmp_path_factory):
+    with tensorboard(tmp_path_factory.mktemp("empty")) as address:
+        wait_until_served(address)
+        yield address
+
+
+def open_tab(page: Page, address: str) -> None:
+    """A tab as a newcomer sees it: TensorBoard keeps filters and choices where it is not left in between."""
+    page.goto("about:blank")
+    page.goto(address, wait_until="domcontentloaded")
+
+
+def learners(comparison: Path) -> list[str]:
+    """Names of the comparison's runs with a learning curve."""
+    return sorted(path.parent.name for path in comparison.glob("*/learning.json"))
+
+
+def lines_in(chart: Locator) -> int:
+    """Colours of lines in a chart; 0 where there is none."""
+    return count_line_colours(picture(chart.first)) if chart.count() and chart.first.is_visible() else 0
+
+
+def check_lines(chart: Locator, comparison: Path, what: str, seconds: float) -> None:
+    """Colours repeat after 7 runs and some are alike, so that three are enough."""
+    wanted = min(len(learners(comparison)), 3)
+    wait_for(lambda: lines_in(chart), lambda found: found >= wanted, f"lines of {wanted} colours in {what}", seconds)
+
+
+def check_time_series(page: Page, address: str, comparison: Path, seconds: float) -> None:
+    open_tab(page, f"{address}/?tagFilter=validation&smoothing=0#timeseries")
+    for tag in ("validation/accuracy", "validation/cost"):
+        chart = page.locator("card-view", has_text=tag).locator(".series-view")
+        check_lines(chart, comparison, tag, seconds)
+
+
+def check_scalars(page: Page, address: str, comparison: Path, seconds: float) -> None:
+    open_tab(page, f"{address}/#scalars&tagFilter=validation&_smoothingWeight=0")
+    for tag in ("validation/accuracy", "validation/cost"):
+        chart = page.locator("tf-scalar-card", has_text=tag).locator("#chartdiv")
+        check_lines(chart, comparison, tag, seconds)
+
+
+def check_comparison(page: Page, address: str, comparison: Path, seconds: float) -> None:
+    open_tab(page, f"{address}/#custom_scalars&_smoothingWeight=0")
+    dashboard = page.locator("tf-custom-scalar-dashboard", has_text="policy gradient vs relaxation")
+    charts = dashboard.locator("tf-custom-scalar-multi-line-chart-card").locator("#chartdiv")
+    wait_for(charts.count, lambda count: count >= 2, "charts of policy gradient vs relaxation", seconds)
+    for number in range(2):
+        check_lines(charts.nth(number), comparison, f"custom chart {number}", seconds)
+
+
+def check_images(page: Page, address: str, comparison: Path, seconds: float) -> None:
+    """Pictures are drawn, and the slider leads to that of an earlier evaluation."""
+    open_tab(page, f"{address}/#images&tagFilter=episodes")
+    images = page.locator("tf-image-loader").locator("img:visible")
+
+    def colours() -> list[int]:
+        drawn = [images.nth(n) for n in range(min(images.count(), 2))]
+        there = [image for image in drawn if image.evaluate("image => image.complete && image.naturalWidth > 0")]
+        return [count_colours(picture(image)) for image in there]
+
+    enough = f"two pictures of {PICTURE_COLOURS} colours"
+    wait_for(colours, lambda found: len(found) == 2 and min(found) >= PICTURE_COLOURS, enough, seconds)
+    last = images.first.get_attribute("src")
+    slider = page.locator("tf-image-loader").first.locator("#steps")
+    slider.focus()
+    slider.press("ArrowLeft")
+    wait_for(lambda: images.first.get_attribute("src"), lambda source: source != last, "an earlier picture", seconds)
+    wait_for(colours, lambda found: len(found) == 2 and min(found) >= PICTURE_COLOURS, enough, seconds)
+    slider.press("ArrowRight")
+
+
+def check_hparams(page: Page, address: str, comparison: Path, seconds: float) -> None:
+    open_tab(page, f"{address}/#hparams")
+    table = page.locator("tf-hparams-table-view vaadin-grid-cell-content")
+    names = learners(comparison)
+
+    def rows() -> list[dict[str, str]]:
+        cells = table.evaluate_all(
+            "cells => cells.map(cell => [cell.getBoundingClientRect(), cell.innerText.trim()])"
+            ".map(([box, text]) => [Math.round(box.x), Math.round(box.y), text])"
+        )
+        heads = {x: text for x, y, text in cells if y == min((y for _, y, text in cells if text == "Trial ID"), default=None)}
+        lines = {y: {heads[x]: text for x, other, text in cells if other == y and heads.get(x)} for _, y, _ in cells}
+        return [line for line in lines.values() if line.get("Trial ID") in names]
+
+    found = wait_for(rows, lambda lines: len(lines) >= min(len(names), 10), "a row for each run", seconds)
+    for row in found:
+        accuracy = next(float(text) for name, text in row.items() if "accuracy" in name)
+        cost = next(float(text) for name, text in row.items() if "cost" in name and name != "cost_weight")
+        assert 0 < accuracy <= 100, row
+        assert 0 < cost < 2, row
+    assert len({tuple(row.values()) for row in found}) == len(found)
+
+
+CHECKS = {
+    "scalars": check_time_series,
+    "scalars-classic": check_scalars,
+    "comparison": check_comparison,
+    "images": check_images,
+    "hparams": check_hparams,
+}
+KEPT = {"scalars", "comparison", "images", "hparams"}  # as screenshots
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_tensorboard_shows_the_comparison(name, page, board, comparison):
+    CHECKS[name](page, board, comparison, PATIENCE)
+    if SCREENSHOTS and name in KEPT:
+        save_screenshot(page, Path(SCREENSHOTS) / f"tensorboard-{name}.png")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_control_an_empty_log_directory_shows_nothing(name, page, empty_board, comparison):
+    with pytest.raises(AssertionError, match="expected .* within 3 s"):
+        CHECKS[name](page, empty_board, comparison, 3)
+    nothing = page.get_by_text("No dashboards are active")
+    wait_for(nothing.is_visible, bool, "TensorBoard to say that there is nothing", PATIENCE)
