@@ -31,7 +31,8 @@ PATIENCE = 180.0  # seconds until something must be there; on a quiet machine it
 SCREENSHOT_BYTES = 250_000
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
+    "--disable-component-update --disable-sync "
+    "--disable-3d-apis"  # TensorBoard then draws SVG: without a GPU, its WebGL may leave a chart empty
 ).split()
 
 
