@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from backbone import Decision
+from backbone.naming import did_you_mean
 from envs.layout import Layout
 
 
@@ -75,5 +76,5 @@ def fixed_policy(name: str, layout: Layout) -> FixedPolicy:
     :raises ValueError: an unknown name; the message lists the known ones
     """
     if name not in FIXED:
-        raise ValueError(f"expected a fixed policy among {', '.join(FIXED)}; got {name!r}")
+        raise ValueError(f"expected a fixed policy among {', '.join(FIXED)}; got {name!r}{did_you_mean(name, FIXED)}")
     return FixedPolicy(layout, FIXED[name])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from backbone import Decision, Site
+from backbone.naming import did_you_mean
 
 NORMS = ("layer", "batch")
 NEVER = 60.0  # logits below the others: e^-60 vanishes beside any other probability, its logarithm stays finite
@@ -38,7 +39,9 @@ class GateOptions:
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
-            raise ValueError(f"expected a gate's norm among {', '.join(NORMS)}; got {self.norm!r}")
+            raise ValueError(
+                f"expected a gate's norm among {', '.join(NORMS)}; got {self.norm!r}{did_you_mean(self.norm, NORMS)}"
+            )
         for name in ("hidden", "quota"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from backbone.decision import Decision
 from backbone.flops import Ledger, Live
+from backbone.naming import did_you_mean
 
 
 def frame_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
@@ -99,5 +100,7 @@ def clip_macs(
     :raises ValueError: an unknown name
     """
     if accounting not in ACCOUNTINGS:
-        raise ValueError(f"expected accounting to be one of {', '.join(ACCOUNTINGS)}, got {accounting!r}")
+        raise ValueError(
+            f"expected accounting to be one of {', '.join(ACCOUNTINGS)}, got {accounting!r}{did_you_mean(accounting, ACCOUNTINGS)}"
+        )
     return ACCOUNTINGS[accounting](ledger, decisions) + sum(agent_macs) * decisions[0].shape[1]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from backbone.naming import did_you_mean
+
 CONSENSUS = ("mean", "lstm")
 
 Recurrent = tuple[Tensor, Tensor]  # an LSTM's hidden and cell state, each (1, R, hidden)
@@ -73,7 +75,9 @@ def make_consensus(name: str, classifier: nn.Linear, hidden: int) -> MeanConsens
     :raises ValueError: an unknown name, or no hidden unit
     """
     if name not in CONSENSUS:
-        raise ValueError(f"expected consensus to be one of {', '.join(CONSENSUS)}, got {name!r}")
+        raise ValueError(
+            f"expected consensus to be one of {', '.join(CONSENSUS)}, got {name!r}{did_you_mean(name, CONSENSUS)}"
+        )
     if name == "mean":
         return MeanConsensus()
     if hidden < 1:

@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 
 import torch
 
+from backbone.naming import paths_nearby
+
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file aside, then rename it: an interruption or a full disk leaves what was there before."""
@@ -43,7 +45,9 @@ def load_checkpoint(path: Path, kind: str) -> tuple[dict, dict]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"expected a {kind} checkpoint at {path}, found no such file: check the path")
+        raise ValueError(
+            f"expected a {kind} checkpoint at {path}, found no such file: check the path{paths_nearby(path)}"
+        )
     data = load_tensors(path)
     expected = f"adafuse-rl/{kind}"
     if not isinstance(data, dict) or data.get("format") != expected:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from backbone.consensus import Recurrent, make_consensus
 from backbone.decision import Decision
 from backbone.flops import Live
+from backbone.naming import did_you_mean
 from backbone.sites import all_blocks, build_sites, choose_sites
 from backbone.temporal_shift import TEMPORAL, shift_one_way, shift_two_way, shifting_blocks
 
@@ -134,9 +135,13 @@ class FusionBackbone(nn.Module):
     ) -> None:
         super().__init__()
         if history not in HISTORIES:
-            raise ValueError(f"expected history to be one of {', '.join(HISTORIES)}, got {history!r}")
+            raise ValueError(
+                f"expected history to be one of {', '.join(HISTORIES)}, got {history!r}{did_you_mean(history, HISTORIES)}"
+            )
         if temporal not in TEMPORAL:
-            raise ValueError(f"expected temporal to be one of {', '.join(TEMPORAL)}, got {temporal!r}")
+            raise ValueError(
+                f"expected temporal to be one of {', '.join(TEMPORAL)}, got {temporal!r}{did_you_mean(temporal, TEMPORAL)}"
+            )
         if group_size < 1:
             raise ValueError(f"expected a group size of at least 1 channel, got {group_size}")
         self.cnn = cnn

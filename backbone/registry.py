@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from torch import nn
 
+from backbone.naming import did_you_mean
+
 BACKBONES: dict[str, Callable[..., nn.Module]] = {}
 
 
@@ -23,5 +25,7 @@ def create_cnn(name: str, *, num_classes: int, **kwargs) -> nn.Module:
     :raises ValueError: an unknown name; the message lists the known ones
     """
     if name not in BACKBONES:
-        raise ValueError(f"expected a backbone among {', '.join(sorted(BACKBONES))}; got {name!r}")
+        raise ValueError(
+            f"expected a backbone among {', '.join(sorted(BACKBONES))}; got {name!r}{did_you_mean(name, BACKBONES)}"
+        )
     return BACKBONES[name](num_classes=num_classes, **kwargs)

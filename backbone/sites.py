@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backbone.flops import Layer, Ledger, layer_macs
+from backbone.naming import did_you_mean
 
 
 class Block(Protocol):
@@ -101,7 +102,9 @@ def choose_sites(stages: Mapping[str, Mapping[str, Block]], sites: str | Sequenc
     wanted = [sites] if isinstance(sites, str) else list(sites)
     unknown = [name for name in wanted if name not in words]
     if unknown or not wanted:
-        raise ValueError(f"expected sites to be some of {', '.join(words)}; got {', '.join(unknown) or 'none'}")
+        raise ValueError(
+            f"expected sites to be some of {', '.join(words)}; got {', '.join(unknown) or 'none'}{did_you_mean(unknown, words)}"
+        )
     chosen = {name for word in wanted for name in words[word]}
     return [name for name in blocks if name in chosen]
 

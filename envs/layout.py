@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from backbone import Decision, Observation, Site
+from backbone.naming import did_you_mean
 
 ORDERS = ("frame", "site")
 
@@ -56,7 +57,9 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
-            raise ValueError(f"expected order to be one of {', '.join(ORDERS)}, got {self.order!r}")
+            raise ValueError(
+                f"expected order to be one of {', '.join(ORDERS)}, got {self.order!r}{did_you_mean(self.order, ORDERS)}"
+            )
 
     @property
     def step_frames(self) -> int:

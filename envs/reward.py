@@ -7,6 +7,8 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional as F
 
+from backbone.naming import did_you_mean
+
 
 def correctness(logits: Tensor, labels: Tensor) -> Tensor:
     """1 where the highest of the clip's logits (N, classes) is the label's, else 0: (N,)."""
@@ -27,7 +29,7 @@ def find_outcome(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     :raises ValueError: an unknown name; the message lists the known ones
     """
     if name not in OUTCOMES:
-        raise ValueError(f"expected a reward among {', '.join(OUTCOMES)}; got {name!r}")
+        raise ValueError(f"expected a reward among {', '.join(OUTCOMES)}; got {name!r}{did_you_mean(name, OUTCOMES)}")
     return OUTCOMES[name]
 
 

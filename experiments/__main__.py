@@ -6,18 +6,15 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from agent.callbacks import Interrupted
 from experiments import config
 from experiments.bench import bench
+from experiments.command_line import parse
 from experiments.comparison.compare import compare
 from experiments.describe import describe
+from experiments.doctor import doctor
 from experiments.evaluate import evaluate_run
 from experiments.gradients.command import gradients
 from experiments.import_adafuse import import_adafuse
@@ -64,22 +61,39 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "gradients": (config.Gradients, gradients),
     "check-data": (config.CheckData, check_data),
     "flips": (config.Flips, list_flips),
+    "doctor": (config.Doctor, doctor),
+}
+
+DESCRIPTION = """Adaptive temporal fusion of video CNNs as reinforcement learning.
+
+First time here: doctor says whether all is there, compare --preset quick shows everything in a minute. COMMAND --help
+explains every option."""
+
+EXAMPLES = {
+    "pretrain": "pretrain --architecture resnet_small --clips 80000",
+    "train": "train --method ppo --cost-weight 1",
+    "evaluate": "evaluate runs/ppo-w1-s0",
+    "probe": "probe runs/ppo-w1-s0 runs/static-w1-s0",
+    "predict": "predict data/eight-motions/test/00000.mp4 --run runs/ppo-w1-s0",
+    "import": "import sthv1_adatsn50.pth.tar --data.root something-v1",
+    "describe": "describe resnet50 --temporal tsm",
+    "compare": "compare --preset quick",
+    "bench": "bench environment",
+    "gradients": "gradients --preset quick",
+    "check-data": "check-data my_videos --workers 4",
+    "flips": "flips my_videos",
+    "doctor": "doctor",
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 if all went well, 1 after an error that one sentence explains, 130 after Ctrl-C.
 
-    check-data gives 1 as well if it found something wrong.
+    check-data and doctor give 1 as well if they found something wrong.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
-    kinds = [Annotated[kind, tyro.conf.subcommand(name)] for name, (kind, _) in COMMANDS.items()]
-    options = tyro.cli(
-        Annotated[reduce(or_, kinds), tyro.conf.ConsolidateSubcommandArgs],
-        prog="python -m experiments",
-        description="Adaptive temporal fusion of video CNNs as reinforcement learning.",
-        args=arguments,
-    )
+    kinds = {name: kind for name, (kind, _) in COMMANDS.items()}
+    options = parse(kinds, arguments, description=DESCRIPTION, examples=EXAMPLES)
     run = next(run for kind, run in COMMANDS.values() if type(options) is kind)
     try:
         code = run(options)

@@ -12,12 +12,20 @@ T = TypeVar("T")
 
 Device = Literal["auto", "cpu", "cuda"]
 
+EMBEDDED: dict[Path, dict[str, int]] = {
+    Path("data/eight-motions"): {},
+    Path("data/eight-motions-quick"): {"train": 4_000, "val": 200, "test": 200},  # the first clips of the others
+}
+"""Folders of the embedded data, generated where they are missing: clips in each split, where they are not the usual."""
+
+DEFAULT_ROOT, QUICK_ROOT = EMBEDDED
+
 
 @dataclass(frozen=True)
 class Data:
     """Which videos, and how clips are cut from them."""
 
-    root: Path = Path("data/eight-motions")
+    root: Path = DEFAULT_ROOT
     """Folder of videos with train.txt, val.txt, test.txt (lines "path label"), or with one folder per class. The
     embedded data set is generated where the default is missing."""
     num_frames: int = 8
@@ -248,6 +256,19 @@ class Import:
 
 
 COMPARISONS: dict[str, dict[str, Any]] = {
+    "quick": {  # a demonstration of everything: a minute on two cores
+        "methods": ("reinforce", "ppo", "gumbel", "static"),
+        "more_methods": (),
+        "cost_weights": (1.0,),
+        "seeds": (0,),
+        "group_sizes": (1,),
+        "clips": 3_072,
+        "seconds": 0.0,
+        "correctness_row": False,
+        "pretrain_clips": 12_800,
+        "pretrain_batch_size": 32,  # more updates: on so few clips accuracy leaves 50% with 32 and not with 64
+        "run": Path("runs/quick"),
+    },
     "default": {  # three seeds of the agents on one backbone: ten minutes on two cores
         "methods": ("reinforce", "ppo", "gumbel", "static"),
         "more_methods": (),
@@ -257,6 +278,9 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "clips": 12_000,
         "seconds": 0.0,
         "correctness_row": False,
+        "pretrain_clips": 80_000,
+        "pretrain_batch_size": 64,
+        "run": Path("runs/compare"),
     },
     "full": {  # five seeds of backbone and agents, equal clips and equal time: hours
         "methods": ("reinforce", "ppo", "rebar", "gumbel", "static"),
@@ -269,6 +293,9 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "clips": 24_000,
         "seconds": 30.0,
         "correctness_row": True,
+        "pretrain_clips": 80_000,
+        "pretrain_batch_size": 64,
+        "run": Path("runs/full"),
     },
 }  # fmt: skip
 
@@ -277,9 +304,10 @@ COMPARISONS: dict[str, dict[str, Any]] = {
 class Compare:
     """Train every method on the same backbones and clips, judge all alike, and write table, pictures and report."""
 
-    preset: Literal["default", "full"] = "default"
-    """default takes ten minutes on two cores; full has more seeds, backbones, methods, cost weights and both group sizes,
-    at equal clips and at equal time, and takes hours. Each option below that is left out is the preset's."""
+    preset: Literal["quick", "default", "full"] = "default"
+    """quick shows everything in a minute, on fewer embedded clips, trained too short to conclude from; default takes ten
+    minutes on two cores; full has more seeds, backbones, methods, cost weights and both group sizes, at equal clips and at
+    equal time, and takes hours. Each option below that is left out is the preset's."""
     methods: tuple[str, ...] | None = None
     """Methods to train at every cost weight and group size; one of your own must be registered by --plugin."""
     more_methods: tuple[str, ...] | None = None
@@ -302,8 +330,10 @@ class Compare:
     """Accuracies, in percent, at which costs are compared."""
     backbone: Path | None = None
     """One backbone for all seeds, which `pretrain` wrote; by default small ResNets are pretrained in the run's folder."""
-    pretrain_clips: int = 80_000
+    pretrain_clips: int | None = None
     """Clips that this pretraining sees."""
+    pretrain_batch_size: int | None = None
+    """Clips in an update of it."""
     data: Data = field(default_factory=Data)
     workers: int = 0
     """Processes of one thread each, 0 for as many as cores; with CUDA they are dealt out to the GPUs in turn."""
@@ -312,12 +342,15 @@ class Compare:
     plugin: tuple[str, ...] = ()
     """Python modules to import first, which register methods or backbones of your own."""
     run: Path | None = None
-    """Folder to write, by default runs/compare, or runs/full. What is finished there is not repeated."""
+    """Folder to write, by default runs/compare, or runs/quick, runs/full. What is finished there is not repeated."""
 
     def settled(self) -> Compare:
         """The same with every option that was left out set to the preset's."""
-        preset = {**COMPARISONS[self.preset], "run": Path("runs/compare" if self.preset == "default" else "runs/full")}
-        return replace(self, **{name: value for name, value in preset.items() if getattr(self, name) is None})
+        preset = COMPARISONS[self.preset]
+        settled = replace(self, **{name: value for name, value in preset.items() if getattr(self, name) is None})
+        if self.preset == "quick" and self.data.root == DEFAULT_ROOT:
+            settled = replace(settled, data=replace(self.data, root=QUICK_ROOT))
+        return settled
 
 
 @dataclass(frozen=True)
@@ -426,6 +459,14 @@ class Flips:
     """Folder of videos, or a text file with the name of a class on each line."""
     layout: str | None = None
     """Name of the folder's layout; recognised where it is left out."""
+    json: bool = False
+    """Print JSON and nothing else."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Look whether all is there: versions, devices, disk, codecs, data; the exit code is 0 only if nothing is missing."""
+
     json: bool = False
     """Print JSON and nothing else."""
 

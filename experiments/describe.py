@@ -17,6 +17,7 @@ from torch import nn
 
 from agent.gate import GateNetwork
 from backbone import BACKBONES, FusionBackbone, create_cnn, load_backbone
+from backbone.naming import did_you_mean
 from experiments.config import Describe
 from experiments.methods import gate_options
 from experiments.runs import import_plugins
@@ -106,7 +107,7 @@ def open_backbone(config: Describe) -> tuple[FusionBackbone, str]:
     if not Path(config.architecture).is_file():
         raise ValueError(
             f"expected a backbone among {', '.join(sorted(BACKBONES))}, or the file of a saved one; got "
-            f"{config.architecture!r} (one of your own is registered by a module named with --plugin)"
+            f"{config.architecture!r} (one of your own is registered by a module named with --plugin){did_you_mean(config.architecture, BACKBONES)}"
         )
     if given := [name for name in OF_THE_WEIGHTS if getattr(config, name) is not None]:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from envs.clips.loader import Loader
 from envs.clips.source import BrokenClip
 from envs.episodes import Deck
 from envs.layout import Layout
+from experiments.board import log_test
 from experiments.config import Evaluate
 from experiments.runs import open_clips, open_views, set_up_cpu
 from experiments.statistics import bootstrap
@@ -80,6 +82,12 @@ def save_judgement(folder: Path, figures: dict[str, Any], arrays: dict[str, np.n
     """Write clips.npz, then evaluation.json: where the latter is, both are whole."""
     write_whole(folder / "clips.npz", lambda file: np.savez_compressed(file, **arrays))
     write_json(folder / "evaluation.json", figures)
+
+
+def clips_seen(folder: Path) -> int:
+    """Clips that a finished run has seen; 0 of an imported one, and of one that is not finished."""
+    path = folder / "result.json"
+    return json.loads(path.read_text())["clips"] if path.exists() else 0
 
 
 def recalibrated(model: Predictor, backbone: FusionBackbone, clips: ClipSource) -> FusionBackbone:
@@ -171,5 +179,7 @@ def evaluate_run(config: Evaluate) -> str:
     written["adaptivity"] = varies
     if official is not None:
         written[f"cost_{config.accounting}"] = list(official)
+    if name == "evaluation-test.json" and not any((config.run / file).exists() for file in (name, "evaluation.json")):
+        log_test(config.run, figures, clips=clips_seen(config.run))
     write_json(config.run / name, written)
     return "\n".join(lines)

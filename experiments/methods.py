@@ -9,6 +9,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agent import REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
 from backbone import FusionBackbone
+from backbone.naming import did_you_mean
 from envs import FusionVecEnv
 from envs.clips import ClipSource
 from experiments.config import Describe, Train
@@ -28,16 +29,21 @@ def register_method(build: Method) -> Method:
     return build
 
 
+def check_method(name: str) -> None:
+    """:raises ValueError: an unknown name; the message lists the known ones"""
+    if name not in METHODS:
+        raise ValueError(
+            f"expected a method among {', '.join(sorted(METHODS))}; got {name!r} "
+            f"(one of your own is registered by a module named with --plugin){did_you_mean(name, METHODS)}"
+        )
+
+
 def build_method(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
     """The learner that a configuration names.
 
     :raises ValueError: an unknown name; the message lists the known ones
     """
-    if config.method not in METHODS:
-        raise ValueError(
-            f"expected a method among {', '.join(sorted(METHODS))}; got {config.method!r} "
-            "(one of your own is registered by a module named with --plugin)"
-        )
+    check_method(config.method)
     return METHODS[config.method](config, backbone, clips)
 
 

@@ -118,7 +118,7 @@ def train_backbone(
                 report((step + 1) * config.batch_size)
             if step % 10 == 0:
                 seen = (step + 1) * config.batch_size
-                accuracy = (logits.argmax(-1) == labels).float().mean().item()
+                accuracy = 100 * (logits.argmax(-1) == labels).float().mean().item()
                 writer.add_scalar("pretraining/loss", loss.item(), seen)
                 writer.add_scalar("pretraining/accuracy", accuracy, seen)
                 writer.add_scalar("data/wait", loader.wait_share(), seen)

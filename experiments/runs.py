@@ -1,10 +1,11 @@
-"""A run's folder: its configuration, where it came from, its TensorBoard events."""
+"""A run's folder: its configuration, where it came from, its clips."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
 import json
+import pkgutil
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -13,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
-from torch.utils.tensorboard import SummaryWriter
 
 from backbone.files import write_json
+from backbone.naming import did_you_mean, paths_nearby
 from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, VideoViews, motions
 from envs.clips.cache import CacheTooLarge
 from envs.clips.flips import flip_targets
-from experiments.config import Data, to_json, with_defaults
+from experiments.config import EMBEDDED, Data, to_json, with_defaults
 
 PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
 
@@ -34,17 +34,21 @@ def import_plugins(modules: Sequence[str]) -> None:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise ValueError(f"expected a Python module for --plugin {module}, could not import it: {error}") from error
+            missing = isinstance(error, ModuleNotFoundError) and error.name == module  # and not what it imports itself
+            known = [found.name for found in pkgutil.iter_modules()] if missing else []
+            raise ValueError(
+                f"expected a Python module for --plugin {module}, could not import it: {error}{did_you_mean(module, known)}"
+            ) from error
 
 
 def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) -> ClipSource:
-    """The clips of a split; generates the embedded data set if the default folder is missing.
+    """The clips of a split; generates the embedded data set if one of its folders is missing.
 
     :param for_evaluation: refuse broken videos unless the configuration says to skip them; by default for the test
         split alone. Otherwise they are left out, and named in a line.
     """
-    if data.root == Data().root:
-        motions.ensure(data.root)
+    if data.root in EMBEDDED:
+        motions.ensure(data.root, **EMBEDDED[data.root])
     strict = split == "test" if for_evaluation is None else for_evaluation
     clips = _open_cached(data, split) or _open_files(data, split)
     if split == "train" and data.flip != "off":
@@ -160,24 +164,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
-        raise ValueError(f"expected a run's folder with a config.json, found none at {folder}: check the path")
+        raise ValueError(
+            f"expected a run's folder with a config.json, found none at {folder}: check the path{paths_nearby(folder, 'config.json')}"
+        )
     return json.loads(path.read_text())
-
-
-class Board(TensorBoardOutputFormat):
-    """TensorBoard's writer of stable-baselines3; ``from_step`` drops what an interrupted run wrote beyond it."""
-
-    def __init__(self, folder: Path, from_step: int) -> None:
-        self.writer = SummaryWriter(str(folder), purge_step=from_step + 1 if from_step else None)
-        self._is_closed = False
-
-
-def open_logger(folder: Path, *, from_clips: int = 0) -> Logger:
-    """stable-baselines3's logger into TensorBoard.
-
-    :param from_clips: of a resumed run; what TensorBoard has beyond is dropped
-    """
-    return Logger(str(folder), [Board(folder, from_clips)])
 
 
 def set_up_cpu(threads: int) -> None:

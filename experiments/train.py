@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.logger import HParam
 
 from agent.adafuse import ImportedPolicy
 from agent.callbacks import Checkpoints, CostWarmup, EpisodePictures, Evaluations, Progress
@@ -18,12 +17,14 @@ from agent.joint import JointTraining, check_joint
 from agent.schedules import WarmupCosine
 from backbone import FusionBackbone, fold_batchnorm, load_backbone, save_backbone
 from backbone.files import write_json
+from backbone.naming import paths_nearby
 from envs.clips import ClipSource
+from experiments.board import log_hparams, open_logger
 from experiments.config import Train, from_json, to_json
 from experiments.import_adafuse import METHOD as IMPORTED
 from experiments.import_adafuse import imported_policy
-from experiments.methods import build_method
-from experiments.runs import import_plugins, open_clips, open_logger, open_run, read_config, resolve_device, set_up_cpu
+from experiments.methods import build_method, check_method
+from experiments.runs import import_plugins, open_clips, open_run, read_config, resolve_device, set_up_cpu
 
 
 def open_frozen(path: Path, *, group_size: int, device: str) -> FusionBackbone:
@@ -85,6 +86,11 @@ def _same_content(one: Path, other: Path) -> bool:
 
 def check_classes(config: Train, clips: ClipSource) -> None:
     """:raises ValueError: the backbone was trained for other classes than the clips'."""
+    if not config.backbone.is_file():
+        raise ValueError(
+            f"expected a backbone at {config.backbone}, found no such file: check the path, or make one by python -m "
+            f"experiments pretrain{paths_nearby(config.backbone.parent, config.backbone.name)}"
+        )
     _, facts = load_backbone(config.backbone)
     if list(facts["classes"]) != list(clips.classes):
         raise ValueError(
@@ -108,6 +114,7 @@ def train(
     :param stop: asked between rollouts; True saves a checkpoint and raises Interrupted, as Ctrl-C does
     """
     import_plugins(config.plugin)
+    check_method(config.method)
     set_up_cpu(config.threads)
     config = replace(config, device=resolve_device(config.device).type, run=config.folder)
     clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
@@ -163,7 +170,7 @@ def train(
         seconds = before + time.monotonic() - started
         write_json(config.run / "seconds.json", seconds)
     last = evaluations.curve[-1]
-    _log_hparams(model, config, last)
+    log_hparams(model.logger, config, clips=last["clips"])
     if own_cnn is not None:
         export_cnn(config, load_cnn(checkpoint))
     write_json(
@@ -207,11 +214,3 @@ def load_trained(
 def _seconds_before(folder: Path) -> float:
     path = folder / "seconds.json"
     return float(path.read_text()) if path.exists() else 0.0
-
-
-def _log_hparams(model: BaseAlgorithm, config: Train, last: dict[str, float]) -> None:
-    names = ("method", "cost_weight", "seed", "group_size", "reward")  # as many as TensorBoard shows at first
-    hparams = {name: getattr(config, name) for name in names}
-    metrics = {f"validation/{name}": last[name] for name in ("accuracy", "cost")}
-    model.logger.record("hparams", HParam(hparams, metrics), exclude=("stdout", "log", "json", "csv"))
-    model.logger.dump(step=last["clips"])

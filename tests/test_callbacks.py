@@ -92,6 +92,12 @@ def test_steps_are_clips_seen(written):
     assert [event.step for event in written.Scalars("validation/cost")] == [0, 32, 64, 96]
 
 
+def test_accuracy_is_in_percent_in_training_as_in_validation(written):
+    counts = [48 * event.value / 100 for event in written.Scalars("rollout/accuracy")]
+    np.testing.assert_allclose(counts, np.round(counts), atol=1e-4)  # of 16 rollouts, or 12 that are sampled
+    assert 3 <= max(counts) <= 48
+
+
 def test_shares_of_a_sites_decisions_sum_to_one(written):
     for site in (1, 2, 3):
         shares = [

@@ -9,8 +9,9 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from envs.clips import ClipError, VideoClips, VideoFiles
+from experiments.board import open_logger
 from experiments.config import Data, Train, to_json
-from experiments.runs import open_clips, open_logger, open_run, provenance, read_config, resolve_device, set_up_cpu
+from experiments.runs import open_clips, open_run, provenance, read_config, resolve_device, set_up_cpu
 
 
 def test_a_run_keeps_its_configuration_versions_commit_and_data(tmp_path):

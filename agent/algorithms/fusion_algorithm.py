@@ -123,13 +123,13 @@ class FusionAlgorithm(BaseAlgorithm):
     ) -> None:
         """Record one batch of finished rollouts under the tags that all methods share.
 
-        :param reward, correct, macs_ratio: of each rollout, (N,)
+        :param reward, correct, macs_ratio: of each rollout, (N,); accuracy is logged in percent, as on validation clips
         :param entropy: of one decision, mean, in nats
         :param shares: per site, the shares of use, reuse and skip, (3,)
         """
         record = self.logger.record_mean
         record("rollout/reward", float(np.mean(reward)))
-        record("rollout/accuracy", float(np.mean(correct)))
+        record("rollout/accuracy", 100 * float(np.mean(correct)))
         record("rollout/cost", float(np.mean(macs_ratio)))
         record("train/entropy", entropy)
         for site, share in zip(self.layout.sites, shares, strict=True):

@@ -15,6 +15,7 @@ from agent.estimators.baselines import leave_one_out
 from agent.estimators.cost import decision_costs, own_cost_advantages
 from agent.policy import FusionPolicy
 from agent.schedules import WarmupCosine
+from backbone.naming import did_you_mean
 from envs.layout import Rows
 
 RATIOS = ("decision", "joint")
@@ -57,7 +58,9 @@ class FusionPPO(RolloutMixin, PPO):
         _init_setup_model: bool = True,
     ) -> None:
         if ratio not in RATIOS:
-            raise ValueError(f"expected ratio to be one of {', '.join(RATIOS)}, got {ratio!r}")
+            raise ValueError(
+                f"expected ratio to be one of {', '.join(RATIOS)}, got {ratio!r}{did_you_mean(ratio, RATIOS)}"
+            )
         self.num_minibatches, self.ratio, self.exact_cost = num_minibatches, ratio, exact_cost
         if _init_setup_model:
             check_env(env)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from backbone.naming import did_you_mean
+
 MOVING_AVERAGE = 0.95
 
 
@@ -64,7 +66,9 @@ def register_baseline(name: str) -> Callable[[type[Baseline]], type[Baseline]]:
 def find_baseline(name: str) -> type[Baseline]:
     """:raises ValueError: an unknown name; the message lists the known ones"""
     if name not in BASELINES:
-        raise ValueError(f"expected a baseline among {', '.join(BASELINES)}; got {name!r}")
+        raise ValueError(
+            f"expected a baseline among {', '.join(BASELINES)}; got {name!r}{did_you_mean(name, BASELINES)}"
+        )
     return BASELINES[name]
 
 

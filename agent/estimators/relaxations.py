@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from agent.distribution import log_softmax
 from agent.schedules import Linear
+from backbone.naming import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ def register_relaxation(*, temperature: float | Schedule = 1.0) -> Callable:
 def find_relaxation(name: str) -> Relaxation:
     """:raises ValueError: an unknown name; the message lists the known ones"""
     if name not in RELAXATIONS:
-        raise ValueError(f"expected a relaxation among {', '.join(RELAXATIONS)}; got {name!r}")
+        raise ValueError(
+            f"expected a relaxation among {', '.join(RELAXATIONS)}; got {name!r}{did_you_mean(name, RELAXATIONS)}"
+        )
     return RELAXATIONS[name]
 
 

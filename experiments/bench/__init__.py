@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backbone.files import write_json
+from backbone.naming import did_you_mean
 from experiments.bench.cnn import cnn_ratios
 from experiments.bench.data import data_ratios, report_fuzz
 from experiments.bench.environment import environment_ratios
@@ -29,7 +30,9 @@ ON_REQUEST = ("fuzz",)  # takes many minutes
 def bench(config: Bench) -> None:
     """Measure the parts asked for, print, and write JSON if a file is named. One thread."""
     if unknown := [part for part in config.parts if part not in PARTS]:
-        raise ValueError(f"expected parts among {', '.join(PARTS)}; got {', '.join(unknown)}")
+        raise ValueError(
+            f"expected parts among {', '.join(PARTS)}; got {', '.join(unknown)}{did_you_mean(unknown, PARTS)}"
+        )
     set_up_cpu(1)
     parts = config.parts or [part for part in PARTS if part not in ON_REQUEST]
     ratios = [ratio for part in parts for ratio in PARTS[part](config)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backbone.files import write_json
+from backbone.naming import did_you_mean
 from experiments.comparison.jobs import (
     judge_fixed,
     measure_rate,
@@ -74,7 +75,9 @@ def check_options(config: Compare) -> None:
     """:raises ValueError: a method that is not registered, or a list without an entry"""
     unknown = [method for method in (*config.methods, *config.more_methods) if method not in METHODS]
     if unknown:
-        raise ValueError(f"expected --methods among {', '.join(sorted(METHODS))}; got {', '.join(unknown)}")
+        raise ValueError(
+            f"expected --methods among {', '.join(sorted(METHODS))}; got {', '.join(unknown)}{did_you_mean(unknown, METHODS)}"
+        )
     for name in ("methods", "cost_weights", "seeds", "group_sizes"):
         values = getattr(config, name)
         if not values or len(set(values)) < len(values):
@@ -95,6 +98,7 @@ def pretrained(config: Compare) -> dict[int, Path]:
         seed: Pretrain(
             data=config.data,
             clips=config.pretrain_clips,
+            batch_size=config.pretrain_batch_size,
             seed=seed,
             threads=int(len(seeds) > 1),
             device=config.device,

@@ -21,8 +21,9 @@ from agent import FIXED, fixed_policy
 from agent.callbacks import Interrupted
 from backbone.files import write_json
 from envs.layout import Layout
+from experiments.board import log_test
 from experiments.config import Pretrain, Train, to_json
-from experiments.evaluate import judge, save_judgement
+from experiments.evaluate import clips_seen, judge, save_judgement
 from experiments.pretrain import pretrain
 from experiments.runs import open_clips, provenance, set_up_cpu
 from experiments.train import load_trained, open_frozen, train
@@ -120,7 +121,9 @@ def train_and_judge(config: Train) -> None:
             stop=_stop.is_set,
         )
     model, backbone, _ = load_trained(config.run, device=config.device)
-    save_judgement(config.run, *judge(model, backbone, open_clips(config.data, "test"), order=config.order))
+    figures, arrays = judge(model, backbone, open_clips(config.data, "test"), order=config.order)
+    log_test(config.run, figures["greedy"], clips=clips_seen(config.run))
+    save_judgement(config.run, figures, arrays)
 
 
 def judge_fixed(config: Train) -> None:

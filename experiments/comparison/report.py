@@ -44,6 +44,12 @@ HOW_SWAP = (
 )
 
 
+DEMONSTRATION = (
+    "A demonstration: {pretraining} clips of pretraining, {clips} clips an agent and {seeds} are far too little to conclude "
+    "from. It shows that everything runs and what it looks like; for an answer: python -m experiments compare"
+)
+
+
 class Front(NamedTuple):
     """What is reported of a method's front; None where there is nothing to subtract, or not every seed gets there.
 
@@ -104,8 +110,21 @@ def write_report(
         print_table(table, accuracies)
     for line in answer:
         print(f"- {line}")
+    if warning := demonstration(facts["config"]):
+        print(f"\n{warning}")
     print(f"\nReport: {folder / 'report.md'}   pictures: {folder / 'pareto.png'}, {folder / 'learning.png'}")
     print(f"Episodes and curves: tensorboard --logdir {folder}")
+    if warning:
+        print(f"One agent in figures: python -m experiments evaluate {arms[0].jobs[0].run}")
+
+
+def demonstration(config: dict[str, Any]) -> str:
+    """What has to be said of a report of the quick preset, nothing of the others."""
+    if config["preset"] != "quick":
+        return ""
+    count = len(config["seeds"])
+    seeds = f"{count} seed{'s' * (count > 1)}"
+    return DEMONSTRATION.format(pretraining=f"{config['pretrain_clips']:,}", clips=f"{config['clips']:,}", seeds=seeds)
 
 
 def answer_lines(table: Table, lines: Sequence[Front]) -> list[str]:
@@ -282,6 +301,7 @@ def markdown(
     why = "what a model blind to time can reach" if paired else "guessing"
     text = [
         "# Policy gradient or differentiable relaxation?",
+        *(f"**{warning}**" for warning in [demonstration(config)] if warning),
         *(_bullets(answer)),
         "![accuracy against cost](pareto.png)",
         "![learning curves](learning.png)",

@@ -13,6 +13,7 @@ import torch
 
 from backbone import FusionBackbone
 from backbone.files import write_json
+from backbone.naming import did_you_mean
 from envs.clips import ClipSource
 from experiments.config import Gradients, Train, from_json, to_json
 from experiments.gradients.measure import Samples, passes_per_rollout, sample
@@ -91,7 +92,9 @@ def choose_methods(wanted: Sequence[str]) -> list[str]:
     :raises ValueError: an unknown one
     """
     if unknown := [method for method in wanted if method not in METHODS]:
-        raise ValueError(f"expected --methods among {', '.join(sorted(METHODS))}; got {', '.join(unknown)}")
+        raise ValueError(
+            f"expected --methods among {', '.join(sorted(METHODS))}; got {', '.join(unknown)}{did_you_mean(unknown, METHODS)}"
+        )
     methods = wanted or [method for method in METHODS if method not in OTHER_GATES]
     return list(dict.fromkeys([YARDSTICK, *methods]))
 

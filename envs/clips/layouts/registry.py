@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from backbone.naming import did_you_mean, paths_nearby
 from envs.clips.layouts.reading import SIDECAR
 from envs.clips.source import ClipError
 
@@ -90,17 +91,19 @@ def find_clips(
     """
     root = Path(root)
     if split not in SPLITS:
-        raise ClipError(f"expected a split among {', '.join(SPLITS)}, got {split!r}")
+        raise ClipError(f"expected a split among {', '.join(SPLITS)}, got {split!r}{did_you_mean(split, SPLITS)}")
     if not root.is_dir():
         came = "it is a file" if root.exists() else "there is nothing"
-        raise ClipError(f"{root}: expected a folder of videos, but {came}; correct the path")
+        raise ClipError(f"{root}: expected a folder of videos, but {came}; correct the path{paths_nearby(root)}")
     if (root / UNFINISHED).exists():
         raise ClipError(
             f"{root}: expected whole data, but their generation is still running or was interrupted; run it again"
         )
     chosen = _recognise(root) if layout is None else layout
     if chosen not in LAYOUTS:
-        raise ClipError(f"expected a layout among {', '.join(sorted(LAYOUTS))}, got {layout!r}")
+        raise ClipError(
+            f"expected a layout among {', '.join(sorted(LAYOUTS))}, got {layout!r}{did_you_mean(layout, LAYOUTS)}"
+        )
     return replace(LAYOUTS[chosen].list(root, split, bad), layout=chosen)
 
 

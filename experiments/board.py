@@ -1,0 +1,79 @@
+"""What TensorBoard shows of a run beside its curves: custom scalars, HPARAMS, results on test clips.
+
+Every tag is explained in tensorboard.md, which a test holds against the tags that runs really write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFormat
+from torch.utils.tensorboard import SummaryWriter
+
+from experiments.config import Train
+
+_QUESTION = "policy gradient vs relaxation"
+
+LAYOUT: dict[str, dict[str, list]] = {
+    f"{_QUESTION}: accuracy and cost": {
+        "accuracy % of the greedy policy, validation clips": ["Multiline", ["validation/accuracy$"]],
+        "cost of the greedy policy, validation clips": ["Multiline", ["validation/cost$"]],
+        "accuracy % of sampled and greedy decisions": ["Multiline", ["rollout/accuracy$", "validation/accuracy$"]],
+        "cost of sampled and greedy decisions": ["Multiline", ["rollout/cost$", "validation/cost$"]],
+    },
+    f"{_QUESTION}: what is decided": {
+        f"{decision} at each site": ["Multiline", [f"decisions/.+/{decision}$"]]
+        for decision in ("use", "reuse", "skip")
+    },
+    f"{_QUESTION}: how it is learned": {
+        "noise of successive gradients": ["Multiline", ["train/gradient_noise$"]],
+        "norm of the gradient": ["Multiline", ["train/gradient_norm$"]],
+        "entropy of a decision, nats": ["Multiline", ["train/entropy$"]],
+        "clips a second": ["Multiline", ["time/clips_per_second$"]],
+    },
+}
+"""TensorBoard's CUSTOM SCALARS: category -> chart -> [kind, tags as regular expressions], over all runs that are chosen."""
+
+HPARAMS = ("method", "cost_weight", "seed", "group_size", "reward")  # as many as TensorBoard shows at first
+METRICS = ("validation/accuracy", "validation/cost", "test/accuracy", "test/cost")
+
+
+class Board(TensorBoardOutputFormat):
+    """TensorBoard's writer of stable-baselines3; ``from_step`` drops what an interrupted run wrote beyond it."""
+
+    def __init__(self, folder: Path, from_step: int) -> None:
+        self.writer = SummaryWriter(str(folder), purge_step=from_step + 1 if from_step else None)
+        self._is_closed = False
+        if not from_step:
+            self.writer.add_custom_scalars(LAYOUT)  # into every run: TensorBoard shows equal layouts once
+
+
+def open_logger(folder: Path, *, from_clips: int = 0) -> Logger:
+    """stable-baselines3's logger into TensorBoard.
+
+    :param from_clips: of a resumed run; what TensorBoard has beyond is dropped
+    """
+    return Logger(str(folder), [Board(folder, from_clips)])
+
+
+def log_hparams(logger: Logger, config: Train, *, clips: int) -> None:
+    """A run's settings, and which of its curves are its metrics; those on test clips come when it is judged.
+
+    :param clips: seen in training
+    """
+    hparams = {name: getattr(config, name) for name in HPARAMS}
+    names = dict.fromkeys(METRICS, 0.0)  # their values are those of the curves
+    logger.record("hparams", HParam(hparams, names), exclude=("stdout", "log", "json", "csv"))
+    logger.dump(step=clips)
+
+
+def log_test(folder: Path, figures: Mapping[str, Sequence[float]], *, clips: int) -> None:
+    """Accuracy and cost on test clips, as a point of the run.
+
+    :param figures: as ``figures_of`` gives them, the mean first
+    :param clips: seen in training
+    """
+    with SummaryWriter(str(folder)) as writer:
+        for name in ("accuracy", "cost"):
+            writer.add_scalar(f"test/{name}", figures[name][0], clips)

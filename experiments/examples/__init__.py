@@ -1,0 +1,1 @@
+"""Short programs to start your own from."""
