@@ -110,8 +110,8 @@ def _chances(model: Any, observation: np.ndarray, shape: tuple[int, int, int], w
 class EpisodeLog(BetweenRollouts):
     """Show episodes in TensorBoard at each new evaluation, by the rule above.
 
-    Each has a picture and a card of text under ``episodes/NAME``; after the last evaluation, an animation under
-    ``animations/NAME``. ``probabilities/SITE/use`` and so on are histograms of the probabilities of a site's decisions in
+    Each has a picture and a card of text under ``episodes/NAME``; after the last evaluation, the fixed
+    clips have an animation under ``animations/NAME``. ``probabilities/SITE/use`` and so on are histograms of the probabilities of a site's decisions in
     the fixed clips.
 
     :param reward, cost_weight: of the rewards that are shown, all through training; the warm-up is left out
@@ -151,7 +151,8 @@ class EpisodeLog(BetweenRollouts):
             cost_weight=self.cost_weight,
         )
         for name, record in zip(chosen, records):
-            write_episode(writer, name, record, self.drawn, animate=animate)
+            gif = animate_episode(record) if animate and name in fixed else None
+            write_episode(writer, name, record, self.drawn, png=encode_png(record), gif=gif)
         write_chances(writer, records[: len(fixed)], self.drawn)
 
 
@@ -160,12 +161,14 @@ def find_writer(logger: Any) -> SummaryWriter | None:
     return next((form.writer for form in logger.output_formats if isinstance(form, TensorBoardOutputFormat)), None)
 
 
-def write_episode(writer: SummaryWriter, name: str, record: EpisodeRecord, step: int, *, animate: bool) -> None:
-    """Picture, card and, if so asked, animation of an episode."""
-    write_image(writer, f"episodes/{name}", encode_png(record), step)
+def write_episode(
+    writer: SummaryWriter, name: str, record: EpisodeRecord, step: int, *, png: bytes, gif: bytes | None = None
+) -> None:
+    """Picture, card and, if there is one, animation of an episode."""
+    write_image(writer, f"episodes/{name}", png, step)
     writer.add_text(f"episodes/{name}", record.card(), step)
-    if animate:
-        write_image(writer, f"animations/{name}", animate_episode(record), step)
+    if gif is not None:
+        write_image(writer, f"animations/{name}", gif, step)
 
 
 def write_image(writer: SummaryWriter, tag: str, encoded: bytes, step: int) -> None:

@@ -76,20 +76,25 @@ class EpisodeRecord:
         every = np.concatenate([chosen.ravel() for _, _, chosen in self.decisions])
         return {decision: float((every == decision).mean()) for decision in Decision}
 
+    def facts(self) -> dict[str, str]:
+        """The episode in a few words by name: clip, label, prediction, cost, return, decisions."""
+        outcome, final, known = self.outcome, self.probabilities[-1], self.label is not None
+        said = {"clip": self.name}
+        if known:
+            said["label"] = f"{self.label}, probability {final[outcome['label']]:.3f}"
+        verdict = (" (right)" if outcome["correct"] else " (wrong)") if known else ""
+        said["prediction"] = f"{self.prediction}, probability {final[outcome['prediction']]:.3f}{verdict}"
+        said["cost"] = f"{outcome['macs_ratio']:.3f} of the dense CNN's MACs"
+        said["return"] = f"{outcome['reward']:.3f} at cost weight {self.cost_weight:g}"
+        if not known:
+            said["return"] += ", cost alone: the video has no label"
+        shares = self.shares().items()
+        said["decisions"] = ", ".join(f"{decision.name.lower()} {share:.1%}" for decision, share in shares)
+        return said
+
     def card(self) -> str:
-        """The episode in a small table of Markdown."""
-        outcome, final = self.outcome, self.probabilities[-1]
-        shares = ", ".join(f"{decision.name.lower()} {share:.1%}" for decision, share in self.shares().items())
-        rows = {"clip": self.name}
-        if self.label is not None:
-            rows["label"] = f"{self.label}, probability {final[outcome['label']]:.3f}"
-        rows["prediction"] = f"{self.prediction}, probability {final[outcome['prediction']]:.3f}"
-        if self.label is not None:
-            rows["prediction"] += " (right)" if outcome["correct"] else " (**wrong**)"
-        rows["cost"] = f"{outcome['macs_ratio']:.3f} of the dense CNN's MACs"
-        rows["return"] = f"{outcome['reward']:.3f} at cost weight {self.cost_weight:g}"
-        rows["decisions"] = shares
-        lines = [f"| {name} | {' '.join(text.split()).replace('|', '/')} |" for name, text in rows.items()]
+        """The same as a table of Markdown."""
+        lines = [f"| {name} | {' '.join(text.split()).replace('|', '/')} |" for name, text in self.facts().items()]
         return "\n".join(["| | |", "|---|---|", *lines])
 
     def unlabelled(self) -> EpisodeRecord:
