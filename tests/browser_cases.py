@@ -30,10 +30,10 @@ WIDTH, HEIGHT = 1400, 900  # CSS pixels of the window, and pixels of a screensho
 PATIENCE = 180.0  # seconds until something must be there; on a quiet machine it takes a hundredth of them
 SCREENSHOT_BYTES = 250_000
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync "
-    "--disable-3d-apis"  # TensorBoard then draws SVG: without a GPU, its WebGL may leave a chart empty
-).split()
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+    "--disable-3d-apis",  # TensorBoard then draws SVG: without a GPU, its WebGL may leave a chart empty
+)
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def chromium() -> Iterator[Page]:
         context = playwright.chromium.launch_persistent_context(
             profile,
             executable_path=executable,
-            args=FLAGS,
+            args=list(FLAGS),
             viewport=window,
             locale="en-GB",
             timezone_id="UTC",

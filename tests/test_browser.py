@@ -120,7 +120,7 @@ def check_scalars(page: Page, address: str, comparison: Path, seconds: float) ->
         check_lines(chart, comparison, tag, seconds)
 
 
-def check_comparison(page: Page, address: str, comparison: Path, seconds: float) -> None:
+def check_custom_scalars(page: Page, address: str, comparison: Path, seconds: float) -> None:
     open_tab(page, address, "custom_scalars&_smoothingWeight=0")
     dashboard = page.locator("tf-custom-scalar-dashboard", has_text="policy gradient vs relaxation")
     charts = dashboard.locator("tf-custom-scalar-multi-line-chart-card").locator("#chartdiv")
@@ -160,7 +160,9 @@ def check_hparams(page: Page, address: str, comparison: Path, seconds: float) ->
             "cells => cells.map(cell => [cell.getBoundingClientRect(), cell.innerText.trim()])"
             ".map(([box, text]) => [Math.round(box.x), Math.round(box.y), text])"
         )
-        heads = {x: text for x, y, text in cells if y == min((y for _, y, text in cells if text == "Trial ID"), default=None)}
+        heads = {
+            x: text for x, y, text in cells if y == min((y for _, y, text in cells if text == "Trial ID"), default=None)
+        }
         lines = {y: {heads[x]: text for x, other, text in cells if other == y and heads.get(x)} for _, y, _ in cells}
         return [line for line in lines.values() if line.get("Trial ID") in names]
 
@@ -176,7 +178,7 @@ def check_hparams(page: Page, address: str, comparison: Path, seconds: float) ->
 CHECKS = {
     "scalars": check_time_series,
     "scalars-classic": check_scalars,
-    "comparison": check_comparison,
+    "comparison": check_custom_scalars,
     "images": check_images,
     "hparams": check_hparams,
 }
@@ -192,7 +194,94 @@ def test_tensorboard_shows_the_comparison(name, page, board, comparison):
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_control_an_empty_log_directory_shows_nothing(name, page, empty_board, comparison):
-    with pytest.raises(AssertionError, match="expected .* within 3 s"):
+    with pytest.raises(AssertionError, match=r"expected .* within 3 s"):
         CHECKS[name](page, empty_board, comparison, 3)
     nothing = page.get_by_text("No dashboards are active")
     wait_for(nothing.is_visible, bool, "TensorBoard to say that there is nothing", PATIENCE)
+
+
+def test_control_a_chart_without_lines_has_no_colours():
+    chart = Image.new("RGB", (300, 200), "white")
+    draw = ImageDraw.Draw(chart)
+    draw.line((0, 100, 300, 100), "#ccc", 2)
+    draw.text((20, 20), "0.5", fill="black")
+    assert count_line_colours(chart) == 0
+    assert count_colours(chart) < PICTURE_COLOURS
+    for y, colour in enumerate(("#0077bb", "#ee3377", "#009988")):
+        draw.line((0, 40 * y + 10, 300, 40 * y + 30), colour, 2)
+    assert count_line_colours(chart) == 3
+
+
+def test_the_page_of_inspect_holds_all_of_it(page, inspection):
+    """Table, pictures and episodes are drawn, next and previous leaf through them, and nothing is asked of a network."""
+    asked = open_page(page, inspection)
+    assert page.locator("#table tbody tr").count() > 0
+    for part in ("#front", "#learning"):
+        chart = page.locator(f"{part} img")
+        if chart.count():  # of a run on its own there is a sentence in its place
+            assert count_line_colours(picture(chart)) > 0
+        else:
+            assert page.locator(part).inner_text()
+    shown, episodes = page.locator(".episode.shown"), page.locator(".episode")
+    seen = []
+    while True:
+        assert shown.count() == 1
+        image = shown.locator("img")
+        assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+        assert count_colours(picture(image)) >= PICTURE_COLOURS
+        seen.append(shown.inner_text())
+        if page.locator("#next").is_disabled():
+            break
+        page.locator("#next").click()
+    assert len(seen) == episodes.count() > 1
+    assert len(set(seen)) == len(seen)
+    page.locator("#previous").click()
+    assert shown.inner_text() == seen[-2]
+    assert not asked
+    if SCREENSHOTS:
+        page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        page.locator("#front").scroll_into_view_if_needed()
+        save_screenshot(page, Path(SCREENSHOTS) / "inspect.png")
+
+
+def open_page(page: Page, path: Path) -> list[str]:
+    """Open a file; the addresses that it asks for, itself and what it holds aside, are listed as they come."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri(), wait_until="load")
+    mine = (path.as_uri(), "data:", "blob:")
+    page.wait_for_timeout(500)
+    asked[:] = [address for address in asked if not address.startswith(mine)]
+    return asked
+
+
+def test_control_a_page_that_asks_the_network_is_caught(page, tmp_path):
+    path = tmp_path / "index.html"
+    path.write_text('<link rel="icon" href="data:,"><img src="http://127.0.0.1:9/picture.png">')
+    assert open_page(page, path) == ["http://127.0.0.1:9/picture.png"]
+
+
+def test_how_long_tensorboard_takes_to_open(page, comparison, capsys):
+    """From the start of its process to the lines of the first chart, as a newcomer sees it, and to the first pictures."""
+    started = time.monotonic()
+    with tensorboard(comparison) as address:
+        wait_until_served(address)
+        served = time.monotonic() - started
+        page.goto(address, wait_until="domcontentloaded")
+        chart = page.locator("card-view .series-view")
+        wait_for(lambda: lines_in(chart), bool, "the lines of the first chart", PATIENCE)
+        drawn = time.monotonic() - started
+        page.evaluate("location.hash = 'images'")
+        image = page.locator("tf-image-loader").locator("img:visible")
+        wait_for(image.count, bool, "a picture", PATIENCE)
+        wait_for(lambda: count_colours(picture(image.first)), lambda n: n >= PICTURE_COLOURS, "a picture", PATIENCE)
+        pictures = time.monotonic() - started - drawn
+    size = sum(path.stat().st_size for path in comparison.rglob("*") if path.is_file())
+    runs = len(list(comparison.glob("*/events.out.tfevents.*")))
+    load = os.getloadavg()[0]
+    with capsys.disabled():
+        print(
+            f"\nTensorBoard on {comparison.name}: {runs} event files, {size / 1e6:.0f} MB in all. From its start: "
+            f"{served:.1f} s until it answers, {drawn:.1f} s until the first chart's lines are drawn; then {pictures:.1f} s "
+            f"until IMAGES shows episodes. {os.cpu_count()} cores with a load of {load:.1f}."
+        )
