@@ -6,6 +6,8 @@ screenshots`` keeps what the browser shows in experiments/results. The times pri
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 RUN = os.environ.get("BROWSER_RUN")
 SCREENSHOTS = os.environ.get("BROWSER_SCREENSHOTS")
 PICTURE_COLOURS = 50  # of an episode's picture, at 4 bits a channel: text and three decisions alone have fewer
+
+LOADED = "image => image.complete && image.naturalWidth > 0"
+PLACES = """cells => cells.map(cell => [cell.getBoundingClientRect(), cell.innerText.trim()])
+    .map(([box, text]) => [Math.round(box.x), Math.round(box.y), text])"""
 
 Check = Callable[["Page", str, Path, float], None]
 
@@ -129,50 +135,65 @@ def check_custom_scalars(page: Page, address: str, comparison: Path, seconds: fl
         check_lines(charts.nth(number), comparison, f"custom chart {number}", seconds)
 
 
+def check_pictures(images: Locator, what: str, seconds: float) -> None:
+    """The first of them is loaded, and drawn in many colours."""
+
+    def colours() -> int:
+        if not images.count() or not images.first.evaluate(LOADED):
+            return 0
+        return count_colours(picture(images.first))
+
+    wait_for(colours, lambda found: found >= PICTURE_COLOURS, f"{what} of {PICTURE_COLOURS} colours", seconds)
+
+
 def check_images(page: Page, address: str, comparison: Path, seconds: float) -> None:
-    """Pictures are drawn, and the slider leads to that of an earlier evaluation."""
-    open_tab(page, address, "images&tagFilter=episodes")
-    images = page.locator("tf-image-loader").locator("img:visible")
-
-    def colours() -> list[int]:
-        drawn = [images.nth(n) for n in range(min(images.count(), 2))]
-        there = [image for image in drawn if image.evaluate("image => image.complete && image.naturalWidth > 0")]
-        return [count_colours(picture(image)) for image in there]
-
-    enough = f"two pictures of {PICTURE_COLOURS} colours"
-    wait_for(colours, lambda found: len(found) == 2 and min(found) >= PICTURE_COLOURS, enough, seconds)
+    """Episodes are drawn, and the slider leads to that of an earlier evaluation."""
+    open_tab(page, address, "images&tagFilter=episodes%2Fclip_0")
+    cards = page.locator("tf-image-loader", has_not_text="inspect/")  # those of inspect have one step
+    images = cards.locator("img:visible")
+    check_pictures(images, "a picture of an episode", seconds)
     last = images.first.get_attribute("src")
-    slider = page.locator("tf-image-loader").first.locator("#steps")
+    slider = cards.first.locator("#steps")
     slider.focus()
     slider.press("ArrowLeft")
     wait_for(lambda: images.first.get_attribute("src"), lambda source: source != last, "an earlier picture", seconds)
-    wait_for(colours, lambda found: len(found) == 2 and min(found) >= PICTURE_COLOURS, enough, seconds)
+    check_pictures(images, "an earlier picture", seconds)
     slider.press("ArrowRight")
+    wait_for(lambda: images.first.get_attribute("src"), lambda source: source == last, "the last picture", seconds)
+    check_pictures(images, "the last picture", seconds)
+
+
+def check_animations(page: Page, address: str, comparison: Path, seconds: float) -> None:
+    """What TensorBoard hands out is a GIF that moves."""
+    open_tab(page, address, "images&tagFilter=animations%2Fclip_0")
+    images = page.locator("tf-image-loader", has_text="animations").locator("img:visible")
+    check_pictures(images, "an animation", seconds)
+    content = page.request.get(images.first.evaluate("image => image.src")).body()
+    with Image.open(io.BytesIO(content)) as animation:
+        assert animation.format == "GIF"
+        assert animation.n_frames > 1
 
 
 def check_hparams(page: Page, address: str, comparison: Path, seconds: float) -> None:
+    """The table has a row for each run that is in sight, with the last points of its curves."""
     open_tab(page, address, "hparams")
-    table = page.locator("tf-hparams-table-view vaadin-grid-cell-content")
+    cells = page.locator("tf-hparams-table-view vaadin-grid-cell-content")
     names = learners(comparison)
 
     def rows() -> list[dict[str, str]]:
-        cells = table.evaluate_all(
-            "cells => cells.map(cell => [cell.getBoundingClientRect(), cell.innerText.trim()])"
-            ".map(([box, text]) => [Math.round(box.x), Math.round(box.y), text])"
-        )
-        heads = {
-            x: text for x, y, text in cells if y == min((y for _, y, text in cells if text == "Trial ID"), default=None)
-        }
-        lines = {y: {heads[x]: text for x, other, text in cells if other == y and heads.get(x)} for _, y, _ in cells}
+        drawn = cells.evaluate_all(PLACES)
+        top = next((y for _, y, text in drawn if text == "Trial ID"), None)
+        columns = {x: text for x, y, text in drawn if y == top and text}
+        lines = {y: {columns[x]: text for x, at, text in drawn if at == y and x in columns} for _, y, _ in drawn}
         return [line for line in lines.values() if line.get("Trial ID") in names]
 
     found = wait_for(rows, lambda lines: len(lines) >= min(len(names), 10), "a row for each run", seconds)
     for row in found:
-        accuracy = next(float(text) for name, text in row.items() if "accuracy" in name)
-        cost = next(float(text) for name, text in row.items() if "cost" in name and name != "cost_weight")
-        assert 0 < accuracy <= 100, row
-        assert 0 < cost < 2, row
-    assert len({tuple(row.values()) for row in found}) == len(found)
+        last = json.loads((comparison / row["Trial ID"] / "learning.json").read_text())[-1]
+        assert float(row["validation/accuracy"]) == pytest.approx(last["accuracy"], abs=1e-3), row
+        assert float(row["validation/cost"]) == pytest.approx(last["cost"], abs=1e-3), row
+        assert 0 < float(row["test/accuracy"]) <= 100, row
+        assert 0 < float(row["test/cost"]) < 2, row
 
 
 CHECKS = {
@@ -180,6 +201,7 @@ CHECKS = {
     "scalars-classic": check_scalars,
     "comparison": check_custom_scalars,
     "images": check_images,
+    "animations": check_animations,
     "hparams": check_hparams,
 }
 KEPT = {"scalars", "comparison", "images", "hparams"}  # as screenshots
@@ -227,7 +249,7 @@ def test_the_page_of_inspect_holds_all_of_it(page, inspection):
     while True:
         assert shown.count() == 1
         image = shown.locator("img")
-        assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+        assert image.evaluate(LOADED)
         assert count_colours(picture(image)) >= PICTURE_COLOURS
         seen.append(shown.inner_text())
         if page.locator("#next").is_disabled():
@@ -273,8 +295,7 @@ def test_how_long_tensorboard_takes_to_open(page, comparison, capsys):
         drawn = time.monotonic() - started
         page.evaluate("location.hash = 'images'")
         image = page.locator("tf-image-loader").locator("img:visible")
-        wait_for(image.count, bool, "a picture", PATIENCE)
-        wait_for(lambda: count_colours(picture(image.first)), lambda n: n >= PICTURE_COLOURS, "a picture", PATIENCE)
+        check_pictures(image, "a picture", PATIENCE)
         pictures = time.monotonic() - started - drawn
     size = sum(path.stat().st_size for path in comparison.rglob("*") if path.is_file())
     runs = len(list(comparison.glob("*/events.out.tfevents.*")))
