@@ -92,8 +92,14 @@ def empty_board(tmp_path_factory):
 def open_tab(page: Page, address: str, tab: str) -> None:
     """A tab of TensorBoard, with its filters; the query is that of TIME SERIES, which has its own."""
     if not page.url.startswith(address):
-        page.goto(f"{address}/?tagFilter=validation&smoothing=0#timeseries", wait_until="domcontentloaded")
+        page.goto(
+            f"{address}/?tagFilter=validation&smoothing=0&runFilter=%5E%5B%5E%2F%5D%2B%24#timeseries",
+            wait_until="domcontentloaded",
+        )
     page.evaluate("fragment => { location.hash = fragment }", tab)
+
+
+TRAINED = "regexInput=%5E%5B%5E%2F%5D%2B%24"  # the runs themselves, ^[^/]+$; those that inspect writes lie deeper
 
 
 def learners(comparison: Path) -> list[str]:
@@ -120,14 +126,14 @@ def check_time_series(page: Page, address: str, comparison: Path, seconds: float
 
 
 def check_scalars(page: Page, address: str, comparison: Path, seconds: float) -> None:
-    open_tab(page, address, "scalars&tagFilter=validation&_smoothingWeight=0")
+    open_tab(page, address, f"scalars&tagFilter=validation&_smoothingWeight=0&{TRAINED}")
     for tag in ("validation/accuracy", "validation/cost"):
         chart = page.locator("tf-scalar-card", has_text=tag).locator("#chartdiv")
         check_lines(chart, comparison, tag, seconds)
 
 
 def check_custom_scalars(page: Page, address: str, comparison: Path, seconds: float) -> None:
-    open_tab(page, address, "custom_scalars&_smoothingWeight=0")
+    open_tab(page, address, f"custom_scalars&_smoothingWeight=0&{TRAINED}")
     dashboard = page.locator("tf-custom-scalar-dashboard", has_text="policy gradient vs relaxation")
     charts = dashboard.locator("tf-custom-scalar-multi-line-chart-card").locator("#chartdiv")
     wait_for(charts.count, lambda count: count >= 2, "charts of policy gradient vs relaxation", seconds)
@@ -148,8 +154,8 @@ def check_pictures(images: Locator, what: str, seconds: float) -> None:
 
 def check_images(page: Page, address: str, comparison: Path, seconds: float) -> None:
     """Episodes are drawn, and the slider leads to that of an earlier evaluation."""
-    open_tab(page, address, "images&tagFilter=episodes%2Fclip_0")
-    cards = page.locator("tf-image-loader", has_not_text="inspect/")  # those of inspect have one step
+    open_tab(page, address, f"images&tagFilter=episodes%2Fclip_0&{TRAINED}")
+    cards = page.locator("tf-image-loader", has_not_text="inspect/")
     images = cards.locator("img:visible")
     check_pictures(images, "a picture of an episode", seconds)
     last = images.first.get_attribute("src")
@@ -165,7 +171,7 @@ def check_images(page: Page, address: str, comparison: Path, seconds: float) -> 
 
 def check_animations(page: Page, address: str, comparison: Path, seconds: float) -> None:
     """What TensorBoard hands out is a GIF that moves."""
-    open_tab(page, address, "images&tagFilter=animations%2Fclip_0")
+    open_tab(page, address, f"images&tagFilter=animations%2Fclip_0&{TRAINED}")
     images = page.locator("tf-image-loader", has_text="animations").locator("img:visible")
     check_pictures(images, "an animation", seconds)
     content = page.request.get(images.first.evaluate("image => image.src")).body()
@@ -204,14 +210,32 @@ CHECKS = {
     "animations": check_animations,
     "hparams": check_hparams,
 }
-KEPT = {"scalars", "comparison", "images", "hparams"}  # as screenshots
+
+
+def keep(page: Page, name: str) -> None:
+    """A screenshot for README, tidied up so that what matters can be read at its size."""
+    if name == "scalars":
+        page.get_by_role("button", name="Settings").click()
+    elif name == "images":
+        page.get_by_text("Show actual image size").click()
+        page.wait_for_timeout(1000)
+    elif name == "hparams":  # its columns have a fixed width, and those of accuracy and cost are the last
+        for setting in ("group_size", "reward", "seed"):
+            page.locator("tf-hparams-query-pane paper-checkbox", has_text=setting).first.click()
+        page.set_viewport_size({"width": 1640, "height": HEIGHT})
+        page.wait_for_timeout(1000)
+    save_screenshot(page, Path(SCREENSHOTS) / f"tensorboard-{name}.png")
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+
+
+KEPT = ("scalars", "comparison", "images", "hparams")
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_tensorboard_shows_the_comparison(name, page, board, comparison):
     CHECKS[name](page, board, comparison, PATIENCE)
     if SCREENSHOTS and name in KEPT:
-        save_screenshot(page, Path(SCREENSHOTS) / f"tensorboard-{name}.png")
+        keep(page, name)
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -260,10 +284,11 @@ def test_the_page_of_inspect_holds_all_of_it(page, inspection):
     page.locator("#previous").click()
     assert shown.inner_text() == seen[-2]
     assert not asked
-    if SCREENSHOTS:
-        page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
-        page.locator("#front").scroll_into_view_if_needed()
+    if SCREENSHOTS:  # the width of the page's text
+        page.set_viewport_size({"width": 1120, "height": HEIGHT})
+        page.locator("#episodes").evaluate("section => section.scrollIntoView()")
         save_screenshot(page, Path(SCREENSHOTS) / "inspect.png")
+        page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
 
 
 def open_page(page: Page, path: Path) -> list[str]:
