@@ -218,6 +218,7 @@ def keep(page: Page, name: str) -> None:
         page.get_by_role("button", name="Settings").click()
     elif name == "images":
         page.get_by_text("Show actual image size").click()
+        page.set_viewport_size({"width": WIDTH, "height": HEIGHT + 100})
         page.wait_for_timeout(1000)
     elif name == "hparams":  # its columns have a fixed width, and those of accuracy and cost are the last
         for setting in ("group_size", "reward", "seed"):
@@ -284,8 +285,8 @@ def test_the_page_of_inspect_holds_all_of_it(page, inspection):
     page.locator("#previous").click()
     assert shown.inner_text() == seen[-2]
     assert not asked
-    if SCREENSHOTS:  # the width of the page's text
-        page.set_viewport_size({"width": 1120, "height": HEIGHT})
+    if SCREENSHOTS:  # about the width of an episode
+        page.set_viewport_size({"width": 900, "height": HEIGHT})
         page.locator("#episodes").evaluate("section => section.scrollIntoView()")
         save_screenshot(page, Path(SCREENSHOTS) / "inspect.png")
         page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
