@@ -38,7 +38,7 @@ def paths_nearby(path: str | Path, holding: str | None = None) -> str:
         places = (above.glob(f"*/{holding}"), Path("runs").glob(f"*/{holding}"), Path("runs").glob(f"*/*/{holding}"))
         found = [match.parent for matches in places for match in matches]
     names = {str(match): match.name for match in sorted(set(found)) if not match.name.startswith(".")}
-    alike = get_close_matches(path.name, set(names.values()), n=LISTED)
+    alike = get_close_matches(path.name, set(names.values()), n=LISTED, cutoff=0.6 if holding else 0.75)
     chosen = [full for name in alike for full, last in names.items() if last == name]
     if not chosen and holding is not None:
         chosen = list(names)

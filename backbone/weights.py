@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from backbone.files import load_checkpoint, load_tensors, save_checkpoint
 from backbone.foreign import ADAFUSE, CLASSIFIER, TSM, translate
 from backbone.fusion import FusionBackbone
+from backbone.naming import did_you_mean, paths_nearby
 from backbone.registry import BACKBONES, create_cnn
 
 OURS = "a backbone of this project"
@@ -139,7 +140,8 @@ def read_file(path: Path) -> object:
     :raises ValueError: no such file, or no tensors in it
     """
     if not Path(path).is_file():
-        raise ValueError(f"expected a checkpoint at {path}, found no such file: check the path")
+        suggestion = did_you_mean(str(path), ["imagenet"]) or paths_nearby(path)  # a word that stands for a file
+        raise ValueError(f"expected a checkpoint at {path}, found no such file: check the path{suggestion}")
     return load_tensors(path)
 
 

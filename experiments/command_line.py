@@ -49,7 +49,7 @@ def parse(
     kinds = [Annotated[kind, tyro.conf.subcommand(name, description=texts[name])] for name, kind in commands.items()]
     try:
         return tyro.cli(
-            Annotated[reduce(or_, kinds), tyro.conf.ConsolidateSubcommandArgs],
+            Annotated[reduce(or_, kinds), tyro.conf.ConsolidateSubcommandArgs, tyro.conf.FlagCreatePairsOff],
             prog=PROGRAM,
             description=description,
             args=arguments,

@@ -141,7 +141,8 @@ def evaluate_run(config: Evaluate) -> str:
     except BrokenClip as error:
         raise ClipError(f"{error}; or evaluate without the videos that cannot be read: --skip-broken") from error
     result = average_views(played, many)
-    figures, swap = figures_of(result, clips), swap_test(played, backbone, clips, order=order)
+    figures = figures_of(result, clips)
+    swap = swap_test(played, backbone, clips, order=order, progress="swap test")
     recalibration = ", BatchNorms recalibrated," if config.recalibrate else ""
     of_views = f", {many} views each: the cost is that of one" if many > 1 else ""
     lines = [

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments.comparison import jobs
 from experiments.comparison.compare import check_options, compare, plan, plan_fixed, plan_seconds, pretrained
-from experiments.config import Compare, Data
+from experiments.comparison.report import command_of
+from experiments.config import DEFAULT_ROOT, EMBEDDED, QUICK_ROOT, Compare, Data, to_json
 from experiments.runs import check_same
 
 PLUGIN = '''
@@ -123,6 +125,34 @@ def test_the_full_preset_has_a_backbone_for_each_seed(finished, tmp_path, here):
     assert first != second
     assert {file.name for file in (tmp_path / "run").glob("fixed-*")} == {"fixed-g8-s0", "fixed-g8-s3"}
     assert "a backbone of each seed" in (tmp_path / "run/report.md").read_text()
+
+
+def test_the_quick_preset_says_that_it_is_a_demonstration_and_what_to_open(finished, tmp_path, here, capsys):
+    small = {"methods": ("gumbel", "static"), "clips": 32, "pretrain_clips": 32, "seconds": 0.0, "plugin": ()}
+    compare(replace(finished, preset="quick", run=tmp_path / "run", **small))
+    report, said = (tmp_path / "run/report.md").read_text(), capsys.readouterr().out
+    assert report.split("\n\n")[1].startswith(
+        "**A demonstration: 32 clips of pretraining, 32 clips an agent and 1 seed"
+    )
+    assert "--preset quick" in report
+    for wanted in ("A demonstration", f"tensorboard --logdir {tmp_path / 'run'}", "report.md", "evaluate"):
+        assert wanted in said
+    figures = json.loads((tmp_path / "run/gumbel-g1-w1-s0/evaluation.json").read_text())["greedy"]
+    events = EventAccumulator(str(tmp_path / "run/gumbel-g1-w1-s0")).Reload()
+    for name in ("accuracy", "cost"):  # compare judges on test clips: HPARAMS shows it
+        (point,) = events.Scalars(f"test/{name}")
+        assert point.value == pytest.approx(figures[name][0], rel=1e-5)
+    assert "A demonstration" not in (finished.run / "report.md").read_text()
+
+
+def test_the_quick_preset_has_data_and_a_folder_of_its_own():
+    quick = Compare(preset="quick").settled()
+    assert (quick.data.root, quick.run) == (QUICK_ROOT, Path("runs/quick"))
+    assert EMBEDDED[QUICK_ROOT]["train"] < 16_000
+    assert Compare(preset="quick", data=Data(root=Path("mine"))).settled().data.root == Path("mine")
+    assert Compare().settled().data.root == DEFAULT_ROOT != QUICK_ROOT
+    assert command_of(to_json(quick)) == "python -m experiments compare --preset quick"
+    assert quick.settled() == quick
 
 
 def test_a_backbone_of_ones_own_is_compared_on(finished, tmp_path, here):

@@ -4,9 +4,11 @@ from agent import fixed_policy
 from agent.estimators.baselines import BASELINES
 from backbone.naming import did_you_mean, paths_nearby
 from backbone.registry import create_cnn
+from backbone.weights import read_file
 from envs.clips.layouts.registry import find_clips
 from envs.reward import find_outcome
 from experiments.methods import METHODS
+from experiments.runs import import_plugins
 
 
 @pytest.mark.parametrize("known", [METHODS, BASELINES], ids=["methods", "baselines"])
@@ -49,9 +51,28 @@ def test_a_missing_run_names_those_alike_and_else_those_there(tmp_path, monkeypa
         (lambda: find_outcome("logprob"), "log_prob"),
         (lambda: fixed_policy("shift 1/3", None), "shift 1/4"),
         (lambda: find_clips(".", "tset"), "test"),
+        (lambda: read_file("imagnet"), "imagenet"),
         (lambda: find_clips(".", "test", layout="something-v2"), "something_v2"),
     ],
 )
 def test_lookups_end_with_the_suggestion(look_up, meant):
     with pytest.raises(ValueError, match=f"did you mean '{meant}'\\?$"):
         look_up()
+
+
+def test_a_missing_file_names_those_alike_beside_it(tmp_path):
+    (tmp_path / "backbone.pt").touch()
+    with pytest.raises(ValueError, match=r"found no such file: check the path; nearby are .*/backbone\.pt$"):
+        read_file(tmp_path / "backbon.pt")
+    with pytest.raises(ValueError, match=r"check the path$"):
+        read_file(tmp_path / "something else")
+
+
+def test_a_missing_plugin_names_the_module_that_was_meant(tmp_path, monkeypatch):
+    (tmp_path / "my_method_of_today.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match=r"did you mean 'my_method_of_today'\?$"):
+        import_plugins(["my_metod_of_today"])
+    (tmp_path / "broken_plugin.py").write_text("import no_such_module_at_all")
+    with pytest.raises(ValueError, match=r"No module named 'no_such_module_at_all'$"):
+        import_plugins(["broken_plugin"])

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from envs.clips import ClipError, VideoClips, VideoFiles
 from experiments.board import open_logger
-from experiments.config import Data, Train, to_json
+from experiments.config import EMBEDDED, QUICK_ROOT, Data, Train, to_json
 from experiments.runs import open_clips, open_run, provenance, read_config, resolve_device, set_up_cpu
 
 
@@ -74,6 +74,13 @@ def test_a_resumed_board_drops_what_lies_beyond_the_checkpoint(tmp_path):
 @pytest.fixture
 def copied(videos, tmp_path):
     return shutil.copytree(videos, tmp_path / "videos", ignore=shutil.ignore_patterns(".cache"))
+
+
+def test_the_quick_data_are_generated_in_their_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(EMBEDDED, QUICK_ROOT, {"train": 4, "val": 2, "test": 4, "workers": 1})
+    assert len(open_clips(Data(root=QUICK_ROOT), "test")) == 4
+    assert [folder.name for folder in (tmp_path / "data").iterdir()] == [QUICK_ROOT.name]
 
 
 def test_clips_are_cached_unless_there_is_to_be_no_cache(copied, capsys):

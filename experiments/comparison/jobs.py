@@ -68,7 +68,9 @@ def _watch(futures: list, progress: Any, *, total: int, title: str) -> None:
     seen: dict[str, int] = {}
     with tqdm(total=total, desc=title, unit="clip", disable=None, smoothing=0.05) as bar:
         while True:
-            over = all(future.done() for future in futures)
+            done = sum(future.done() for future in futures)
+            over = done == len(futures)
+            bar.set_postfix_str(f"{done} of {len(futures)} jobs done")  # judging, after training, takes a while too
             failed = any(future.done() and future.exception() is not None for future in futures)
             try:
                 run, clips = progress.get(timeout=0.5)
