@@ -65,6 +65,8 @@ def draw_classes(
         for x, y in points:
             pen.ellipse((x - thick, y - thick, x + thick, y + thick), fill=LINES[number])
     canvas.paste(large.reduce(FINE), (left, top))
+    for level, share in ((top + 1, "1"), (top + height - 1, "0")):
+        write(draw, (left - 8, level), share, SMALL, colour=PALE, anchor="rm")
     _name_lines(draw, box, probabilities[until - 1, shown], [classes[of_class] for of_class in shown], room)
 
 
@@ -75,7 +77,7 @@ def _name_lines(draw: ImageDraw.ImageDraw, box: Box, ends: np.ndarray, names: Se
     heights = (1 - ends[order]) * height
     for place in range(1, len(heights)):
         heights[place] = max(heights[place], heights[place - 1] + step)
-    heights -= np.clip(heights[-1] - height, 0, None)
+    heights[-1] = min(heights[-1], height)
     for place in reversed(range(len(heights) - 1)):
         heights[place] = min(heights[place], heights[place + 1] - step)
     for number, at in zip(order, heights):

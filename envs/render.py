@@ -188,7 +188,7 @@ def _draw_moment(record: EpisodeRecord, until: int) -> Image.Image:
     best = int(record.probabilities[until - 1].argmax())
     said = f"now {record.classes[best]} ({record.probabilities[until - 1, best]:.2f})"
     write(draw, (EDGE, below + 68), said, MEDIUM, width=PICTURE)
-    write(draw, (left - 8, below + CURVES // 2), "classes", SMALL, anchor="rm")
+    write(draw, (left - 24, below + CURVES // 2), "classes", SMALL, anchor="rm")
     return canvas
 
 

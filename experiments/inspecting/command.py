@@ -95,7 +95,7 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
         episode for one in played for episode in write_run(target if alone else target / one.job.run.name, one, alone)
     ]
     page = write_page(
-        folder.resolve().name,
+        str(folder),
         notes=notes,
         tables={"Runs whose episodes are shown": runs_grid(played, config.split), **grids_of(tables)},
         front=front_picture(tables) or NO_FRONT,
