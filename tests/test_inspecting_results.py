@@ -68,13 +68,17 @@ def test_fixed_policies_of_another_backbone_or_group_are_not_set_beside_a_run(tm
     assert find_runs(run).fixed == []
 
 
-@pytest.mark.parametrize("what", ["nothing", "empty", "a backbone", "no checkpoint", "runs without checkpoints"])
+@pytest.mark.parametrize(
+    "what", ["nothing", "empty", "a backbone", "fixed policies", "no checkpoint", "runs without checkpoints"]
+)
 def test_what_is_no_run_is_told_in_a_sentence(tmp_path, what):
     folder = tmp_path / "x"
     if what != "nothing":
         folder.mkdir()
     if what == "a backbone":
         (folder / "config.json").write_text("{}")
+    if what == "fixed policies":
+        folder = write_run(folder, "fixed")
     if what == "no checkpoint":
         folder = write_run(folder, checkpoint=False)
     if what == "runs without checkpoints":
@@ -91,7 +95,7 @@ def test_an_unfinished_comparison_counts_the_seeds_that_every_row_has(tmp_path):
     write_run(tmp_path, "gumbel", 4, checkpoint=False)
     found = find_runs(tmp_path)
     assert found.unfinished == 1
-    (table,) = judged_tables(found, small_clips())
+    (table,) = judged_tables(found, small_clips)
     assert {key.method for key in table.rows} == {"gumbel", "ppo"}
     assert {len(row.curves) for row in table.rows.values()} == {2}
     assert set(table.fixed) == {"all use", "shift 1/4"}
@@ -102,16 +106,16 @@ def test_equal_time_has_a_table_of_its_own(tmp_path):
     comparison(tmp_path)
     for method in ("gumbel", "ppo"):
         write_run(tmp_path, method, suffix="-30seconds", clips=999)
-    tables = judged_tables(find_runs(tmp_path), small_clips())
+    tables = judged_tables(find_runs(tmp_path), small_clips)
     assert [table.arm for table in tables] == ["24,000 clips each", "30 seconds each"]
 
 
 def test_without_judged_runs_or_fixed_policies_there_is_no_front(tmp_path):
     run = write_run(tmp_path, judged=False)
-    assert judged_tables(find_runs(run), small_clips()) == []
+    assert judged_tables(find_runs(run), small_clips) == []
     assert front_picture([]) is None
     alone = write_run(tmp_path / "other")
-    assert judged_tables(find_runs(alone), small_clips()) == []
+    assert judged_tables(find_runs(alone), small_clips) == []
 
 
 def test_a_run_has_its_own_learning_curve(tmp_path):
