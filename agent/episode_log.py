@@ -110,9 +110,9 @@ def _chances(model: Any, observation: np.ndarray, shape: tuple[int, int, int], w
 class EpisodeLog(BetweenRollouts):
     """Show episodes in TensorBoard at each new evaluation, by the rule above.
 
-    Each has a picture and a card of text under ``episodes/NAME``; after the last evaluation, the fixed
-    clips have an animation under ``animations/NAME``. ``probabilities/SITE/use`` and so on are histograms of the probabilities of a site's decisions in
-    the fixed clips.
+    Each has a picture and a card of text under ``episodes/NAME``; after the last evaluation the fixed clips have an
+    animation, too, under ``animations/NAME``. ``probabilities/SITE/use`` and so on are histograms of the probabilities
+    of a site's decisions in the fixed clips. No random number is drawn that training would have drawn.
 
     :param reward, cost_weight: of the rewards that are shown, all through training; the warm-up is left out
     """

@@ -20,7 +20,7 @@ PALE = (110, 110, 110)
 COST = (213, 94, 0)  # Okabe and Ito's vermilion
 OUTCOME = (0, 158, 115)  # and green
 LINES = (INK, (0, 114, 178), (204, 121, 167), (230, 159, 0))  # the label's; then their blue, purple and orange
-SMALL, MEDIUM = 13, 15  # pixels, sizes of text
+SMALL, MEDIUM = 15, 16  # pixels, sizes of text
 FINE = 3  # lines are drawn so many times larger, and scaled down to smooth them
 
 Box = tuple[int, int, int, int]
@@ -65,6 +65,8 @@ def draw_classes(
         for x, y in points:
             pen.ellipse((x - thick, y - thick, x + thick, y + thick), fill=LINES[number])
     canvas.paste(large.reduce(FINE), (left, top))
+    for level, share in ((top + 1, "1"), (top + height - 1, "0")):
+        write(draw, (left - 8, level), share, SMALL, colour=PALE, anchor="rm")
     _name_lines(draw, box, probabilities[until - 1, shown], [classes[of_class] for of_class in shown], room)
 
 
@@ -75,7 +77,7 @@ def _name_lines(draw: ImageDraw.ImageDraw, box: Box, ends: np.ndarray, names: Se
     heights = (1 - ends[order]) * height
     for place in range(1, len(heights)):
         heights[place] = max(heights[place], heights[place - 1] + step)
-    heights -= np.clip(heights[-1] - height, 0, None)
+    heights[-1] = min(heights[-1], height)
     for place in reversed(range(len(heights) - 1)):
         heights[place] = min(heights[place], heights[place + 1] - step)
     for number, at in zip(order, heights):
@@ -100,7 +102,7 @@ def draw_costs(canvas: Image.Image, box: Box, costs: np.ndarray, *, until: int) 
             bar_top = top + height - round(cost * scale)
             if bar_top < top + height:
                 draw.rectangle((edges[0], bar_top, edges[1], top + height), fill=COST)
-            if cell >= 30:
+            if cell >= 40:
                 inside = cost * scale > SMALL + 6
                 at = (sum(edges) / 2, bar_top + 3 if inside else bar_top - 3)
                 colour, anchor = (PAPER, "ma") if inside else (INK, "ms")
@@ -139,7 +141,7 @@ def draw_rewards(canvas: Image.Image, box: Box, rewards: Sequence[float], verdic
             write(draw, (sum(edges) / 2, top + height + 4), said, SMALL, width=step - 6, colour=PALE, anchor="ma")
     draw.line((left, zero, left + width - 3, zero), INK)
     x, middle = left + width + 8, top + height // 2
-    write(draw, (x, middle - 4), f"return {sum(rewards):+.2f}", MEDIUM, bold=True, anchor="lm")
-    for name, colour, place in (("cost", COST, x), ("outcome", OUTCOME, x + 52)):
+    write(draw, (x, middle - 6), f"return {sum(rewards):+.2f}", MEDIUM, bold=True, anchor="lm")
+    for name, colour, place in (("cost", COST, x), ("outcome", OUTCOME, x + 58)):
         draw.rectangle((place, middle + 11, place + 10, middle + 21), fill=colour)
         write(draw, (place + 15, middle + 16), name, SMALL, colour=PALE, anchor="lm")

@@ -35,19 +35,19 @@ from envs.text import INK, write
 COLOURS = {Decision.USE: (0, 114, 178), Decision.REUSE: (240, 180, 60), Decision.SKIP: (236, 236, 236)}
 UNDECIDED = PAPER
 
-LEFT, PLOT, RIGHT = 96, 512, 172  # pixels: sites' names, columns of the frames, legends
+LEFT, PLOT, RIGHT = 96, 400, 178  # pixels: sites' names, columns of the frames, legends
 EDGE = 10
-CELL = 64  # pixels, the largest width of a frame
-HEAD = 54  # pixels of the two lines above
+CELL = 50  # pixels, the largest width of a frame
+HEAD = 60  # pixels of the two lines above
 MAP = 224  # pixels of all sites' maps together, unless they are many
 THINNEST = 7  # pixels of a site's map
 GAP = 5
 CHART = 66  # pixels, height of the charts of costs and rewards
-CURVES = 96  # and of the one of classes
-LARGE = 18
+CURVES = 104  # and of the one of classes
+LARGE = 20
 
 PICTURE = 192  # pixels of the frame in an animation, smaller where frames are many
-COLUMNS = 256  # and of the map beside it
+COLUMNS = 208  # and of the map beside it
 HOLD, LAST = 500, 2500  # milliseconds that a picture of an animation stays, and its last one
 MOMENTS = 12  # pictures of an animation, at most
 FRAME_COLOURS = 96  # in a picture that is encoded
@@ -62,7 +62,7 @@ def draw_episode(record: EpisodeRecord) -> np.ndarray:
     top = (HEAD if over else EDGE) + SMALL + 4
     map_top = top + cell + GAP
     bottom = map_top + sum(heights) + GAP * len(heights)
-    charts = (CURVES + 34, CHART + 30, CHART + 40) if over else (0,)
+    charts = (CURVES + 34, CHART + 30, CHART + 42) if over else (0,)
     canvas = Image.new("RGB", (LEFT + plot + RIGHT, bottom + sum(charts) + EDGE), PAPER)
     draw = ImageDraw.Draw(canvas)
     if over:
@@ -100,7 +100,7 @@ def write_title(draw: ImageDraw.ImageDraw, record: EpisodeRecord, width: int) ->
         second.append(f"return {outcome['reward']:+.2f}")
     write(draw, (left, 9), title, LARGE, width=width - left, bold=True)
     said = "  ·  ".join([*second, record.name] if record.name else second)
-    write(draw, (left, 32), said, MEDIUM, width=width - left, colour=PALE)
+    write(draw, (left, 35), said, MEDIUM, width=width - left, colour=PALE)
 
 
 def map_heights(sites: Sequence[Site], pixels: int) -> list[int]:
@@ -144,8 +144,8 @@ def draw_legend(draw: ImageDraw.ImageDraw, record: EpisodeRecord, corner: tuple[
         draw.rectangle((left, top + 2, left + 14, top + 16), fill=colour, outline=PALE)
         write(draw, (left + 22, top + 9), decision.name.lower(), MEDIUM, anchor="lm")
         if shares:
-            write(draw, (left + 128, top + 9), f"{shares[decision]:.0%}", MEDIUM, bold=True, anchor="rm")
-        top += 26
+            write(draw, (left + 138, top + 9), f"{shares[decision]:.0%}", MEDIUM, bold=True, anchor="rm")
+        top += 28
 
 
 def animate_episode(record: EpisodeRecord) -> bytes:
@@ -183,12 +183,12 @@ def _draw_moment(record: EpisodeRecord, until: int) -> Image.Image:
     draw_classes(canvas, box, record.probabilities, record.classes, label, until=until, room=RIGHT)
     write(draw, (EDGE, below), f"frame {until} of {num_frames}", MEDIUM, bold=True)
     costs = record.frame_costs
-    write(draw, (EDGE, below + 24), f"this frame costs {costs[until - 1]:.2f} of dense", MEDIUM)
-    write(draw, (EDGE, below + 46), f"so far {costs[:until].mean():.2f}", MEDIUM)
+    write(draw, (EDGE, below + 24), f"it costs {costs[until - 1]:.2f} of dense", MEDIUM)
+    write(draw, (EDGE, below + 46), f"all so far {costs[:until].mean():.2f}", MEDIUM)
     best = int(record.probabilities[until - 1].argmax())
     said = f"now {record.classes[best]} ({record.probabilities[until - 1, best]:.2f})"
     write(draw, (EDGE, below + 68), said, MEDIUM, width=PICTURE)
-    write(draw, (left - 8, below + CURVES // 2), "classes", SMALL, anchor="rm")
+    write(draw, (left - 24, below + CURVES // 2), "classes", SMALL, anchor="rm")
     return canvas
 
 

@@ -389,7 +389,7 @@ class Bench:
     """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
 
     parts: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|rollouts|cnn|data|fuzz ...")
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|data|fuzz ...")
     ] = ()
     """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
     clips: int = 32

@@ -6,11 +6,11 @@ from PIL import Image
 
 from envs.charts import COST, LINES, OUTCOME, draw_classes, draw_costs, draw_rewards, strongest
 
-BOX = (20, 10, 160, 60)
+BOX = (20, 40, 160, 60)
 
 
 def canvas() -> Image.Image:
-    return Image.new("RGB", (340, 100), (255, 255, 255))
+    return Image.new("RGB", (340, 140), (255, 255, 255))
 
 
 def column(picture: Image.Image, x: int, colour) -> np.ndarray:
@@ -49,10 +49,18 @@ def test_names_beside_the_lines_do_not_cover_each_other():
     assert min(np.diff(middles)) > 13
 
 
+def test_a_name_stands_at_its_line_while_others_crowd_elsewhere():
+    picture, probabilities = canvas(), np.tile([0.95, 0.02, 0.02, 0.01], (4, 1))
+    draw_classes(picture, BOX, probabilities, ["a", "b", "c", "d"], 0, until=4, room=160)
+    beside = np.asarray(picture)[:, BOX[0] + BOX[2] + 8 : BOX[0] + BOX[2] + 20]
+    rows = np.flatnonzero((beside == LINES[0]).all(-1).all(1))
+    assert rows.mean() == pytest.approx(BOX[1] + 0.05 * BOX[3], abs=3)
+
+
 def test_columns_are_as_high_as_costs_and_a_dear_frame_rescales_them():
     picture = canvas()
     draw_costs(picture, BOX, np.array([0.25, 1.0, 0.5, 0.0]), until=3)
-    found = [len(column(picture, x, COST)) for x in (2, 42, 82, 122)]
+    found = [len(column(picture, x, COST)) for x in (37, 77, 117, 157)]
     assert found == [16, 61, 31, 0]  # the lowest row is the foot
     picture = canvas()
     draw_costs(picture, BOX, np.array([2.0, 1.0]), until=2)

@@ -78,8 +78,7 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
     alone = (folder / "config.json").is_file()
     jobs = found.trained if alone else representatives(found.trained)
     played = [play(job, config) for job in jobs]
-    test = open_clips(jobs[0].data, "test")
-    tables = judged_tables(found, test)
+    tables = judged_tables(found, lambda: open_clips(jobs[0].data, "test"))
     curves = [table for table in ([curves_table(jobs[0])] if alone else tables) if table is not None]
     notes = [HOW_CHOSEN]
     if not alone:
@@ -95,7 +94,7 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
         episode for one in played for episode in write_run(target if alone else target / one.job.run.name, one, alone)
     ]
     page = write_page(
-        folder.resolve().name,
+        str(folder),
         notes=notes,
         tables={"Runs whose episodes are shown": runs_grid(played, config.split), **grids_of(tables)},
         front=front_picture(tables) or NO_FRONT,

@@ -42,7 +42,7 @@ def find_runs(folder: Path) -> Found:
     """
     if (folder / "config.json").is_file():
         config = _read(folder)
-        if config is None:
+        if config is None or config.method == FIXED_JOB:
             raise ValueError(f"expected the folder of a training run or of a comparison, {folder} holds neither")
         if not (folder / "checkpoint.pt").is_file():
             raise ValueError(
@@ -76,13 +76,13 @@ def _read(folder: Path) -> Train | None:
     return replace(from_json(Train, content), run=folder)
 
 
-def judged_tables(found: Found, clips: ClipSource) -> list[Table]:
+def judged_tables(found: Found, open_test: Callable[[], ClipSource]) -> list[Table]:
     """The runs that a comparison has judged, as its report sets them side by side; none where there are none.
 
     Of an unfinished comparison only the seeds count that every row has.
+
+    :param open_test: opens the clips that were judged on; called only if there are judgements
     """
-    cluster = cluster_of(clips)
-    floor = 0.5 if cluster == 2 else 1 / len(clips.classes)
     arms: dict[str, list[Train]] = {}
     for job in found.trained:
         if _is_judged(job):
@@ -90,7 +90,11 @@ def judged_tables(found: Found, clips: ClipSource) -> list[Table]:
             title = f"{timed[1]} seconds each" if timed else f"{job.clips:,} clips each"
             arms.setdefault(title, []).append(job)
     fixed = [job for job in found.fixed if _is_judged(job)]
-    tables = []
+    if not (arms and fixed):
+        return []
+    clips, tables = open_test(), []
+    cluster = cluster_of(clips)
+    floor = 0.5 if cluster == 2 else 1 / len(clips.classes)
     for title, jobs in sorted(arms.items(), key=lambda arm: "seconds" in arm[0]):
         known = [job for group in {job.group_size for job in jobs} for job in _common(jobs, group)]
         fixed_too = [job for job in fixed if job.group_size in {one.group_size for one in known}]
@@ -126,8 +130,8 @@ def curves_table(job: Train) -> Table | None:
     if not curve:
         return None
     row = Row({}, {}, {}, [curve], curve[-1]["clips"])
-    key = Key(job.method, job.cost_weight, job.reward if job.method == "reinforce" else "log_prob")
-    return Table(f"{job.clips:,} clips each", job.group_size, {key._replace(reward="log_prob"): row}, {}, 0.0)
+    key = Key(job.method, job.cost_weight, "log_prob")  # whatever it was rewarded by: there is no other to tell it from
+    return Table(f"{job.clips:,} clips each", job.group_size, {key: row}, {}, 0.0)
 
 
 def grids_of(tables: Sequence[Table]) -> dict[str, Grid]:
