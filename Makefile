@@ -2,23 +2,29 @@
 
 PYTHON ?= python3.11
 VENV := .venv
-RUN := $(VENV)/bin/python
+IN_VENV := $(VENV)/bin/python
 
-.PHONY: quick compare test bench clean
+.PHONY: quick compare test test-browser screenshots chromium bench clean
 
 quick: $(VENV)/.run  ## see everything once: data, pretraining, four methods, table, pictures (a minute on 2 cores)
-	$(RUN) -m experiments compare --preset quick
+	$(IN_VENV) -m experiments compare --preset quick
 
 compare: $(VENV)/.run  ## the main job: train, compare, show (10 minutes on 2 cores)
-	$(RUN) -m experiments compare
+	$(IN_VENV) -m experiments compare
 
 test: $(VENV)/.dev  ## formatting, lint and every test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --durations 10
+	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n 2 --durations 10
+
+test-browser: $(VENV)/.browser chromium  ## what TensorBoard and inspect's page really show, of a quick run or of RUN=FOLDER
+	BROWSER_RUN=$(RUN) $(IN_VENV) -m pytest -m browser tests/test_browser.py
+
+screenshots: $(VENV)/.browser chromium  ## the same tests, which keep what they see: make screenshots RUN=runs/compare
+	BROWSER_RUN=$(RUN) BROWSER_SCREENSHOTS=experiments/results $(IN_VENV) -m pytest -m browser tests/test_browser.py
 
 bench: $(VENV)/.run  ## speeds as ratios
-	$(RUN) -m experiments bench
+	$(IN_VENV) -m experiments bench
 
 clean:  ## everything that can be made again, but for the videos and runs
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
@@ -26,9 +32,19 @@ clean:  ## everything that can be made again, but for the videos and runs
 # A stamp is written last, so that a half-finished installation is never taken for a whole one.
 $(VENV)/.run: requirements.txt
 	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
+
+$(VENV)/.browser: requirements-browser.txt $(VENV)/.dev
+	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements-browser.txt
+	touch $@
+
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; } || { \
+	  echo "Error: expected chromium on the PATH, found none, and installing it takes root and apt: install the package chromium" >&2; \
+	  exit 1; }

@@ -1,4 +1,4 @@
-"""What happens between rollouts: evaluation, pictures, checkpoints, the progress bar, Ctrl-C.
+"""What happens between rollouts: evaluation, checkpoints, the progress bar, Ctrl-C; episodes are in ``agent/episode_log.py``.
 
 All act at the start of a rollout, where training can be taken up again bit for bit.
 """
@@ -12,19 +12,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Image
 from tqdm import tqdm
 
 from agent.checkpoint import save_agent
-from agent.evaluation import agent_macs, evaluate
+from agent.evaluation import Evaluation, evaluate
 from agent.schedules import Linear
 from backbone import FusionBackbone
 from backbone.files import write_json
 from envs.clips import ClipSource
-from envs.episode import EpisodeRecord, RecordEpisode
-from envs.fusion_env import FusionEnv
 from envs.layout import Layout
 
 
@@ -77,6 +73,7 @@ class Evaluations(BetweenRollouts):
         super().__init__()
         self.backbone, self.clips, self.every, self.path = backbone, clips, every, path
         self.curve: list[dict[str, float]] = []
+        self.result: Evaluation | None = None  # the latest one's, clip by clip
 
     def _on_training_start(self) -> None:
         if self.path.exists():
@@ -93,7 +90,7 @@ class Evaluations(BetweenRollouts):
 
     def measure(self) -> None:
         """Add a point to the curve now."""
-        result = evaluate(self.model, self.backbone, self.clips, order=self.layout.order)
+        result = self.result = evaluate(self.model, self.backbone, self.clips, order=self.layout.order)
         point = {
             "clips": self.clips_seen,
             "accuracy": result.accuracy,
@@ -109,45 +106,6 @@ class Evaluations(BetweenRollouts):
     def _on_training_end(self) -> None:
         if self.curve and self.curve[-1]["clips"] < self.clips_seen:
             self.measure()
-
-
-class EpisodePictures(BetweenRollouts):
-    """Play fixed clips greedily, the first of each of a few classes, and log each as a picture at every new point."""
-
-    def __init__(self, evaluations: Evaluations, *, num_clips: int = 4) -> None:
-        super().__init__()
-        self.evaluations, self.num_clips, self.drawn = evaluations, num_clips, -1
-
-    def act(self) -> None:
-        if self.evaluations.curve and self.evaluations.curve[-1]["clips"] != self.drawn:
-            self.drawn = self.evaluations.curve[-1]["clips"]
-            source = self.evaluations
-            order = self.layout.order
-            _, firsts = np.unique(source.clips.labels, return_index=True)
-            for number, clip in enumerate(firsts[:: max(len(firsts) // self.num_clips, 1)][: self.num_clips]):
-                picture = record_episode(self.model, source.backbone, source.clips, int(clip), order=order).draw()
-                self.logger.record(
-                    f"episodes/{number}", Image(picture, "HWC"), exclude=("stdout", "log", "json", "csv")
-                )
-            self.logger.dump(step=self.clips_seen)
-
-    def _on_training_end(self) -> None:
-        self.act()
-
-
-def record_episode(
-    model: Any, backbone: FusionBackbone, clips: ClipSource, clip: int, *, order: str = "site"
-) -> EpisodeRecord:
-    """Play one clip greedily and keep all of it."""
-    plain = FusionEnv(backbone, clips, order=order, train=False, reward="log_prob")
-    plain.episodes.agent_macs = agent_macs(model, plain.layout)
-    env = RecordEpisode(plain)
-    observation, _ = env.reset(seed=0, options={"clip": clip})
-    while True:
-        action, _ = model.predict(observation, deterministic=True)
-        observation, _, terminated, _, info = env.step(np.asarray(action))
-        if terminated:
-            return info["episode_record"]
 
 
 class Progress(BetweenRollouts):

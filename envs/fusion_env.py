@@ -11,6 +11,7 @@ import torch
 
 from backbone import FusionBackbone, create_cnn, load_backbone
 from envs.clips import ClipSource, motions
+from envs.episode import EpisodeRecord
 from envs.episodes import Deck, Episodes
 from envs.render import draw_episode
 
@@ -136,6 +137,7 @@ class FusionEnv(gym.Env):
         self.decisions.append((site, frame, np.array(action).reshape(shape)[:, : self.layout.sites[site].decisions]))
         info = self._info()
         if outcome is not None:
+            self.outcome = outcome
             info["clip"] = outcome.per_episode()[0]
             observation = np.zeros((1, *self.observation_space.shape), np.float32)
         return observation[0], float(reward[0]), outcome is not None, False, info
@@ -150,7 +152,9 @@ class FusionEnv(gym.Env):
             return None
         if not hasattr(self, "decisions"):
             raise RuntimeError("expected an episode under way, there is none: call reset() before render()")
-        return draw_episode(self.episodes.pixels[0], self.layout.sites, self.decisions)
+        episodes = self.episodes
+        frames, classes = episodes.pixels[0], tuple(episodes.clips.classes)
+        return draw_episode(EpisodeRecord(frames, self.layout.sites, classes, decisions=self.decisions))
 
     def _info(self) -> dict[str, Any]:
         return {"action_mask": self.action_masks()}

@@ -6,14 +6,13 @@ Shapes: T frames, S sites, D decisions of a site, K classes, H, W pixels of a pi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from backbone import Decision, Site
-from envs.render import COLOURS, INK
+from envs.render import COLOURS
+from envs.text import INK, font, write
 
 PAPER = (255, 255, 255)
 PALE = (150, 150, 150)
@@ -78,10 +77,10 @@ def _draw(
     bottom = max(chart_top + CHART + SMALL + 8, map_top + MEDIUM + 10 + row * len(sites)) + MARGIN
     canvas = Image.new("RGB", (_even(right + PANEL + MARGIN), _even(bottom)), PAPER)
     draw = ImageDraw.Draw(canvas)
-    _text(draw, (MARGIN, MARGIN), title, LARGE, width=left_width + MARGIN + PANEL, bold=True)
+    write(draw, (MARGIN, MARGIN), title, LARGE, width=left_width + MARGIN + PANEL, bold=True)
     _paste_frame(canvas, frames[t], (MARGIN, top, left_width, PICTURE))
     _draw_costs(draw, costs, t, (MARGIN, chart_top, left_width, CHART))
-    _text(draw, (right, top), f"prediction after frame {t + 1} of {len(frames)}", MEDIUM, colour=PALE)
+    write(draw, (right, top), f"prediction after frame {t + 1} of {len(frames)}", MEDIUM, colour=PALE)
     _draw_classes(draw, probabilities[t], classes, (right, top + MEDIUM + 10))
     _draw_legend(draw, (right, map_top))
     _draw_map(canvas, draw, sites, [chosen[t] for chosen in decisions], (right, map_top + MEDIUM + 10), row)
@@ -106,9 +105,9 @@ def _draw_classes(
     for place, label in enumerate(np.argsort(-probabilities, kind="stable")[:TOP]):
         share, first = float(probabilities[label]), place == 0
         number = f"{100 * share:.1f}%"
-        room = PANEL - draw.textlength(number, _font(MEDIUM, first)) - 12
-        _text(draw, (left, top), classes[label], MEDIUM, width=room, bold=first)
-        _text(draw, (left + PANEL, top), number, MEDIUM, bold=first, anchor="ra")
+        room = PANEL - draw.textlength(number, font(MEDIUM, first)) - 12
+        write(draw, (left, top), classes[label], MEDIUM, width=room, bold=first)
+        write(draw, (left + PANEL, top), number, MEDIUM, bold=first, anchor="ra")
         bar_top = top + MEDIUM + 5
         draw.rectangle((left, bar_top, left + PANEL - 1, bar_top + BAR - 5), fill=EMPTY)
         if share * PANEL >= 1:
@@ -118,12 +117,12 @@ def _draw_classes(
 
 def _draw_legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int]) -> None:
     left, top = corner
-    _text(draw, corner, "decisions", MEDIUM, colour=PALE)
-    _text(draw, (left + PANEL, top), "shares", MEDIUM, colour=PALE, anchor="ra")
+    write(draw, corner, "decisions", MEDIUM, colour=PALE)
+    write(draw, (left + PANEL, top), "shares", MEDIUM, colour=PALE, anchor="ra")
     left += NAMES
     for decision, colour in COLOURS.items():
         draw.rectangle((left, top + 2, left + 12, top + 14), fill=colour, outline=PALE)
-        _text(draw, (left + 19, top), decision.name.lower(), MEDIUM)
+        write(draw, (left + 19, top), decision.name.lower(), MEDIUM)
         left += 90
 
 
@@ -144,7 +143,7 @@ def _draw_map(
     height = row - (1 if row < 12 else 4)
     for site, chosen in zip(sites, decisions):
         if site.index % every == 0:
-            _text(draw, (left, top + height // 2), site.name, SMALL, width=NAMES - 10, anchor="lm")
+            write(draw, (left, top + height // 2), site.name, SMALL, width=NAMES - 10, anchor="lm")
         canvas.paste(_strip(chosen, PANEL - NAMES - SHARES - 12, height), (left + NAMES, top))
         canvas.paste(_strip(np.sort(chosen), SHARES, height), (left + PANEL - SHARES, top))
         top += row
@@ -161,9 +160,9 @@ def _draw_costs(draw: ImageDraw.ImageDraw, costs: np.ndarray, t: int, box: tuple
     """A column for each frame, those to come empty, under a line where the dense CNN stands."""
     left, top, width, height = box
     so_far = costs[: t + 1].mean()
-    _text(draw, (left, top - MEDIUM - 10), "cost", MEDIUM, colour=PALE)
+    write(draw, (left, top - MEDIUM - 10), "cost", MEDIUM, colour=PALE)
     said = f"this frame {costs[t]:.2f}, so far {so_far:.2f} of dense"
-    _text(draw, (left + width, top - MEDIUM - 10), said, MEDIUM, anchor="ra")
+    write(draw, (left + width, top - MEDIUM - 10), said, MEDIUM, anchor="ra")
     scale = height / max(1.0, costs.max())
     step = width / len(costs)
     for i, cost in enumerate(costs):
@@ -173,7 +172,7 @@ def _draw_costs(draw: ImageDraw.ImageDraw, costs: np.ndarray, t: int, box: tuple
             fill = COST if i == t else tuple((part + 255) // 2 for part in COST)
             draw.rectangle((edges[0], top + height - round(cost * scale), edges[1], top + height), fill=fill)
         if step >= 20:
-            _text(
+            write(
                 draw,
                 (sum(edges) // 2, top + height + 5),
                 str(i + 1),
@@ -183,34 +182,6 @@ def _draw_costs(draw: ImageDraw.ImageDraw, costs: np.ndarray, t: int, box: tuple
             )
     dense = top + height - round(scale)
     draw.line((left, dense, left + width - 1, dense), fill=PALE)
-
-
-@cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as matplotlib brings it: it writes the names of most languages; Pillow's own only English ones."""
-    from matplotlib import get_data_path
-
-    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{'-Bold' * bold}.ttf", size)
-
-
-def _text(
-    draw: ImageDraw.ImageDraw,
-    place: tuple[float, float],
-    text: str,
-    size: int,
-    *,
-    width: float = np.inf,
-    colour: tuple[int, int, int] = INK,
-    bold: bool = False,
-    anchor: str = "la",
-) -> None:
-    """A line of text, shortened to ``width`` pixels."""
-    font, text = _font(size, bold), " ".join(text.split())
-    if draw.textlength(text, font) > width:
-        while text and draw.textlength(f"{text}…", font) > width:
-            text = text[:-1]
-        text = f"{text.rstrip()}…"
-    draw.text(place, text, fill=colour, font=font, anchor=anchor)
 
 
 def _even(pixels: int) -> int:

@@ -18,6 +18,7 @@ from experiments.doctor import doctor
 from experiments.evaluate import evaluate_run
 from experiments.gradients.command import gradients
 from experiments.import_adafuse import import_adafuse
+from experiments.inspecting.command import inspect
 from experiments.pretrain import pretrain
 from experiments.probing.probe import probe
 from experiments.train import resume_training, train
@@ -54,6 +55,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "evaluate": (config.Evaluate, lambda options: print(evaluate_run(options))),
     "probe": (config.Probe, lambda options: print(probe(options))),
     "predict": (config.Predict, predict),
+    "inspect": (config.Inspect, inspect),
     "import": (config.Import, run_import),
     "describe": (config.Describe, describe),
     "compare": (config.Compare, compare),

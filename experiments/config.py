@@ -215,6 +215,34 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Inspect:
+    """Look into finished runs: episodes of chosen clips as pictures and animations, in TensorBoard, and on one page with
+    results and learning curves that any browser opens without a network."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Folders of training runs, or of a comparison (one run a method is played); RUN/inspect is written, and replaced."""
+    label: tuple[str, ...] = ()
+    """Classes whose first clips are played. Without this, failures, cheapest, dearest and paths: the choice of training's
+    TensorBoard, four fixed clips, two failures, the cheapest and the dearest."""
+    failures: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Clips classified wrongly, those first whose label is the least probable."""
+    cheapest: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Clips of the least cost."""
+    dearest: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Clips of the most cost."""
+    paths: tuple[Path, ...] = ()
+    """Videos of your own, sampled as the run samples its own."""
+    count: int | None = None
+    """Clips of each kind; by default four."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which clips."""
+    threads: int = 2
+    """CPU threads."""
+    device: Device = "auto"
+    """Where to compute; auto takes CUDA if it is there."""
+
+
+@dataclass(frozen=True)
 class Predict:
     """Classify a video, or every video of a folder: classes, cost, decisions; with a picture of each frame."""
 
@@ -363,7 +391,7 @@ class Bench:
     """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
 
     parts: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|rollouts|cnn|data|fuzz ...")
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|data|fuzz ...")
     ] = ()
     """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
     clips: int = 32

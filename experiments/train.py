@@ -11,8 +11,9 @@ from pathlib import Path
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agent.adafuse import ImportedPolicy
-from agent.callbacks import Checkpoints, CostWarmup, EpisodePictures, Evaluations, Progress
+from agent.callbacks import Checkpoints, CostWarmup, Evaluations, Progress
 from agent.checkpoint import load_agent, load_cnn, load_gates
+from agent.episode_log import EpisodeLog
 from agent.joint import JointTraining, check_joint
 from agent.schedules import WarmupCosine
 from backbone import FusionBackbone, fold_batchnorm, load_backbone, save_backbone
@@ -155,7 +156,7 @@ def train(
     callbacks = [
         CostWarmup(config.cost_weight, config.warmup),
         evaluations,
-        EpisodePictures(evaluations),
+        EpisodeLog(evaluations, reward=config.reward, cost_weight=config.cost_weight),
         checkpoints,
         Progress(config.clips, title=config.run.name, report=report),
         *([] if joint is None else [joint]),

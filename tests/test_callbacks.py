@@ -14,11 +14,9 @@ from agent import evaluate
 from agent.callbacks import (
     Checkpoints,
     CostWarmup,
-    EpisodePictures,
     Evaluations,
     Interrupted,
     Progress,
-    record_episode,
 )
 from agent.checkpoint import load_agent
 from backbone import Decision
@@ -74,7 +72,7 @@ def written(request, tmp_path_factory):
     model = build(request.param, env)
     model.set_logger(configure(str(folder), ["tensorboard"]))
     evaluations = evaluations_in(folder, every=32)
-    learn(model, 6, [evaluations, EpisodePictures(evaluations)])
+    learn(model, 6, evaluations)
     model.logger.close()
     return board(folder)
 
@@ -105,13 +103,6 @@ def test_shares_of_a_sites_decisions_sum_to_one(written):
             for decision in Decision
         ]
         np.testing.assert_allclose(np.sum(shares, 0), 1, atol=1e-5)
-
-
-def test_episodes_are_written_as_pictures(written):
-    assert set(written.Tags()["images"]) == {"episodes/0", "episodes/1"}  # a clip of each class
-    images = written.Images("episodes/0")
-    assert [image.step for image in images] == [0, 32, 64, 96]
-    assert images[0].encoded_image_string.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -271,28 +262,10 @@ def test_each_new_evaluation_saves(tmp_path, handler):
     assert saved == [0, 16, 32, 40]
 
 
-# -- progress and records ----------------------------------------------------------------------------------------------
+# -- progress ----------------------------------------------------------------------------------------------------------
 
 
 def test_progress_reports_clips_seen():
     reported = []
     learn(build("ppo"), 3, Progress(24, report=reported.append))
     assert reported == [0, 8, 16, 24]
-
-
-@pytest.mark.parametrize("order", ["site", "frame"])
-def test_a_recorded_episode_is_whole(order):
-    model, clips = build("ppo", env_for("ppo", order=order)), noise_clips()
-    record = record_episode(model, tiny_backbone(), clips, 3, order=order)
-    assert len(record.decisions) == len(record.rewards) == model.layout.num_steps
-    assert sum(record.rewards) == pytest.approx(record.outcome["reward"], rel=1e-5)
-    assert record.outcome["clip"] == 3
-    assert record.outcome["label"] == clips.labels[3]
-    np.testing.assert_array_equal(record.frames, clips.frames([3])[0])
-    assert record.draw().dtype == np.uint8
-
-
-def test_a_recorded_episode_is_charged_with_the_agents_own_macs():
-    model, backbone = build("ppo"), tiny_backbone()
-    cost = record_episode(model, backbone, noise_clips(), 0).outcome["macs_ratio"]
-    assert cost == pytest.approx(evaluate(model, backbone, noise_clips(1)).cost)

@@ -9,10 +9,10 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from agent import evaluate
-from agent.callbacks import record_episode
 from agent.evaluation import accounted_cost, agent_macs, average_views, site_decisions, step_actions
 from agent.probes import replay
 from backbone import Decision
+from envs import EpisodeRecord, FusionEnv, RecordEpisode
 from envs.layout import Layout
 
 
@@ -57,11 +57,23 @@ def test_batches_of_any_size_give_the_same(case):
     assert_same(*(evaluate(model, backbone, clips, order=order, batch_size=size) for size in (3, 64)))
 
 
+def play_alone(model, backbone, clips, clip: int, order: str) -> EpisodeRecord:
+    """One clip in the single environment, greedily."""
+    plain = FusionEnv(backbone, clips, order=order, train=False, reward="log_prob")
+    plain.episodes.agent_macs = agent_macs(model, plain.layout)
+    env = RecordEpisode(plain)
+    observation, _ = env.reset(options={"clip": clip})
+    while True:
+        observation, _, terminated, _, info = env.step(model.predict(observation, deterministic=True)[0])
+        if terminated:
+            return info["episode_record"]
+
+
 def test_it_equals_a_loop_over_the_single_environment(case):
     model, backbone, clips, order = case
     result = evaluate(model, backbone, clips, order=order)
     for clip in range(len(clips)):
-        record = record_episode(model, backbone, clips, clip, order=order)
+        record = play_alone(model, backbone, clips, clip, order)
         for name in ("correct", "prediction", "label"):
             assert record.outcome[name] == getattr(result, name)[clip]
         for name in ("macs_ratio", "log_prob"):

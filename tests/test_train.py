@@ -183,8 +183,8 @@ def test_tensorboard_holds_scalars_hparams_and_episodes(videos, backbone_file, t
         "validation/accuracy",
         "train/gradient_noise",
     } <= set(tags["scalars"])
-    assert "episodes/0" in tags["images"]
-    assert [image.step for image in events.Images("episodes/0")] == [0, 32, 64, 96]
+    assert "episodes/clip_0" in tags["images"]
+    assert [image.step for image in events.Images("episodes/clip_0")] == [0, 32, 64, 96]
     assert "_hparams_/session_start_info" in tags["tensors"] or any("hparams" in tag for tag in events.summary_metadata)
 
 

@@ -12,6 +12,7 @@ from backbone.naming import did_you_mean
 from experiments.bench.cnn import cnn_ratios
 from experiments.bench.data import data_ratios, report_fuzz
 from experiments.bench.environment import environment_ratios
+from experiments.bench.episodes import episode_ratios
 from experiments.bench.measure import Ratio
 from experiments.bench.rollouts import rollout_ratios
 from experiments.config import Bench
@@ -20,6 +21,7 @@ from experiments.runs import provenance, set_up_cpu
 PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
     "environment": lambda config: environment_ratios(config.clips, config.repeats),
     "rollouts": lambda config: rollout_ratios(config.repeats),
+    "episodes": lambda config: episode_ratios(config.repeats),
     "cnn": lambda config: cnn_ratios(config.repeats, config.size),
     "data": lambda config: data_ratios(config.repeats),
     "fuzz": lambda config: report_fuzz(config.files),

@@ -1,0 +1,189 @@
+"""Write episodes of finished runs as pictures, animations, TensorBoard events, and one page with their results."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from agent.episode_log import record_episodes, write_chances, write_episode
+from agent.evaluation import Evaluation, evaluate
+from backbone.files import write_whole
+from envs.clips import ClipSource
+from envs.episode import EpisodeRecord
+from envs.render import animate_episode, encode_png
+from experiments.comparison.report import Grid
+from experiments.config import Inspect, Predict, Train
+from experiments.evaluate import figures_of
+from experiments.inspecting.page import Shown, write_page
+from experiments.inspecting.results import (
+    curves_table,
+    find_runs,
+    front_picture,
+    grids_of,
+    judged_tables,
+    learning_picture,
+)
+from experiments.inspecting.selection import Choice, asks_for_clips, choose, own_videos
+from experiments.runs import open_clips
+from experiments.videos.prediction import Trained, open_trained
+
+FOLDER = "inspect"  # in the run's own; what it holds is replaced
+HOW_CHOSEN = (
+    "Fixed clips are the first of classes spread evenly over all; failures those wrong clips whose label is the least "
+    "probable; cheapest and dearest go by MACs. All are played greedily."
+)
+NO_FRONT = (
+    "Left out: accuracy and cost are set against other policies where a comparison has judged the run; see "
+    "python -m experiments compare."
+)
+NO_LEARNING = "Left out: the run has no evaluations of its training."
+
+
+@dataclass
+class Played:
+    """A run and the episodes that were asked for.
+
+    :param result: on the whole split; None where only a user's own videos were played
+    :param choices: why each of the records was played
+    """
+
+    job: Train
+    clips: ClipSource | None
+    result: Evaluation | None
+    choices: list[Choice]
+    records: list[EpisodeRecord]
+
+
+def inspect(config: Inspect) -> None:
+    """Write an inspection into each run's or comparison's folder, and say where.
+
+    :raises ValueError: no run, no checkpoint, no such class or clip, or a video that cannot be read
+    """
+    if config.count is not None and config.count < 1:
+        raise ValueError(f"expected --count to be at least 1, got {config.count}")
+    for folder in config.runs:
+        page = inspect_folder(folder, config)
+        print(f"{page}: open it in any browser. In TensorBoard: tensorboard --logdir {folder}")
+
+
+def inspect_folder(folder: Path, config: Inspect) -> Path:
+    """The same of one folder; returns its page."""
+    found = find_runs(folder)
+    alone = (folder / "config.json").is_file()
+    jobs = found.trained if alone else representatives(found.trained)
+    played = [play(job, config) for job in jobs]
+    tables = judged_tables(found, lambda: open_clips(jobs[0].data, "test"))
+    curves = [table for table in ([curves_table(jobs[0])] if alone else tables) if table is not None]
+    notes = [HOW_CHOSEN]
+    if not alone:
+        notes.insert(
+            0, f"{len(found.trained)} runs; episodes of one run a method: {', '.join(job.run.name for job in jobs)}."
+        )
+        if found.unfinished:
+            notes.append(f"{found.unfinished} runs without a checkpoint yet are left out.")
+    target = folder / FOLDER
+    if target.exists():
+        shutil.rmtree(target)
+    shown = [
+        episode for one in played for episode in write_run(target if alone else target / one.job.run.name, one, alone)
+    ]
+    page = write_page(
+        str(folder),
+        notes=notes,
+        tables={"Runs whose episodes are shown": runs_grid(played, config.split), **grids_of(tables)},
+        front=front_picture(tables) or NO_FRONT,
+        learning=learning_picture(curves) or NO_LEARNING,
+        episodes=shown,
+    )
+    write_whole(target / "index.html", lambda file: file.write(page.encode()))
+    return target / "index.html"
+
+
+def representatives(jobs: Sequence[Train]) -> list[Train]:
+    """A run of each method: of those of equal clips the cost weight nearest 1, the smallest group, the lowest seed."""
+
+    def rank(job: Train) -> tuple:
+        return (
+            job.run.name.endswith("seconds"),
+            job.reward != "log_prob",
+            abs(job.cost_weight - 1),
+            job.group_size,
+            job.seed,
+        )
+
+    methods = dict.fromkeys(job.method for job in jobs)
+    return [min((job for job in jobs if job.method == method), key=rank) for method in methods]
+
+
+def play(job: Train, config: Inspect) -> Played:
+    """Play what was asked for of one run."""
+    trained = open_trained(Predict(Path(), job.run, threads=config.threads, device=config.device))
+    clips, result, choices, records = None, None, [], []
+    own = own_videos(config.paths, trained.data, trained.classes) if config.paths else None  # its errors come at once
+    if asks_for_clips(config):
+        clips = open_clips(trained.data, config.split, for_evaluation=True)
+        title = f"{job.run.name} on {config.split}"
+        result = evaluate(trained.model, trained.backbone, clips, order=trained.layout.order, progress=title)
+        choices = choose(config, result, trained.classes)
+        records = _record(trained, job, clips, [choice.clip for choice in choices])
+    if own is not None:
+        choices = choices + [Choice("video", f"video_{number}", number) for number in range(len(own))]
+        records += [record.unlabelled() for record in _record(trained, job, own, range(len(own)))]
+    return Played(job, clips, result, choices, records)
+
+
+def _record(trained: Trained, job: Train, clips: ClipSource, indices: Sequence[int]) -> list[EpisodeRecord]:
+    rewards = {"reward": job.reward, "cost_weight": job.cost_weight}
+    return record_episodes(trained.model, trained.backbone, clips, list(indices), order=trained.layout.order, **rewards)
+
+
+def write_run(target: Path, played: Played, alone: bool) -> list[Shown]:
+    """Write a run's pictures, animations and events, and return what the page shows of it.
+
+    :param alone: the page has no other run, and room for animations
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    step, shown = _clips_seen(played.job.run), []
+    with SummaryWriter(str(target)) as writer:
+        episodes = list(zip(played.choices, played.records, strict=True))
+        for choice, record in tqdm(episodes, desc="drawing", unit="episode", disable=None, leave=False):
+            png, gif = encode_png(record), animate_episode(record)
+            stem = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in choice.name)
+            for suffix, content in ((".png", png), (".gif", gif)):
+                write_whole(target / f"{stem}{suffix}", lambda file, content=content: file.write(content))
+            write_episode(writer, choice.name, record, step, png=png, gif=gif)
+            title = record.prediction if record.label is None else record.label
+            title = f"{choice.name.replace('_', ' ')}: {title}"
+            run = played.job.run.resolve().name
+            shown.append(Shown(choice.kind, run, choice.name, title, png, gif if alone else None, record.facts()))
+        write_chances(writer, played.records, step)
+    return shown
+
+
+def _clips_seen(folder: Path) -> int:
+    """In training, where that is known."""
+    path = folder / "learning.json"
+    curve = json.loads(path.read_text()) if path.is_file() else []
+    return curve[-1]["clips"] if curve else 0
+
+
+def runs_grid(played: Sequence[Played], split: str) -> Grid:
+    """What the runs that were played have reached on the whole split, as far as it was played."""
+    header, cells = ["run", "method", "cost weight", "seed", f"accuracy on {split} %", "cost, share of dense"], []
+    for one in played:
+        figures = ["-", "-"]
+        if one.result is not None:
+            found = figures_of(one.result, one.clips)
+            figures = [
+                "{:.1f} [{:.1f}, {:.1f}]".format(*found["accuracy"]),
+                "{:.3f} [{:.3f}, {:.3f}]".format(*found["cost"]),
+            ]
+        job = one.job
+        cells.append([job.run.resolve().name, job.method, f"{job.cost_weight:g}", str(job.seed), *figures])
+    return header, cells
