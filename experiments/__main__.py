@@ -77,6 +77,7 @@ EXAMPLES = {
     "evaluate": "evaluate runs/ppo-w1-s0",
     "probe": "probe runs/ppo-w1-s0 runs/static-w1-s0",
     "predict": "predict data/eight-motions/test/00000.mp4 --run runs/ppo-w1-s0",
+    "inspect": "inspect runs/ppo-w1-s0 --failures",
     "import": "import sthv1_adatsn50.pth.tar --data.root something-v1",
     "describe": "describe resnet50 --temporal tsm",
     "compare": "compare --preset quick",
