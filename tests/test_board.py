@@ -15,7 +15,7 @@ from experiments.methods import METHODS
 from experiments.train import train
 
 TABLE = Path(__file__).parent.parent / "experiments" / "tensorboard.md"
-PLACEHOLDERS = {"SITE": r"layer\d\.\d", "NUMBER": r"\d+"}
+PLACEHOLDERS = {"SITE": r"layer\d\.\d", "NAME": r"[a-z]+(_\d)?"}
 OF_PLUGINS = re.compile(r"_hparams_/|custom_scalars__config__")  # no tags of ours: what CUSTOM SCALARS and HPARAMS read
 KINDS = {  # in the words of the table's second column -> a run that is all of these
     ("reinforce", "reinforce_value", "joint", "joint policy gradient"): {
