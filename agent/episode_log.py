@@ -2,13 +2,13 @@
 
 The rule, of a split's clips:
 
-- ``clip_0`` ... ``clip_3``: the first clip of each of four classes, spread evenly over the list of classes: the same
+- ``clip_0``, ``clip_1``, ``clip_2``: the first clip of each of three classes, spread evenly over the list of classes: the same
   at every evaluation, so that TensorBoard's slider shows the agent learning;
-- ``failure_0``, ``failure_1``: of the clips classified wrongly, those whose label is the least probable (there may be
+- ``failure_0``: of the clips classified wrongly, the one whose label is the least probable (there may be
   none: then there is no picture at that evaluation);
 - ``cheapest``, ``dearest``: the clip of the least cost, and of the most. Of equal clips the first.
 
-The latter four are chosen anew at each evaluation, from its results.
+The latter three are chosen anew at each evaluation, from its results.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from envs.episode import EpisodeRecord, record_outcome
 from envs.episodes import Episodes
 from envs.render import animate_episode, encode_png
 
-FIXED_CLIPS, FAILURES = 4, 2
+FIXED_CLIPS, FAILURES = 3, 1
 BINS = np.linspace(0, 1, 41)  # of the histograms of probabilities
 
 

@@ -73,8 +73,8 @@ class EpisodeRecord:
 
     def shares(self) -> dict[Decision, float]:
         """How large a part of all decisions was use, reuse and skip."""
-        every = np.concatenate([chosen.ravel() for _, _, chosen in self.decisions])
-        return {decision: float((every == decision).mean()) for decision in Decision}
+        counts = sum(np.bincount(chosen.ravel(), minlength=len(Decision)) for _, _, chosen in self.decisions)
+        return {decision: float(counts[decision] / counts.sum()) for decision in Decision}
 
     def facts(self) -> dict[str, str]:
         """The episode in a few words by name: clip, label, prediction, cost, return, decisions."""

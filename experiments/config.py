@@ -223,7 +223,7 @@ class Inspect:
     """Folders of training runs, or of a comparison (one run a method is played); RUN/inspect is written, and replaced."""
     label: tuple[str, ...] = ()
     """Classes whose first clips are played. Without this, failures, cheapest, dearest and paths: the choice of training's
-    TensorBoard, four fixed clips, two failures, the cheapest and the dearest."""
+    TensorBoard, three fixed clips, a failure, the cheapest and the dearest."""
     failures: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Clips classified wrongly, those first whose label is the least probable."""
     cheapest: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
