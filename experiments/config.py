@@ -298,7 +298,7 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "accuracies": (60.0,),
         "run": Path("runs/quick"),
     },
-    "default": {  # three seeds of the agents on one backbone: ten minutes on two cores
+    "default": {  # three seeds of the agents on one backbone: ten to fifteen minutes on two cores
         "methods": ("reinforce", "ppo", "gumbel", "static"),
         "more_methods": (),
         "cost_weights": (0.5, 1.0),
@@ -337,7 +337,7 @@ class Compare:
 
     preset: Literal["quick", "default", "full"] = "default"
     """quick shows everything in a minute, on fewer embedded clips, trained too short to conclude from; default takes ten
-    minutes on two cores; full has more seeds, backbones, methods, cost weights and both group sizes, at equal clips and at
+    to fifteen minutes on two cores; full has more seeds, backbones, methods, cost weights and both group sizes, at equal clips and at
     equal time, and takes hours. Each option below that is left out is the preset's."""
     methods: tuple[str, ...] | None = None
     """Methods to train at every cost weight and group size; one of your own must be registered by --plugin."""

@@ -4,10 +4,10 @@ import json
 import shutil
 from io import StringIO
 
-import av
 import numpy as np
 import official_adafuse as official
 import pytest
+from prediction_cases import decoded, options
 from rich.console import Console
 
 from agent.evaluation import evaluate
@@ -16,27 +16,13 @@ from backbone.resnet import BasicBlock, ResNet
 from envs.clips import ClipError, motions
 from envs.clips.decode import write_video
 from experiments.__main__ import main
-from experiments.config import Data, Import, Predict
+from experiments.config import Data, Import
 from experiments.import_adafuse import import_adafuse
 from experiments.runs import open_clips
 from experiments.train import load_trained
 from experiments.videos import prediction
 from experiments.videos.predict import facts_of, predict, show
 from experiments.videos.prediction import open_trained, play
-
-
-def moving(frames: int) -> np.ndarray:
-    """Grey levels of their own."""
-    return np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None] * 2 + 30, (frames, 40, 48, 3))
-
-
-def options(video, run, **kwargs) -> Predict:
-    return Predict(video, run, threads=1, device="cpu", **kwargs)
-
-
-def decoded(path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
 def test_json_alone_stands_on_stdout_and_is_complete(one_run, videos, tmp_path, capsys, monkeypatch):

@@ -3,35 +3,20 @@
 import json
 import shutil
 
-import av
 import numpy as np
 import pytest
 import torch
 from conftest import KINDS, T, constant_decisions, random_decisions, random_frames, tiny_backbone
+from prediction_cases import decoded, moving, options
 
 from agent.evaluation import evaluate
 from backbone import Decision, one_hot
 from envs.clips import motions
 from envs.clips.decode import write_video
-from experiments.config import Predict
 from experiments.runs import open_clips
 from experiments.train import load_trained
 from experiments.videos.predict import predict
 from experiments.videos.prediction import open_trained, play, split_macs
-
-
-def moving(frames: int) -> np.ndarray:
-    """Grey levels of their own."""
-    return np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None] * 2 + 30, (frames, 40, 48, 3))
-
-
-def options(video, run, **kwargs) -> Predict:
-    return Predict(video, run, threads=1, device="cpu", **kwargs)
-
-
-def decoded(path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
 def test_predictions_and_costs_are_those_of_evaluate(predicting_run, videos):

@@ -18,6 +18,7 @@ from envs.clips import ClipSource
 from envs.episode import EpisodeRecord
 from envs.render import animate_episode, encode_png
 from experiments.comparison.report import Grid
+from experiments.comparison.results import row_method
 from experiments.config import Inspect, Predict, Train
 from experiments.evaluate import figures_of
 from experiments.inspecting.page import Shown, write_page
@@ -117,8 +118,8 @@ def representatives(jobs: Sequence[Train]) -> list[Train]:
             job.seed,
         )
 
-    methods = dict.fromkeys(job.method for job in jobs)
-    return [min((job for job in jobs if job.method == method), key=rank) for method in methods]
+    methods = dict.fromkeys(row_method(job) for job in jobs)
+    return [min((job for job in jobs if row_method(job) == method), key=rank) for method in methods]
 
 
 def play(job: Train, config: Inspect) -> Played:
@@ -185,5 +186,5 @@ def runs_grid(played: Sequence[Played], split: str) -> Grid:
                 "{:.3f} [{:.3f}, {:.3f}]".format(*found["cost"]),
             ]
         job = one.job
-        cells.append([job.run.resolve().name, job.method, f"{job.cost_weight:g}", str(job.seed), *figures])
+        cells.append([job.run.resolve().name, row_method(job), f"{job.cost_weight:g}", str(job.seed), *figures])
     return header, cells

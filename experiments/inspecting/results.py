@@ -14,7 +14,7 @@ from envs.clips import ClipSource
 from experiments.comparison.compare import FIXED_JOB
 from experiments.comparison.pictures import draw_learning, draw_pareto
 from experiments.comparison.report import Grid, front_lines, policy_grid, volume_grid
-from experiments.comparison.results import Key, Row, Table, collect, fronts
+from experiments.comparison.results import Key, Row, Table, collect, fronts, row_method
 from experiments.config import Train, from_json
 from experiments.evaluate import cluster_of
 from experiments.runs import read_config
@@ -113,13 +113,13 @@ def _common(jobs: Sequence[Train], group: int) -> list[Train]:
     seeds: dict[Key, set[int]] = {}
     for job in jobs:
         if job.group_size == group:
-            seeds.setdefault(Key(job.method, job.cost_weight, job.reward), set()).add(job.seed)
+            seeds.setdefault(Key(row_method(job), job.cost_weight, job.reward), set()).add(job.seed)
     shared = set.intersection(*seeds.values()) or set.intersection(*[max(seeds.values(), key=len)])
     rows = [key for key, own in seeds.items() if shared <= own]
     return [
         job
         for job in jobs
-        if job.group_size == group and job.seed in shared and Key(job.method, job.cost_weight, job.reward) in rows
+        if job.group_size == group and job.seed in shared and Key(row_method(job), job.cost_weight, job.reward) in rows
     ]
 
 
@@ -130,7 +130,8 @@ def curves_table(job: Train) -> Table | None:
     if not curve:
         return None
     row = Row({}, {}, {}, [curve], curve[-1]["clips"])
-    key = Key(job.method, job.cost_weight, "log_prob")  # whatever it was rewarded by: there is no other to tell it from
+    # whatever it was rewarded by: there is no other to tell it from
+    key = Key(row_method(job), job.cost_weight, "log_prob")
     return Table(f"{job.clips:,} clips each", job.group_size, {key: row}, {}, 0.0)
 
 

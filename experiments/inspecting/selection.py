@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 
 from agent.episode_log import FAILURES, FIXED_CLIPS, extremes, failures, fixed_clips
 from agent.evaluation import Evaluation
+from backbone.naming import did_you_mean
 from envs.clips import ArrayClips
 from experiments.config import Data, Inspect
 from experiments.videos.prediction import read_frames
@@ -72,9 +72,8 @@ def clips_of(name: str, result: Evaluation, classes: Sequence[str], split: str) 
     :raises ValueError: no such class, or no clip of it
     """
     if name not in classes:
-        close = difflib.get_close_matches(name, classes, n=1, cutoff=0.4)
-        known = f"did you mean {close[0]!r}?" if close else f"the classes are {', '.join(classes[:20])}"
-        raise ValueError(f"expected one of the {len(classes)} classes for --label, got {name!r}: {known}")
+        guess = did_you_mean(name, classes) or f": the classes are {', '.join(classes[:20])}"
+        raise ValueError(f"expected one of the {len(classes)} classes for --label, got {name!r}{guess}")
     found = np.flatnonzero(result.label == list(classes).index(name))
     if not len(found):
         raise ValueError(f"expected clips of {name!r} in {split}, found none: look at another --split")
