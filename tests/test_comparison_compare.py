@@ -1,5 +1,6 @@
 import json
 import queue
+import shutil
 import sys
 import threading
 from dataclasses import replace
@@ -10,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from experiments.comparison import jobs
 from experiments.comparison.compare import check_options, compare, plan, plan_fixed, plan_seconds, pretrained
-from experiments.comparison.report import command_of
+from experiments.comparison.report import command_of, write_report
 from experiments.comparison.results import row_method
 from experiments.config import DEFAULT_ROOT, EMBEDDED, QUICK_ROOT, Compare, Data, to_json
 from experiments.runs import check_same
@@ -34,7 +35,7 @@ def finished(videos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
     (folder / "my_plugin.py").write_text(PLUGIN)
     config = Compare(
-        methods=("gumbel", "my_a2c"), cost_weights=(1.0,), seeds=(0,), clips=128, seconds=0.5, pretrain_clips=64,
+        methods=("gumbel", "my_a2c"), cost_weights=(1.0,), seeds=(0,), rollouts=128, seconds=0.5, pretrain_clips=64,
         data=Data(root=videos), workers=1, plugin=("my_plugin",), run=folder / "run",
     )  # fmt: skip
     path = Path(folder)
@@ -51,26 +52,50 @@ def finished(videos, tmp_path_factory):
 def test_it_ends_with_table_pictures_report_and_figures(finished):
     names = {file.name for file in finished.run.iterdir()}
     runs = {f"{method}-g1-w1-s0{arm}" for method in ("gumbel", "my_a2c") for arm in ("", "-0.5seconds")}
-    assert {"report.md", "report.json", "pareto.png", "learning.png", "rates.json", "fixed-g1-s0"} | runs <= names
-    equal_clips, equal_time = json.loads((finished.run / "report.json").read_text())["tables"]
-    assert [row["method"] for row in equal_clips["learned"]] == ["gumbel", "my_a2c"]
-    assert {row["clips"] for row in equal_clips["learned"]} == {128}
+    assert {
+        "report.md",
+        "report.json",
+        "results.json",
+        "results.npz",
+        "pareto.png",
+        "learning.png",
+        "rates.json",
+        "fixed-g1-s0",
+    } | runs <= names
+    equal_rollouts, equal_time = json.loads((finished.run / "report.json").read_text())["tables"]
+    assert [row["method"] for row in equal_rollouts["learned"]] == ["gumbel", "my_a2c"]
+    assert {one["rollouts"] for row in equal_rollouts["learned"] for one in row["training"]} == {128}
     assert equal_time["arm"] == "0.5 seconds each"
     text = (finished.run / "report.md").read_text()
     assert "shift 1/4, skip 1/2" in text
     assert "--methods gumbel my_a2c" in text
 
 
-def test_clips_of_equal_time_are_those_of_the_measured_rates(finished):
+def test_rollouts_of_equal_time_are_those_of_the_measured_rates(finished):
     rates = {
-        name: rate["clips_per_second"] for name, rate in json.loads((finished.run / "rates.json").read_text()).items()
+        name: rate["rollouts_per_second"]
+        for name, rate in json.loads((finished.run / "rates.json").read_text()).items()
     }
     assert set(rates) == {"gumbel-g1", "my_a2c-g1"}
     config = replace(finished.settled(), device="cpu")
     arm = plan_seconds(config, plan(config, pretrained(config)).jobs)
     for job in arm.jobs:
-        assert job.clips % 64 == 0
-        assert job.clips == pytest.approx(max(0.5 * rates[f"{job.method}-g1"], 64), abs=32)
+        assert job.rollouts % 64 == 0
+        assert job.rollouts == pytest.approx(max(0.5 * rates[f"{job.method}-g1"], 64), abs=32)
+
+
+def test_the_report_is_made_again_from_its_two_files(finished, tmp_path):
+    for name in ("results.json", "results.npz"):
+        shutil.copy(finished.run / name, tmp_path)
+    write_report(tmp_path, tmp_path)
+    for name in ("report.json", "report.md"):
+        assert (tmp_path / name).read_bytes() == (finished.run / name).read_bytes()
+    written = json.loads((tmp_path / "report.json").read_text())
+    fixed = written["tables"][0]["fixed"]["all use"]
+    assert "sampled_cost" not in fixed
+    ours, foreign = written["tables"][0]["learned"]
+    assert "top_k_cost" in ours
+    assert "top_k_cost" not in foreign  # no probabilities of our kind
 
 
 def test_a_second_call_repeats_nothing(finished):
@@ -80,9 +105,9 @@ def test_a_second_call_repeats_nothing(finished):
 
 
 def test_a_folder_of_another_configuration_does_not_pass_for_this_one(finished):
-    other = replace(finished.settled(), clips=256, device="cpu")
+    other = replace(finished.settled(), rollouts=256, device="cpu")
     (job, *_) = plan(other, pretrained(other)).jobs
-    with pytest.raises(ValueError, match="differs in clips"):
+    with pytest.raises(ValueError, match="differs in rollouts"):
         check_same(job.run, job)
     with pytest.raises(ValueError, match="differs in clips"):
         pretrained(replace(other, pretrain_clips=32))
@@ -116,7 +141,7 @@ def test_a_run_made_before_an_option_was_is_one_of_its_default(finished, tmp_pat
 
 def test_the_full_preset_has_a_backbone_for_each_seed(finished, tmp_path, here):
     config = replace(
-        finished, preset="full", methods=("gumbel",), more_methods=(), seeds=(0, 3), group_sizes=(8,), clips=64, seconds=0.0,
+        finished, preset="full", methods=("gumbel",), more_methods=(), seeds=(0, 3), group_sizes=(8,), rollouts=64, seconds=0.0,
         correctness_row=False, plugin=(), run=tmp_path / "run",
     )  # fmt: skip
     compare(config)
@@ -129,11 +154,11 @@ def test_the_full_preset_has_a_backbone_for_each_seed(finished, tmp_path, here):
 
 
 def test_the_quick_preset_says_that_it_is_a_demonstration_and_what_to_open(finished, tmp_path, here, capsys):
-    small = {"methods": ("gumbel", "static"), "clips": 32, "pretrain_clips": 32, "seconds": 0.0, "plugin": ()}
+    small = {"methods": ("gumbel", "static"), "rollouts": 32, "pretrain_clips": 32, "seconds": 0.0, "plugin": ()}
     compare(replace(finished, preset="quick", run=tmp_path / "run", **small))
     report, said = (tmp_path / "run/report.md").read_text(), capsys.readouterr().out
     assert report.split("\n\n")[1].startswith(
-        "**A demonstration: 32 clips of pretraining, 32 clips an agent and 1 seed"
+        "**A demonstration: 32 clips of pretraining, 32 rollouts an agent and 1 seed"
     )
     assert "--preset quick" in report
     for wanted in ("A demonstration", f"tensorboard --logdir {tmp_path / 'run'}", "report.md", "evaluate"):
@@ -158,7 +183,7 @@ def test_the_quick_preset_has_data_and_a_folder_of_its_own():
 
 def test_a_backbone_of_ones_own_is_compared_on(finished, tmp_path, here):
     own = finished.run / "backbone-s0" / "backbone.pt"
-    compare(replace(finished, methods=("static",), clips=32, seconds=0.0, backbone=own, run=tmp_path / "run"))
+    compare(replace(finished, methods=("static",), rollouts=32, seconds=0.0, backbone=own, run=tmp_path / "run"))
     assert not list((tmp_path / "run").glob("backbone*"))
     assert (tmp_path / "run" / "report.md").exists()
 

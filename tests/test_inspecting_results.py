@@ -32,14 +32,14 @@ def write_run(
     (run / "config.json").write_text(json.dumps(to_json(config)))
     if checkpoint:
         (run / "checkpoint.pt").write_bytes(b"")
-    (run / "learning.json").write_text(json.dumps([{"clips": 0, "accuracy": 50, "cost": 1}]))
+    (run / "learning.json").write_text(json.dumps([{"rollouts": 0, "accuracy": 50, "cost": 1}]))
     if judged:
-        arrays = arrays_of(0.9, 0.3, 1, 0.01, seed=seed)[0]
+        arrays = arrays_of(0.9, 0.3, (0.01 * seed, 0.0))
         names = ("all use", "shift 1/4") if method == "fixed" else ()
         stored = {f"{name}/{key}": value for name in names for key, value in arrays.items()} or arrays
         np.savez(run / "clips.npz", **stored)
         (run / "evaluation.json").write_text(json.dumps(dict.fromkeys(names, FIGURES) or FIGURES))
-        (run / "result.json").write_text(json.dumps({"clips": 10, "seconds": 1.0}))
+        (run / "result.json").write_text(json.dumps({"rollouts": 10, "seconds": 1.0}))
     return run
 
 
@@ -112,9 +112,9 @@ def test_a_cnn_that_learns_too_has_a_row_of_its_own(tmp_path):
 def test_equal_time_has_a_table_of_its_own(tmp_path):
     comparison(tmp_path)
     for method in ("gumbel", "ppo"):
-        write_run(tmp_path, method, suffix="-30seconds", clips=999)
+        write_run(tmp_path, method, suffix="-30seconds", rollouts=999)
     tables = judged_tables(find_runs(tmp_path), small_clips)
-    assert [table.arm for table in tables] == ["24,000 clips each", "30 seconds each"]
+    assert [table.arm for table in tables] == ["24,000 rollouts each", "30 seconds each"]
 
 
 def test_without_judged_runs_or_fixed_policies_there_is_no_front(tmp_path):
@@ -135,5 +135,5 @@ def test_a_run_has_its_own_learning_curve(tmp_path):
 
 def test_fronts_are_shown_where_there_are_several_cost_weights():
     one, many = table_of(gumbel=(0.9, 0.3)), table_of(gumbel=[(0.9, 0.3), (0.8, 0.2)])
-    assert [title.split(",")[0] for title in grids_of([one])] == ["Greedy policies"]
-    assert [title.split(",")[0] for title in grids_of([many])] == ["Fronts", "Greedy policies"]
+    assert [title.split(",")[0] for title in grids_of([one])] == ["Policies"]
+    assert [title.split(",")[0] for title in grids_of([many])] == ["Fronts", "Policies"]
