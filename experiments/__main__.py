@@ -23,6 +23,7 @@ from experiments.pretrain import pretrain
 from experiments.probing.probe import probe
 from experiments.report import report
 from experiments.train import resume_training, train
+from experiments.tuning.command import tune
 from experiments.videos.check_data import check_data
 from experiments.videos.flips import list_flips
 from experiments.videos.predict import predict
@@ -61,6 +62,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "describe": (config.Describe, describe),
     "compare": (config.Compare, compare),
     "report": (config.Report, report),
+    "tune": (config.Tune, lambda options: print(tune(options))),
     "bench": (config.Bench, bench),
     "gradients": (config.Gradients, gradients),
     "check-data": (config.CheckData, check_data),
@@ -84,6 +86,7 @@ EXAMPLES = {
     "describe": "describe resnet50 --temporal tsm",
     "compare": "compare --preset quick",
     "report": "report runs/compare --out runs/again",
+    "tune": "tune --methods reinforce ppo",
     "bench": "bench environment",
     "gradients": "gradients --preset quick",
     "check-data": "check-data my_videos --workers 4",

@@ -409,6 +409,31 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """Choose each method's settings on validation clips: rollouts of an update, learning rate, warm-up, option by option."""
+
+    methods: tuple[str, ...] = ("reinforce", "ppo", "rebar", "gumbel", "static")
+    """Methods to tune."""
+    cost_weights: tuple[float, ...] = (1.0, 4.0)
+    """Rewards that a densely computed clip costs; what counts is the mean reward over them."""
+    group_size: int = 8
+    """Channels that share one decision."""
+    rollouts: int = 8_000
+    """Rollouts that each agent plays."""
+    pretrain_clips: int = 80_000
+    """Clips that the backbone's pretraining sees."""
+    seed: int = 100
+    """Of backbone and agents; not one that a comparison uses."""
+    data: Data = field(default_factory=Data)
+    workers: int = 0
+    """Processes of one thread each, 0 for as many as cores."""
+    device: Device = "auto"
+    """Where to compute; auto takes CUDA if it is there."""
+    run: Path = Path("runs/tune")
+    """Folder to write: tuning.json, tuning.md and the runs. What is finished there is not repeated."""
+
+
+@dataclass(frozen=True)
 class Bench:
     """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
 

@@ -1,6 +1,7 @@
 """Made-up results of a comparison, shared by the tests of its report."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -15,6 +16,9 @@ TRAINING = {
     "learning_rate": 0.01, "warmup": 0.2, "num_clips": 8, "rollouts_per_clip": 8, "batch_size": 32,
     "rollouts": 1280, "clips_drawn": 160, "updates": 20, "clipped_updates": 0.1, "seconds": 30.0,
 }  # fmt: skip
+JUDGED_ON = SimpleNamespace(  # the clips, as far as a report asks
+    labels=TEST.labels, classes=CLASSES, reversed_class=TEST.reversed_class, reversals=np.arange(CLIPS) ^ 1, skipped=[],
+)  # fmt: skip
 BETTER = {"": (0.0, 0.0), "sampled_": (-0.005, 0.002), "top_k_": (0.002, 0.001)}  # than greedy, made-up as well
 
 
@@ -44,7 +48,9 @@ def runs_of(method, accuracy, cost, *, weight=1.0, seeds=3, spread=0.002, seed=0
         for clips in (0, 10)
     ]
     return [
-        Run(arm, method, group, float(weight), "log_prob", number, dict(TRAINING), curve, arrays_of(accuracy, cost, own))
+        Run(
+            arm, method, group, float(weight), "log_prob", number, dict(TRAINING), curve, arrays_of(accuracy, cost, own)
+        )
         for number, own in enumerate(luck)
     ]
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from report_cases import CLIPS, TEST, arrays_of, facts_of, results_of, runs_of
+from report_cases import CLIPS, JUDGED_ON, TEST, arrays_of, facts_of, results_of, runs_of
 
 from experiments.comparison.results import COST_QUANTUM, Results, gather, load_results
 from experiments.comparison.tables import tables_of
@@ -25,20 +25,29 @@ def finished_run(folder, arrays):
     return folder
 
 
-def test_what_runs_left_is_gathered(tmp_path, clips):
-    learned = Train(method="ppo", seed=3, cost_weight=2.0, learning_rate=0.1, run=finished_run(tmp_path / "a", arrays_of(0.9, 0.3)))
+def test_what_runs_left_is_gathered(tmp_path):
+    learned = Train(
+        method="ppo", seed=3, cost_weight=2.0, learning_rate=0.1, run=finished_run(tmp_path / "a", arrays_of(0.9, 0.3))
+    )
     played = {name: values for name, values in arrays_of(0.5, 1.0).items() if name in ("correct", "macs_ratio")}
     fixed = Train(method="fixed", run=finished_run(tmp_path / "f", {f"all use/{k}": v for k, v in played.items()}))
     (fixed.run / "evaluation.json").write_text(json.dumps({"all use": {}}))
-    found = gather([SimpleNamespace(title="arm", jobs=[learned])], [fixed], clips, {"a": "fact"})
+    found = gather([SimpleNamespace(title="arm", jobs=[learned])], [fixed], JUDGED_ON, {"a": "fact"})
     (run,), (dense,) = found.runs, found.fixed
     assert (run.arm, run.method, run.cost_weight, run.seed) == ("arm", "ppo", 2.0, 3)
     assert set(run.clips) == set(arrays_of(0.9, 0.3))
     assert run.curve == CURVE
     assert {**RESULT, **run.training, "learning_rate": 0.1} == {**run.training, "more": 1}
     assert (dense.method, set(dense.clips)) == ("all use", set(played))
-    assert found.test.classes == clips.classes
+    assert found.test.pairs().keys() == TEST.pairs().keys()
+    assert (found.test.cluster, found.test.floor, len(found.test)) == (2, 0.5, CLIPS)
     assert found.facts == {"a": "fact"}
+
+
+def test_runs_that_were_judged_on_other_clips_are_refused(tmp_path):
+    job = Train(method="ppo", run=finished_run(tmp_path / "a", {n: v[:6] for n, v in arrays_of(0.9, 0.3).items()}))
+    with pytest.raises(ValueError, match="the 400 clips of the test split, found 6"):
+        gather([SimpleNamespace(title="arm", jobs=[job])], [], JUDGED_ON, {})
 
 
 def test_nothing_but_the_last_digits_of_costs_is_lost_in_the_files(tmp_path):
@@ -53,7 +62,9 @@ def test_nothing_but_the_last_digits_of_costs_is_lost_in_the_files(tmp_path):
         assert replace(one, clips={}) == replace(other, clips={})
         assert list(one.clips) == list(other.clips)
         for name, values in one.clips.items():
-            assert np.abs(values - other.clips[name].astype(float)).max() <= 0.51 * COST_QUANTUM * (values.dtype != bool)
+            assert np.abs(values - other.clips[name].astype(float)).max() <= 0.51 * COST_QUANTUM * (
+                values.dtype != bool
+            )
     after.save(tmp_path / "again")
     assert (tmp_path / "again" / "results.json").read_bytes() == (tmp_path / "results.json").read_bytes()
 
@@ -65,7 +76,10 @@ def test_the_files_of_a_full_comparison_are_small(tmp_path):
     arrays = {name: values.repeat(2000 // CLIPS) for name, values in run.clips.items()}
     runs = []
     for _ in range(10):
-        own = {n: v ^ (rng.random(2000) < 0.1) if v.dtype == bool else v * rng.normal(1, 0.05, 2000) for n, v in arrays.items()}
+        own = {
+            n: v ^ (rng.random(2000) < 0.1) if v.dtype == bool else v * rng.normal(1, 0.05, 2000)
+            for n, v in arrays.items()
+        }
         runs.append(replace(run, clips=own))
     Results(runs, [], replace(TEST, labels=np.zeros(2000, int)), {}).save(tmp_path)
     assert 25 * (tmp_path / "results.npz").stat().st_size < 3e6

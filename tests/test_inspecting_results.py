@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import small_clips
-from report_cases import arrays_of, table_of
+from report_cases import JUDGED_ON, arrays_of, table_of
 
 from experiments.config import Train, to_json
 from experiments.inspecting.results import (
@@ -95,7 +94,7 @@ def test_an_unfinished_comparison_counts_the_seeds_that_every_row_has(tmp_path):
     write_run(tmp_path, "gumbel", 4, checkpoint=False)
     found = find_runs(tmp_path)
     assert found.unfinished == 1
-    (table,) = judged_tables(found, small_clips)
+    (table,) = judged_tables(found, lambda: JUDGED_ON)
     assert {key.method for key in table.rows} == {"gumbel", "ppo"}
     assert {len(row.curves) for row in table.rows.values()} == {2}
     assert set(table.fixed) == {"all use", "shift 1/4"}
@@ -104,7 +103,7 @@ def test_an_unfinished_comparison_counts_the_seeds_that_every_row_has(tmp_path):
 
 def test_a_cnn_that_learns_too_has_a_row_of_its_own(tmp_path):
     write_run(comparison(tmp_path), "ppo", 0, suffix="-joint", regime="joint")  # and none of seed 1
-    (table,) = judged_tables(find_runs(tmp_path), small_clips)
+    (table,) = judged_tables(find_runs(tmp_path), lambda: JUDGED_ON)
     assert {key.method for key in table.rows} == {"gumbel", "ppo", "ppo-joint"}
     assert {len(row.curves) for row in table.rows.values()} == {1}
 
@@ -113,16 +112,16 @@ def test_equal_time_has_a_table_of_its_own(tmp_path):
     comparison(tmp_path)
     for method in ("gumbel", "ppo"):
         write_run(tmp_path, method, suffix="-30seconds", rollouts=999)
-    tables = judged_tables(find_runs(tmp_path), small_clips)
+    tables = judged_tables(find_runs(tmp_path), lambda: JUDGED_ON)
     assert [table.arm for table in tables] == ["24,000 rollouts each", "30 seconds each"]
 
 
 def test_without_judged_runs_or_fixed_policies_there_is_no_front(tmp_path):
     run = write_run(tmp_path, judged=False)
-    assert judged_tables(find_runs(run), small_clips) == []
+    assert judged_tables(find_runs(run), lambda: JUDGED_ON) == []
     assert front_picture([]) is None
     alone = write_run(tmp_path / "other")
-    assert judged_tables(find_runs(alone), small_clips) == []
+    assert judged_tables(find_runs(alone), lambda: JUDGED_ON) == []
 
 
 def test_a_run_has_its_own_learning_curve(tmp_path):

@@ -81,7 +81,7 @@ def test_a_joint_run_goes_on_bit_for_bit_with_its_cnn(videos, backbone_file, tmp
 
 def test_a_joint_run_is_judged_on_its_own_cnn_which_others_may_take(videos, backbone_file, tmp_path):
     before = backbone_file.read_bytes()
-    joint = {"regime": "joint", "cnn_learning_rate": 0.1, "clips": 48, "evaluate_every": 48}
+    joint = {"regime": "joint", "cnn_learning_rate": 0.1, "rollouts": 48, "evaluate_every": 48}
     run = train(config_for(videos, backbone_file, tmp_path / "run", **joint))
     assert backbone_file.read_bytes() == before
     model, backbone, _ = load_trained(run, device="cpu")
@@ -169,7 +169,7 @@ def test_a_run_holds_all_that_is_needed_to_judge_it(videos, backbone_file, tmp_p
     assert result["rollouts"] == 96
     assert result["clips_drawn"] == 24
     assert result["updates"] == 6 * 2 * 2
-    assert [point["clips"] for point in json.loads((run / "learning.json").read_text())] == [0, 32, 64, 96]
+    assert [point["rollouts"] for point in json.loads((run / "learning.json").read_text())] == [0, 32, 64, 96]
 
 
 def test_tensorboard_holds_scalars_hparams_and_episodes(videos, backbone_file, tmp_path):

@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from agent import FIXED, fixed_policy
+from agent import FIXED, evaluate, fixed_policy
 from agent.callbacks import Interrupted
 from backbone.files import write_json
 from envs.layout import Layout
 from experiments.board import log_test
 from experiments.config import Pretrain, Train, to_json
-from experiments.evaluate import judge, rollouts_played, save_judgement
+from experiments.evaluate import judge, read_result, rollouts_played, save_judgement
 from experiments.pretrain import pretrain
 from experiments.runs import open_clips, provenance, set_up_cpu
 from experiments.train import load_trained, open_frozen, train
@@ -114,18 +114,32 @@ def pretrain_backbone(config: Pretrain) -> None:
 
 def train_and_judge(config: Train) -> None:
     """Train, unless that is done, and judge on the test split."""
+    model, backbone, _ = _trained(config)
+    figures, arrays = judge(model, backbone, open_clips(config.data, "test"), order=config.order)
+    log_test(config.run, figures["greedy"], rollouts=rollouts_played(config.run))
+    save_judgement(config.run, figures, arrays)
+
+
+def train_and_validate(config: Train) -> None:
+    """Train, unless that is done, and write the sampled policy's reward on all validation clips to validation.json."""
+    model, backbone, _ = _trained(config)
+    played = evaluate(model, backbone, open_clips(config.data, "val"), order=config.order, selection="sampled")
+    outcome, cost = float(played.log_prob.mean()), played.cost
+    found = {"reward": outcome - config.cost_weight * cost, "accuracy": played.accuracy, "cost": cost}
+    write_json(config.run / "validation.json", {**found, "updates": read_result(config.run / "result.json")["updates"]})
+
+
+def _trained(config: Train) -> tuple:
+    """What ``load_trained`` gives of a run, trained first as far as it is not."""
     _go_on()
     if not (config.run / "result.json").exists():
         train(
             config,
             resume=(config.run / "config.json").exists(),
-            report=lambda clips: _progress.put((config.run.name, clips)),
+            report=lambda rollouts: _progress.put((config.run.name, rollouts)),
             stop=_stop.is_set,
         )
-    model, backbone, _ = load_trained(config.run, device=config.device)
-    figures, arrays = judge(model, backbone, open_clips(config.data, "test"), order=config.order)
-    log_test(config.run, figures["greedy"], rollouts=rollouts_played(config.run))
-    save_judgement(config.run, figures, arrays)
+    return load_trained(config.run, device=config.device)
 
 
 def judge_fixed(config: Train) -> None:

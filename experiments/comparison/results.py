@@ -161,7 +161,10 @@ def _unpack(packed: np.ndarray, clips: int) -> np.ndarray:
 
 
 def gather(arms: Sequence[Arm], fixed: Sequence[Train], test: ClipSource, facts: dict[str, Any]) -> Results:
-    """Read what finished runs have left in their folders."""
+    """Read what finished runs have left in their folders.
+
+    :raises ValueError: one was judged on other clips
+    """
     cluster = cluster_of(test)
     clips = JudgedClips(
         labels=np.asarray(test.labels),
@@ -172,7 +175,14 @@ def gather(arms: Sequence[Arm], fixed: Sequence[Train], test: ClipSource, facts:
         skipped=len(test.skipped),
     )
     runs = [_learned(arm.title, job) for arm in arms for job in arm.jobs]
-    return Results(runs, [run for job in fixed for run in _fixed(job)], clips, facts)
+    found = Results(runs, [run for job in fixed for run in _fixed(job)], clips, facts)
+    for run in (*found.runs, *found.fixed):
+        if len(run.clips["correct"]) != len(clips):
+            raise ValueError(
+                f"expected {run.method} to have been judged on the {len(clips)} clips of the test split, found "
+                f"{len(run.clips['correct'])}: judge it again, or name the data that it was judged on"
+            )
+    return found
 
 
 def _learned(arm: str, job: Train) -> Run:
