@@ -1,10 +1,10 @@
 """Made-up results of a comparison, shared by the tests of its report."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 
+from envs.clips import ClipSource
 from experiments.comparison.results import JudgedClips, Results, Run
 from experiments.comparison.tables import Table, tables_of
 from experiments.config import Compare, to_json
@@ -16,8 +16,18 @@ TRAINING = {
     "learning_rate": 0.01, "warmup": 0.2, "num_clips": 8, "rollouts_per_clip": 8, "batch_size": 32,
     "rollouts": 1280, "clips_drawn": 160, "updates": 20, "clipped_updates": 0.1, "seconds": 30.0,
 }  # fmt: skip
-JUDGED_ON = SimpleNamespace(  # the clips, as far as a report asks
-    labels=TEST.labels, classes=CLASSES, reversed_class=TEST.reversed_class, reversals=np.arange(CLIPS) ^ 1, skipped=[],
+
+
+class Listed(ClipSource):
+    """Test clips as far as a report asks: nobody looks at them."""
+
+    def frames(self, indices):
+        raise NotImplementedError
+
+
+JUDGED_ON = Listed(
+    classes=CLASSES, labels=TEST.labels, names=["x"] * CLIPS, num_frames=8, size=32, data_hash="f00d",
+    reversals=np.arange(CLIPS) ^ 1, reversed_class=TEST.reversed_class,
 )  # fmt: skip
 BETTER = {"": (0.0, 0.0), "sampled_": (-0.005, 0.002), "top_k_": (0.002, 0.001)}  # than greedy, made-up as well
 

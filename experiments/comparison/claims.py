@@ -150,7 +150,7 @@ def _of_fixed(table: Table) -> list[Sentence]:
     shift, dense = (table.fixed[name] for name in (SHIFT, DENSE))
     gap = interval(shift.figures["accuracy"] - dense.figures["accuracy"], units=shift.units)
     claim = Claim("Fixed policies", "accuracy %", SHIFT, DENSE, gap, "higher", "lower", ".1f", gap.p)
-    why = ", from which only what it sees of time tells it apart" if table.fixed[SHIFT].pairs else ""
+    why = ", which sees the same pixels and nothing of time" if table.fixed[SHIFT].pairs else ""
     return [
         Sentence("Fixed policies", f"accuracy %, against {DENSE} ({dense.figure('accuracy'):.1f}){why}", {SHIFT: claim})
     ]

@@ -94,7 +94,7 @@ def write_report(folder: Path, out: Path) -> None:
         for title, grid in grids.items():
             print(f"{title}, {table.title}\n\n{as_text(grid)}\n")
     print("Brackets: 95% intervals, Student's t, over seeds and clips (ˢᶜ), seeds (ˢ), clips (ᶜ)\n")
-    print(_answer(sentences, "{}:"))
+    print(f"{CLAIMS.format(count=len(claims_of(sentences)))}\n\n{_answer(sentences, '{}:')}")
     if warning := demonstration(config):
         print(f"\n{warning}")
     print(f"\nReport: {out / 'report.md'}   pictures: {out / 'pareto.png'}, {out / 'learning.png'}")
