@@ -204,8 +204,11 @@ class Probe:
     """Find out what trained agents learned: swap test, how decisions vary and what that is worth, difficulty of clips."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Folders of training runs; probes.json and probes.png are written there. Is one of them a static policy, the others
-    are set against it, clip by clip."""
+    """Folders of training runs; probes.json and probes.png are written there. An agent is set against the best blind policy
+    of its seed: the hull of all static runs among these on the same CNN and with the same groups, each judged greedily,
+    sampled, and by the top k."""
+    out: Path | None = None
+    """Folder for probes.json and probes.md of all runs together, over seeds."""
     split: Literal["train", "val", "test"] = "test"
     """Which clips."""
     threads: int = 2
