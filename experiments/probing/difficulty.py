@@ -21,7 +21,7 @@ def ratio(draws: ClipDraws, numerator: np.ndarray, denominator: np.ndarray) -> I
     above, below = draws.means(np.stack([numerator, denominator])).T
     with np.errstate(invalid="ignore"):
         found = above / below
-    return percentiles(found[1:], float(found[0]))
+    return _interval(found)
 
 
 def rank_correlation(draws: ClipDraws, x: np.ndarray, y: np.ndarray) -> Interval | None:
@@ -36,8 +36,15 @@ def rank_correlation(draws: ClipDraws, x: np.ndarray, y: np.ndarray) -> Interval
         covariance, *variances = ((weights * p * q).sum(1) for p, q in ((first, second), (first,) * 2, (second,) * 2))
         with np.errstate(invalid="ignore"):
             found.append(covariance / np.sqrt(variances[0] * variances[1]))
-    found = np.concatenate(found)
-    return percentiles(found[1:], float(found[0]))
+    return _interval(np.concatenate(found))
+
+
+def _interval(found: np.ndarray) -> Interval:
+    """(R + 1,) a figure of the clips and of each draw; what no draw changes, but for rounding, is exact."""
+    estimate = float(found[0])
+    if np.nanmax(np.abs(found - estimate)) <= 1e-12 * abs(estimate):
+        return Interval(estimate, estimate, estimate)
+    return percentiles(found[1:], estimate)
 
 
 def _centred_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from experiments.probing.blind import STATIC, Peers, against_blind, peers
 from experiments.probing.difficulty import against_difficulty
 from experiments.probing.pictures import draw_probes
 from experiments.probing.summary import check_seeds, summarise, to_json
-from experiments.probing.text import describe_probes
+from experiments.probing.text import HOW, describe_probes
 from experiments.runs import open_clips, read_config, set_up_cpu
 from experiments.statistics import ClipDraws, Interval, over_clips
 from experiments.train import load_trained
@@ -66,7 +66,7 @@ def probe(config: Probe) -> str:
             found.figures["best_blind"] = against_blind(found.played["greedy"], rivals, cluster=found.cluster)
         figures[run] = found.figures
         write_json(run / "probes.json", to_json(found.figures))
-    texts = ["\n".join(describe_probes(run, figures[run])) for run in trained]
+    texts = [*("\n".join(describe_probes(run, figures[run])) for run in trained), HOW]
     if config.out is not None:
         texts.append(summarise(config.out, [(config, figures[run]) for run, config in trained.items()]))
     return "\n\n".join(texts)
@@ -90,14 +90,13 @@ def probe_run(run: Path, config: Probe) -> Probed:
     if clips.num_frames == motions.NUM_FRAMES:  # else a clip's frames are not those that were drawn
         facts = motions.facts(trained.data.root, clips.names)
     figures = {
+        "method": trained.method,
         "split": config.split,
         "clips": len(clips),
         "skipped": len(clips.skipped),
         **_summary(played, cluster),
         "best_blind": None,
-        "swap": None
-        if swap is None
-        else {"accuracy": _percent(swap.correct, cluster), "follows": _percent(swap.followed, cluster)},
+        "swap": swap and {"accuracy": _percent(swap.correct, cluster), "follows": _percent(swap.followed, cluster)},
         "pairs": pair_accuracy(played, clips),
         "adaptivity": adaptivity_of(played, layout),
         "without_adaptivity": {

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backbone.files import write_whole
-from experiments.comparison.results import Key, row_method
+from experiments.comparison.results import row_method
 from experiments.config import Train
 from experiments.statistics import Interval, over_seeds
 
 DIGITS = 6  # significant ones, in JSON
+ROW = {"method": "method", "group_size": "groups of", "cost_weight": "cost weight", "rollouts": "rollouts"}
+"""What the runs of a row, which differ by their seed, have in common, and how tables call it."""
 
 HOW = (
     "Greedy policies on {clips} clips of {split}. ˢ: 95% intervals over seeds, Student's t, of one figure at a time; with a "
@@ -43,7 +45,7 @@ SHARE = {**PERCENT, "factor": 100.0}
 
 def _worth(title: str, name: str) -> tuple[Column, Column]:
     path = ("without_adaptivity", name, "adaptive_minus_this")
-    return Column(title, (*path, "accuracy"), "+.1f"), Column("at a cost of", (*path, "cost"), "+.3f")
+    return Column(title, (*path, "accuracy"), "+.1f"), Column("dearer by", (*path, "cost"), "+.3f")
 
 
 TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
@@ -53,7 +55,7 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         "so that nothing is subtracted. The other columns replay an agent's decisions: on another clip of the class, on "
         "any other clip, or with each decision redrawn for itself from the agent's shares at that site, frame and channel "
         "(blind, and at nearly its cost). *Commonest*: the same shares rounded to one decision for all clips, which is "
-        "mostly cheaper: the cost beside it is what the agent's has above it.",
+        "mostly cheaper. *Dearer by*: the agent's cost minus that of the column before.",
         (
             Column("accuracy %", ("accuracy",), **PERCENT),
             Column("cost", ("cost",), ".3f", bounds=(0.0, inf)),
@@ -112,18 +114,19 @@ def check_seeds(runs: dict[Path, Train]) -> None:
 
 
 def _row(config: Train) -> dict[str, Any]:
-    """What the runs of a row, which differ by their seed, have in common."""
-    method = Key(row_method(config), config.cost_weight, config.reward).title
+    """By the names in ROW."""
+    marks = [f"{config.reward} reward"] * (config.reward != "log_prob") + ["no reuse"] * (not config.reuse)
     return {
-        "method": method if config.reuse else f"{method} (no reuse)",
+        "method": row_method(config) + (f" ({', '.join(marks)})" if marks else ""),
         "group_size": config.group_size,
         "cost_weight": config.cost_weight,
+        "rollouts": config.clips,
     }
 
 
 def summarise(folder: Path, runs: Sequence[tuple[Train, dict[str, Any]]]) -> str:
     """Write probes.json and probes.md of runs and their figures, and return the latter."""
-    kept = [to_json({**_row(config), "seed": config.seed, **figures}) for config, figures in runs]
+    kept = [to_json({**_row(config), "seed": config.seed, **figures, **_row(config)}) for config, figures in runs]
     lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in kept)  # a run a line
     write_whole(folder / "probes.json", lambda file: file.write(f"[\n{lines}\n]\n".encode()))
     return rebuild(folder, folder)
@@ -140,13 +143,20 @@ def markdown(runs: Sequence[dict[str, Any]]) -> str:
     """The tables of the figures of runs, over seeds."""
     rows = defaultdict(list)
     for run in runs:
-        rows[run["method"], run["group_size"], run["cost_weight"]].append(run)
+        rows[tuple(run[name] for name in ROW)].append(run)
     lines = ["# Probes", "", HOW.format(clips=runs[0]["clips"], split=runs[0]["split"])]
     for title, (how, columns) in TABLES.items():
-        head = ["method", "groups of", "cost weight", "seeds", *(column.title for column in columns)]
+        head = [*ROW.values(), "seeds", *(column.title for column in columns)]
         cells = [
-            [method, str(group), f"{weight:g}", str(len(of_row)), *(_cell(column, of_row) for column in columns)]
-            for (method, group, weight), of_row in rows.items()
+            [
+                method,
+                str(group),
+                f"{weight:g}",
+                f"{rollouts:,}",
+                str(len(of_row)),
+                *(_cell(column, of_row) for column in columns),
+            ]
+            for (method, group, weight, rollouts), of_row in rows.items()
         ]
         lines += ["", f"## {title}", "", how, "", *_table(head, cells)]
     return "\n".join(lines) + "\n"

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.probing.blind import STATIC
+
 NO_FACTS = "Decisions against difficulty: left out, for only the embedded data say how hard each clip is."
 NO_BLIND = "Against the best blind policy: left out, for no RUN is a static policy on the same CNN, of the same seed and groups."
-HOW = (
-    "ᶜ: 95% intervals over clips, a clip and its reversal as one: Student's t, but for frames, strata and rank correlations "
-    "a percentile bootstrap"
-)
 TITLES = {
     "same class": "decisions of another clip of the class",
     "reversed class": "decisions of a clip of the reversed class",
@@ -19,9 +17,11 @@ TITLES = {
     "shares": "shares by site, frame, channel (blind)",
     "most common": "most common by site, frame, channel (blind)",
 }
-HOW_BLIND = (
-    "Shares: every decision redrawn for itself, so that nothing of the clip is left at nearly the agent's cost. Most common: "
-    "the same, rounded to one decision for all clips; where it is cheaper, its difference is not one at equal cost."
+HOW = (
+    "ᶜ: 95% intervals over clips, a clip and its reversal as one: Student's t, but for frames, strata and rank correlations "
+    "a percentile bootstrap; what has none is of these clips as they are. Shares: every decision redrawn for itself, so "
+    "that nothing of the clip is left at nearly the agent's cost. Most common: the same, rounded to one decision for all "
+    "clips; where that is cheaper, the difference is not one at equal cost."
 )
 
 
@@ -29,10 +29,11 @@ def describe_probes(run: Path, figures: dict[str, Any]) -> list[str]:
     """The figures as lines of text."""
     skipped = f", {figures['skipped']} broken videos skipped" if figures["skipped"] else ""
     lines = [
-        f"{run}: greedy policy on {figures['clips']} clips of {figures['split']}{skipped} ({HOW})",
+        f"{run}: greedy policy on {figures['clips']} clips of {figures['split']}{skipped}",
         f"  accuracy {figures['accuracy']:.1f} %, cost {figures['cost']:.3f} of dense, the agent's own included",
-        f"  {_describe_blind(figures['best_blind'])}",
     ]
+    if figures["method"] != STATIC:
+        lines.append(f"  {describe_blind(figures['best_blind'])}")
     if figures["swap"] is not None:
         lines.append(
             f"  swap test: {figures['swap']['accuracy']:.1f} % right with the decisions of the reversed clip, "
@@ -48,13 +49,12 @@ def describe_probes(run: Path, figures: dict[str, Any]) -> list[str]:
                            [[TITLES[name], f"{row['accuracy']:.1f}", f"{row['cost']:.3f}",
                              f"{row['adaptive_minus_this']['accuracy']:+.1f}", f"{row['adaptive_minus_this']['cost']:+.3f}"]
                             for name, row in figures["without_adaptivity"].items()])]  # fmt: skip
-    lines.append(f"  {HOW_BLIND}")
     if figures["difficulty"] is None:
         return [*lines, "", f"  {NO_FACTS}"]
     return [*lines, "", *_describe_difficulty(figures["difficulty"])]
 
 
-def _describe_blind(found: dict[str, Any] | None) -> str:
+def describe_blind(found: dict[str, Any] | None) -> str:
     if found is None:
         return NO_BLIND
     of = f"best of {found['policies']} learned blind policies and their mixtures at this cost"
