@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,9 @@ def probe(config: Probe) -> str:
             raise ValueError(f"expected runs on the same clips, got others in {run}: probe it in a call of its own")
         data_hash, rivals = found.data_hash, blind[peers(trained[run])]
         if trained[run].method == STATIC:
-            rivals.extend(found.played.values())
+            rivals.extend(
+                replace(played, actions=[]) for played in found.played.values()
+            )  # which would fill the memory
         elif rivals:
             found.figures["best_blind"] = against_blind(found.played["greedy"], rivals, cluster=found.cluster)
         figures[run] = found.figures

@@ -126,7 +126,7 @@ def _row(config: Train) -> dict[str, Any]:
 
 def summarise(folder: Path, runs: Sequence[tuple[Train, dict[str, Any]]]) -> str:
     """Write probes.json and probes.md of runs and their figures, and return the latter."""
-    kept = [to_json({**_row(config), "seed": config.seed, **figures, **_row(config)}) for config, figures in runs]
+    kept = [to_json({**figures, **_row(config), "seed": config.seed}) for config, figures in runs]
     lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in kept)  # a run a line
     write_whole(folder / "probes.json", lambda file: file.write(f"[\n{lines}\n]\n".encode()))
     return rebuild(folder, folder)
