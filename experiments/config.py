@@ -402,6 +402,16 @@ class Compare:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Make tables and pictures again from results that are there: trains nothing, judges nothing."""
+
+    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
+    """Folder with the results.json and results.npz that `compare` wrote."""
+    out: Path | None = None
+    """Folder to write, by default the same."""
+
+
+@dataclass(frozen=True)
 class Bench:
     """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
 

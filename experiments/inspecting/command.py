@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from backbone.files import write_whole
 from envs.clips import ClipSource
 from envs.episode import EpisodeRecord
 from envs.render import animate_episode, encode_png
-from experiments.comparison.report import Grid
+from experiments.comparison.grids import Grid
 from experiments.comparison.results import row_method
 from experiments.config import Inspect, Predict, Train
 from experiments.evaluate import figures_of
@@ -31,7 +30,7 @@ from experiments.inspecting.results import (
     learning_picture,
 )
 from experiments.inspecting.selection import Choice, asks_for_clips, choose, own_videos
-from experiments.runs import open_clips
+from experiments.runs import open_clips, read_curve
 from experiments.videos.prediction import Trained, open_trained
 
 FOLDER = "inspect"  # in the run's own; what it holds is replaced
@@ -107,7 +106,7 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
 
 
 def representatives(jobs: Sequence[Train]) -> list[Train]:
-    """A run of each method: of those of equal clips the cost weight nearest 1, the smallest group, the lowest seed."""
+    """A run of each method: of those of equal rollouts the cost weight nearest 1, the smallest group, the lowest seed."""
 
     def rank(job: Train) -> tuple:
         return (
@@ -150,7 +149,7 @@ def write_run(target: Path, played: Played, alone: bool) -> list[Shown]:
     :param alone: the page has no other run, and room for animations
     """
     target.mkdir(parents=True, exist_ok=True)
-    step, shown = _clips_seen(played.job.run), []
+    step, shown = _rollouts_played(played.job.run), []
     with SummaryWriter(str(target)) as writer:
         episodes = list(zip(played.choices, played.records, strict=True))
         for choice, record in tqdm(episodes, desc="drawing", unit="episode", disable=None, leave=False):
@@ -167,11 +166,11 @@ def write_run(target: Path, played: Played, alone: bool) -> list[Shown]:
     return shown
 
 
-def _clips_seen(folder: Path) -> int:
+def _rollouts_played(folder: Path) -> int:
     """In training, where that is known."""
     path = folder / "learning.json"
-    curve = json.loads(path.read_text()) if path.is_file() else []
-    return curve[-1]["clips"] if curve else 0
+    curve = read_curve(path) if path.is_file() else []
+    return curve[-1]["rollouts"] if curve else 0
 
 
 def runs_grid(played: Sequence[Played], split: str) -> Grid:
