@@ -15,7 +15,7 @@ from experiments.train import train
 def runs(videos, backbone_file, tmp_path_factory):
     """An adaptive agent, and two static ones of its seed."""
     folder = tmp_path_factory.mktemp("probed")
-    small = {"clips": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu"}
+    small = {"rollouts": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu"}
     small |= {"backbone": backbone_file, "data": Data(root=videos)}
     wanted = {"gumbel": ("gumbel", 1.0), "static": ("static", 1.0), "cheap": ("static", 8.0)}
     return [

@@ -121,7 +121,7 @@ def test_what_was_not_probed_is_a_dash():
 def test_a_seed_counts_once_and_other_rows_apart():
     config = Train(method="ppo", seed=3)
     others = [{"seed": 4}, {"method": "gumbel"}, {"regime": "joint"}, {"reuse": False}, {"reward": "correctness"},
-              {"group_size": 8}, {"cost_weight": 2.0}, {"clips": 5}]  # fmt: skip
+              {"group_size": 8}, {"cost_weight": 2.0}, {"rollouts": 5}]  # fmt: skip
     check_seeds({Path(str(n)): replace(config, **other) for n, other in enumerate([{}, *others])})
     with pytest.raises(ValueError, match=r"expected one run a seed for --out, got a and b, both of ppo and seed 3"):
         check_seeds({Path("a"): config, Path("b"): replace(config, run=Path("b"))})

@@ -120,7 +120,7 @@ def _row(config: Train) -> dict[str, Any]:
         "method": row_method(config) + (f" ({', '.join(marks)})" if marks else ""),
         "group_size": config.group_size,
         "cost_weight": config.cost_weight,
-        "rollouts": config.clips,
+        "rollouts": config.rollouts,
     }
 
 
