@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments.comparison.results import Results, Run, JudgedClips
+from experiments.comparison.results import JudgedClips, Results, Run
 from experiments.comparison.tables import Table, tables_of
 from experiments.config import Compare, to_json
 
@@ -44,7 +44,7 @@ def runs_of(method, accuracy, cost, *, weight=1.0, seeds=3, spread=0.002, seed=0
         for clips in (0, 10)
     ]
     return [
-        Run(arm, method, group, float(weight), "log_prob", number, TRAINING, curve, arrays_of(accuracy, cost, own))
+        Run(arm, method, group, float(weight), "log_prob", number, dict(TRAINING), curve, arrays_of(accuracy, cost, own))
         for number, own in enumerate(luck)
     ]
 

@@ -15,7 +15,11 @@ GUMBEL = [(0.9, 0.4), (0.8, 0.2)]
 def test_a_row_has_the_figures_of_its_seeds():
     (row,) = table_of(gumbel=(0.9, 0.3), spread=0.02).rows.values()
     (first, *_) = runs_of("gumbel", 0.9, 0.3, spread=0.02)
-    for name, array in {"accuracy": "correct", "sampled_accuracy": "sampled_correct", "swap_follows": "swap_follows"}.items():
+    for name, array in {
+        "accuracy": "correct",
+        "sampled_accuracy": "sampled_correct",
+        "swap_follows": "swap_follows",
+    }.items():
         assert row.figures[name].shape == (RESAMPLES + 1, 3)
         assert row.figures[name][0, 0] == pytest.approx(100 * first.clips[array].mean())
         assert row.figure(name).kind == SEEDS_AND_CLIPS
@@ -53,7 +57,9 @@ def test_the_accuracy_of_a_pair_is_that_of_its_clips():
     found = row.pair("right / left")
     assert found.mean == pytest.approx(100 * run.clips["correct"][of_pair].mean())
     everything = row.figure("accuracy")
-    assert (found.high - found.low) / (everything.high - everything.low) == pytest.approx(2**0.5, rel=0.2)  # half the clips
+    assert (found.high - found.low) / (everything.high - everything.low) == pytest.approx(
+        2**0.5, rel=0.2
+    )  # half the clips
 
 
 def test_budgets_and_group_sizes_have_tables_of_their_own():
@@ -79,7 +85,8 @@ def test_a_front_is_the_hull_of_every_cost_weight_under_every_selection():
         assert front.hypervolume().value[0, seed] == pytest.approx(by_hand)
     assert front.hull.cost.shape == (RESAMPLES + 1, 3, 6)
     assert front.cost_at(101).value[0] == pytest.approx([np.nan] * 3, nan_ok=True)
-    assert front.accuracy_at(0.3).value[0].mean() == pytest.approx(100 * 0.85, abs=3)
+    dear, cheap = (row.figure("accuracy").mean for row in rows)
+    assert cheap + 2 < front.accuracy_at(0.3).value[0].mean() < dear - 2
 
 
 def test_a_front_needs_every_cost_weight():

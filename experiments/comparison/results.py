@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agent.callbacks import read_curve
 from backbone.files import write_whole
 from envs.clips import ClipSource
 from experiments.config import Train
-from experiments.evaluate import cluster_of
-from experiments.runs import read_curve
+from experiments.evaluate import cluster_of, read_result
 
 if TYPE_CHECKING:
     from experiments.comparison.compare import Arm
@@ -176,7 +176,7 @@ def gather(arms: Sequence[Arm], fixed: Sequence[Train], test: ClipSource, facts:
 
 
 def _learned(arm: str, job: Train) -> Run:
-    result = json.loads((job.run / "result.json").read_text())
+    result = read_result(job.run / "result.json")
     training = {name: getattr(job, name) for name in SETTINGS if getattr(job, name) is not None}
     training |= {name: result[name] for name in MEASURED if name in result}
     key = (arm, row_method(job), job.group_size, job.cost_weight, job.reward, job.seed)
@@ -194,7 +194,12 @@ def _fixed(job: Train) -> list[Run]:
 
 
 def _judged(folder: Path) -> dict[str, np.ndarray]:
-    """JUDGED of clips.npz, as far as they are there."""
+    """JUDGED of clips.npz, as far as every clip has them: where only some have a reversal, no swap test is reported."""
     with np.load(folder / "clips.npz") as stored:
-        names = [name for name in stored.files if name.split("/")[-1] in JUDGED]
-        return {name: stored[name].astype(float if name.endswith("macs_ratio") else bool) for name in names}
+        found = {name: stored[name] for name in stored.files if name.split("/")[-1] in JUDGED}
+    whole = max(map(len, found.values()))
+    return {
+        name: values.astype(float if name.endswith("macs_ratio") else bool)
+        for name, values in found.items()
+        if len(values) == whole
+    }

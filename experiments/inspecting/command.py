@@ -10,6 +10,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from agent.callbacks import read_curve
 from agent.episode_log import record_episodes, write_chances, write_episode
 from agent.evaluation import Evaluation, evaluate
 from backbone.files import write_whole
@@ -30,7 +31,7 @@ from experiments.inspecting.results import (
     learning_picture,
 )
 from experiments.inspecting.selection import Choice, asks_for_clips, choose, own_videos
-from experiments.runs import open_clips, read_curve
+from experiments.runs import open_clips
 from experiments.videos.prediction import Trained, open_trained
 
 FOLDER = "inspect"  # in the run's own; what it holds is replaced

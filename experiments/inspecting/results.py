@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from agent.callbacks import read_curve
 from envs.clips import ClipSource
 from experiments.comparison.compare import FIXED_JOB, Arm
 from experiments.comparison.grids import Grid, policy_grid, volume_grid
@@ -16,7 +17,7 @@ from experiments.comparison.pictures import draw_learning, draw_pareto
 from experiments.comparison.results import gather, row_method
 from experiments.comparison.tables import Key, Row, Table, fronts, tables_of
 from experiments.config import Train, from_json
-from experiments.runs import read_config, read_curve
+from experiments.runs import read_config
 
 TIMED = re.compile(r"-([\d.]+)seconds$")  # how a comparison names runs of equal time
 
