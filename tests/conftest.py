@@ -203,7 +203,7 @@ def backbone_file(videos, tmp_path_factory):
 def predicting_run(request, videos, backbone_file, tmp_path_factory):
     """A run whose agent decides for whole clips, and one that decides frame by frame."""
     folder = tmp_path_factory.mktemp("predicting") / request.param
-    small = {"clips": 32, "batch_size": 16, "num_clips": 4, "validation_clips": 4, "device": "cpu"}
+    small = {"rollouts": 32, "batch_size": 16, "num_clips": 4, "validation_clips": 4, "device": "cpu"}
     small["order"] = "frame" if request.param == "reinforce" else "site"
     return train(Train(backbone=backbone_file, data=Data(root=videos), run=folder, method=request.param, **small))
 
@@ -211,7 +211,7 @@ def predicting_run(request, videos, backbone_file, tmp_path_factory):
 @pytest.fixture(scope="module")
 def one_run(videos, backbone_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("predicting") / "run"
-    small = {"clips": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu"}
+    small = {"rollouts": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu"}
     return train(Train(backbone=backbone_file, data=Data(root=videos), run=folder, **small))
 
 

@@ -119,3 +119,11 @@ def test_equal_policies_are_one():
     same = front((0.8, 0.3), (0.8, 0.3), (0.8, 0.3))
     assert hypervolume(same, FLOOR) == pytest.approx(0.3 * 0.7)
     assert cost_at(same, 0.8) == (0.3, False)
+
+
+def test_each_front_may_be_read_at_a_budget_of_its_own():
+    fronts, budgets = hull(*some_policies()), np.linspace(0.0, 1.2, len(some_policies()[0]))
+    found = accuracy_at(fronts, budgets)
+    for row, budget in enumerate(budgets):
+        alone = accuracy_at(type(fronts)(*(part[row] for part in fronts)), budget)
+        np.testing.assert_array_equal((found.value[row], found.bound[row]), alone)

@@ -89,8 +89,8 @@ def cost_at(front: Hull, accuracy: float) -> Reading:
     return Reading(np.where(front.accuracy[..., -1] >= accuracy, value, np.nan), front.accuracy[..., 0] > accuracy)
 
 
-def accuracy_at(front: Hull, budget: float) -> Reading:
-    """The accuracy of the best mixture of that cost: (..., P) -> (...).
+def accuracy_at(front: Hull, budget: float | np.ndarray) -> Reading:
+    """The accuracy of the best mixture of that cost, one for all fronts or (...) one of each: (..., P) -> (...).
 
     No value where no policy is that cheap; beyond the cost of the most accurate policy its accuracy is a lower bound: a
     smaller cost weight might have been more accurate still.
@@ -99,8 +99,9 @@ def accuracy_at(front: Hull, budget: float) -> Reading:
     return Reading(np.where(front.cost[..., 0] <= budget, value, np.nan), front.cost[..., -1] < budget)
 
 
-def _along(x: np.ndarray, y: np.ndarray, at: float) -> np.ndarray:
-    """Rising pieces (..., P), read at one x; the first or last y outside of them."""
+def _along(x: np.ndarray, y: np.ndarray, at: float | np.ndarray) -> np.ndarray:
+    """Rising pieces (..., P), read at one x, or at one of each; the first or last y outside of them."""
+    at = np.asarray(at)[..., None]
     width = np.diff(x, axis=-1)
     share = np.clip(np.divide(at - x[..., :-1], width, out=np.zeros_like(width), where=width > 0), 0, 1)
     return y[..., 0] + (share * np.diff(y, axis=-1)).sum(-1)
