@@ -7,11 +7,21 @@ import time
 
 import pytest
 
+from agent import evaluate
 from agent.callbacks import Interrupted
 from experiments.comparison import jobs
-from experiments.comparison.jobs import measure_rate, pretrain_backbone, read_rates, run_jobs, train_and_judge
+from experiments.comparison.jobs import (
+    measure_rate,
+    pretrain_backbone,
+    read_rates,
+    run_jobs,
+    train_and_judge,
+    train_and_validate,
+)
 from experiments.config import Data, Pretrain, Train
 from experiments.pretrain import pretrain
+from experiments.runs import open_clips
+from experiments.train import load_trained
 
 
 def press_ctrl_c_when(seen):
@@ -54,6 +64,17 @@ def test_pretraining_stops_when_asked_and_goes_on_from_there(videos, tmp_path, h
     pretrain_backbone(config)
     assert (config.run / "backbone.pt").exists()
     assert [clips for _, clips in jobs._progress.queue] == [48, 64]
+
+
+def test_a_run_is_validated_by_the_reward_of_its_sampled_policy(videos, backbone_file, tmp_path, here):
+    run, data = tmp_path / "run", Data(root=videos)
+    small = {"rollouts": 32, "num_clips": 2, "validation_clips": 2, "device": "cpu"}
+    train_and_validate(Train(backbone=backbone_file, data=data, method="reinforce", cost_weight=2.0, run=run, **small))
+    found = json.loads((run / "validation.json").read_text())
+    model, backbone, _ = load_trained(run, device="cpu")
+    played = evaluate(model, backbone, open_clips(data, "val"), selection="sampled")
+    assert found["reward"] == pytest.approx(played.log_prob.mean() - 2 * played.cost, abs=1e-5)
+    assert found["updates"] == 2
 
 
 def test_nothing_begins_after_a_stop(videos, tmp_path, here):

@@ -1,0 +1,58 @@
+import json
+
+import pytest
+
+from experiments.config import Data, Tune
+from experiments.tuning import command
+from experiments.tuning.command import GRIDS, rebuild, tune
+
+
+@pytest.fixture
+def tuned(videos, backbone_file, tmp_path, monkeypatch):
+    """A search in which a run's reward is known: the best num_clips is 4, the best learning rate 0.02, no warm-up."""
+    played = []
+
+    def reward(job):
+        return -abs(job.num_clips - 4) - abs(job.learning_rate - 0.02) - job.warmup - 0.1 * job.cost_weight
+
+    def run_jobs(jobs, workers, **_):
+        for _, job in jobs:
+            played.append(job)
+            job.run.mkdir(parents=True)
+            found = {"reward": reward(job), "accuracy": 50.0, "cost": 1.0, "updates": job.rollouts // job.num_clips}
+            (job.run / "validation.json").write_text(json.dumps(found))
+
+    monkeypatch.setattr(command, "run_jobs", run_jobs)
+    monkeypatch.setattr(command, "_backbone", lambda config: backbone_file)
+    config = Tune(methods=("reinforce",), rollouts=64, data=Data(root=videos), device="cpu", run=tmp_path / "tune")
+    return config, tune(config), played
+
+
+def test_options_are_chosen_one_after_the_other(tuned):
+    config, text, _ = tuned
+    found = json.loads((config.run / "tuning.json").read_text())
+    assert found["chosen"]["reinforce"] == {"num_clips": 4, "learning_rate": 0.02, "warmup": 0.0}
+    grid = GRIDS["reinforce"]
+    assert len(found["tried"]["reinforce"]) == sum(map(len, grid.values())) - (
+        len(grid) - 1
+    )  # each step holds the best
+    assert text.count("chosen |") == 1
+    assert "| 4 | 0.02 | 0 |" in text
+
+
+def test_what_is_done_is_not_repeated_and_the_page_needs_no_runs(tuned, tmp_path):
+    config, text, played = tuned
+    count = len(played)
+    assert tune(config) == text
+    assert len(played) == count == len({job.run for job in played})
+    (tmp_path / "out").mkdir()
+    assert rebuild(config.run, tmp_path / "out") == (tmp_path / "out" / "tuning.md").read_text() == text
+
+
+def test_no_comparison_uses_its_seed(tuned):
+    assert {job.seed for job in tuned[2]} == {100}
+
+
+def test_a_method_without_a_grid_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"expected --methods among reinforce, .*; got reinmax"):
+        tune(Tune(methods=("reinmax",), run=tmp_path))
