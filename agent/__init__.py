@@ -6,7 +6,7 @@ from agent.algorithms.rebar import REBAR
 from agent.algorithms.reinforce import REINFORCE
 from agent.estimators.baselines import BASELINES
 from agent.estimators.relaxations import RELAXATIONS
-from agent.evaluation import Evaluation, evaluate
+from agent.evaluation import SELECTIONS, Evaluation, evaluate, evaluate_selections
 from agent.fixed import FIXED, FixedPolicy, fixed_policy
 from agent.gate import GateNetwork, GateOptions, gate_macs
 from agent.policy import FusionPolicy
@@ -19,6 +19,7 @@ __all__ = [
     "REBAR",
     "REINFORCE",
     "RELAXATIONS",
+    "SELECTIONS",
     "Evaluation",
     "FixedPolicy",
     "FusionPPO",
@@ -30,6 +31,7 @@ __all__ = [
     "WarmupCosine",
     "adaptivity",
     "evaluate",
+    "evaluate_selections",
     "fixed_policy",
     "gate_macs",
     "pair_accuracy",

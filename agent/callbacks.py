@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
@@ -41,14 +43,31 @@ class BetweenRollouts(BaseCallback):
         raise NotImplementedError
 
     @property
-    def clips_seen(self) -> int:
-        """Clips seen by the model, each rollout counting as one."""
+    def rollouts(self) -> int:
+        """Rollouts that the model has played."""
         return self.model.num_timesteps // self.layout.num_steps
 
     @property
     def layout(self) -> Layout:
         """Of the training environment."""
         return self.training_env.get_attr("layout")[0]
+
+
+def effort(model: BaseAlgorithm) -> dict[str, int]:
+    """What training has taken so far: rollouts, clips drawn for them, updates.
+
+    Of a learner that is not ours, updates are what it counts itself.
+    """
+    layout, rollouts_per_clip = (model.env.get_attr(name)[0] for name in ("layout", "rollouts_per_clip"))
+    rollouts = model.num_timesteps // layout.num_steps
+    updates = getattr(model, "updates", model._n_updates)
+    return {"rollouts": rollouts, "clips_drawn": rollouts // rollouts_per_clip, "updates": updates}
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """A learning curve as ``Evaluations`` keeps it; older ones call rollouts clips."""
+    points = json.loads(path.read_text())
+    return [{"rollouts" if name == "clips" else name: value for name, value in point.items()} for point in points]
 
 
 class CostWarmup(BetweenRollouts):
@@ -63,9 +82,9 @@ class CostWarmup(BetweenRollouts):
 
 
 class Evaluations(BetweenRollouts):
-    """Judge the greedy policy on validation clips every ``every`` clips; keep the curve in a JSON file.
+    """Judge the greedy policy on validation clips every ``every`` rollouts; keep the curve in a JSON file.
 
-    :param path: file of the learning curve, a list of points; points beyond the model's clips (of a run that was
+    :param path: file of the learning curve, a list of points; points beyond the model's rollouts (of a run that was
         killed and resumed) are dropped
     """
 
@@ -77,12 +96,11 @@ class Evaluations(BetweenRollouts):
 
     def _on_training_start(self) -> None:
         if self.path.exists():
-            points = json.loads(self.path.read_text())
-            self.curve = [point for point in points if point["clips"] <= self.clips_seen]
+            self.curve = [point for point in read_curve(self.path) if point["rollouts"] <= self.rollouts]
 
     def due(self) -> bool:
-        """Is the last point missing, or ``every`` clips old?"""
-        return not self.curve or self.clips_seen // self.every > self.curve[-1]["clips"] // self.every
+        """Is the last point missing, or ``every`` rollouts old?"""
+        return not self.curve or self.rollouts // self.every > self.curve[-1]["rollouts"] // self.every
 
     def act(self) -> None:
         if self.due():
@@ -92,7 +110,7 @@ class Evaluations(BetweenRollouts):
         """Add a point to the curve now."""
         result = self.result = evaluate(self.model, self.backbone, self.clips, order=self.layout.order)
         point = {
-            "clips": self.clips_seen,
+            **effort(self.model),
             "accuracy": result.accuracy,
             "cost": result.cost,
             "log_prob": float(result.log_prob.mean()),
@@ -101,15 +119,15 @@ class Evaluations(BetweenRollouts):
         write_json(self.path, self.curve)
         for tag in ("accuracy", "cost", "log_prob"):
             self.logger.record(f"validation/{tag}", point[tag])
-        self.logger.dump(step=self.clips_seen)
+        self.logger.dump(step=self.rollouts)
 
     def _on_training_end(self) -> None:
-        if self.curve and self.curve[-1]["clips"] < self.clips_seen:
+        if self.curve and self.curve[-1]["rollouts"] < self.rollouts:
             self.measure()
 
 
 class Progress(BetweenRollouts):
-    """Report the clips seen to a progress bar, or to any other function of (clips seen)."""
+    """Report the rollouts played to a progress bar, or to any other function of their number."""
 
     def __init__(self, total: int, *, title: str = "", report: Callable[[int], None] | None = None) -> None:
         super().__init__()
@@ -118,16 +136,16 @@ class Progress(BetweenRollouts):
     def _on_training_start(self) -> None:
         self.bar = tqdm(
             total=self.total,
-            initial=self.clips_seen,
+            initial=self.rollouts,
             desc=self.title,
-            unit="clip",
+            unit="rollout",
             disable=True if self.report else None,
         )
 
     def act(self) -> None:
-        self.bar.update(self.clips_seen - self.bar.n)
+        self.bar.update(self.rollouts - self.bar.n)
         if self.report:
-            self.report(self.clips_seen)
+            self.report(self.rollouts)
 
     def _on_training_end(self) -> None:
         self.act()
@@ -137,7 +155,8 @@ class Progress(BetweenRollouts):
 class Checkpoints(BetweenRollouts):
     """Save at each new evaluation and on Ctrl-C; the first Ctrl-C waits for the rollout, a second one does not.
 
-    :param facts: kept in the checkpoint
+    :param facts: kept in the checkpoint, beside the seconds of training that went before it
+    :param seconds: of earlier sittings
     :param cnn: asked at each checkpoint for the run's own CNN, as in ``save_agent``
     :param stop: asked at each rollout; True saves and stops as Ctrl-C does
     """
@@ -148,17 +167,19 @@ class Checkpoints(BetweenRollouts):
         evaluations: Evaluations,
         *,
         facts: dict[str, Any],
+        seconds: float = 0.0,
         cnn: Callable[[], dict[str, Any]] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__()
         self.path, self.evaluations, self.facts, self.cnn, self.stop = path, evaluations, facts, cnn, stop
+        self.earlier, self.started = seconds, time.monotonic()
         self.interrupted = False
         self.before: Any = None  # who had Ctrl-C before training
         self.saved = 0  # length of the curve at the last checkpoint
 
     def _on_training_start(self) -> None:
-        self.saved = len(self.evaluations.curve)
+        self.saved, self.started = len(self.evaluations.curve), time.monotonic()
         try:
             self.before = signal.signal(signal.SIGINT, self._interrupt)
         except ValueError:  # not the main thread: whoever runs there handles Ctrl-C
@@ -178,7 +199,13 @@ class Checkpoints(BetweenRollouts):
             self.save()
 
     def save(self) -> None:
-        save_agent(self.path, self.model, cnn=None if self.cnn is None else self.cnn(), **self.facts)
+        cnn = None if self.cnn is None else self.cnn()
+        save_agent(self.path, self.model, cnn=cnn, seconds=self.seconds, **self.facts)
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, over all sittings; what came after the last checkpoint of a killed one is lost."""
+        return self.earlier + time.monotonic() - self.started
 
     def release(self) -> None:
         """Give Ctrl-C back to whoever had it."""

@@ -17,6 +17,12 @@ def log_softmax(logits: Tensor) -> Tensor:
     return logits.movedim(-1, 0).contiguous().log_softmax(0).movedim(0, -1)
 
 
+def _ranks(values: Tensor) -> Tensor:
+    """Place of each value along the last axis, 0 for the largest; equal ones in their own order."""
+    order = values.argsort(dim=-1, descending=True, stable=True)
+    return torch.empty_like(order).scatter_(-1, order, torch.arange(values.shape[-1]).expand_as(order).to(order.device))
+
+
 class FactoredCategorical(Distribution):
     """Independent categoricals over the M decisions of R rows; padding always chooses USE, with log-probability 0.
 
@@ -60,6 +66,28 @@ class FactoredCategorical(Distribution):
 
     def mode(self) -> Tensor:
         return torch.where(self.mask, self.log_probs.argmax(-1), Decision.USE)
+
+    def top_k(self, columns: int) -> Tensor:
+        """(R, M) integers: the sampled policy's shares, without its dice.
+
+        In each block of ``columns`` decisions (those of one frame), as many use, reuse and skip as their probabilities
+        sum to, rounded by the largest remainders; use goes to the decisions where it is the likeliest, then reuse to
+        those where it is likelier than skip by the most. ``mode`` rounds a share below one half to nothing.
+        """
+        probs = torch.where(self.mask.unsqueeze(-1), self.probs, 0.0).unflatten(1, (-1, columns))  # (R, F, columns, 3)
+        mask = self.mask.unflatten(1, (-1, columns))
+        shares = probs.sum(2)  # (R, F, 3)
+        counts = shares.floor()
+        missing = (mask.sum(-1) - counts.sum(-1)).round()  # 0, 1 or 2 seats for the largest remainders
+        counts += _ranks(shares - counts) < missing.unsqueeze(-1)
+        use, reuse, skip = probs.unbind(-1)
+        used = mask & (_ranks(torch.where(mask, use, -1.0)) < counts[..., Decision.USE, None])
+        rest = mask & ~used
+        reused = rest & (_ranks(torch.where(rest, reuse - skip, -2.0)) < counts[..., Decision.REUSE, None])
+        actions = torch.full_like(mask, Decision.USE, dtype=torch.long)
+        actions[rest] = int(Decision.SKIP)
+        actions[reused] = int(Decision.REUSE)
+        return actions.flatten(1)
 
     def actions_from_params(self, logits: Tensor, mask: Tensor, deterministic: bool = False) -> Tensor:
         return self.proba_distribution(logits, mask).get_actions(deterministic=deterministic)

@@ -120,11 +120,11 @@ class EpisodeLog(BetweenRollouts):
     def __init__(self, evaluations: Evaluations, *, reward: str = "log_prob", cost_weight: float = 1.0) -> None:
         super().__init__()
         self.evaluations, self.reward, self.cost_weight = evaluations, reward, cost_weight
-        self.drawn = -1  # clips seen at the latest evaluation that is shown
+        self.drawn = -1  # rollouts at the latest evaluation that is shown
 
     def _on_training_start(self) -> None:
         curve = self.evaluations.curve
-        self.drawn = curve[-1]["clips"] if curve else -1  # of a resumed run
+        self.drawn = curve[-1]["rollouts"] if curve else -1  # of a resumed run
 
     def act(self) -> None:
         self.show(animate=False)
@@ -136,9 +136,9 @@ class EpisodeLog(BetweenRollouts):
         """Write the latest evaluation's episodes, unless that is done."""
         source = self.evaluations
         writer = find_writer(self.logger)
-        if source.result is None or source.curve[-1]["clips"] == self.drawn or writer is None:
+        if source.result is None or source.curve[-1]["rollouts"] == self.drawn or writer is None:
             return
-        self.drawn = source.curve[-1]["clips"]
+        self.drawn = source.curve[-1]["rollouts"]
         fixed = fixed_clips(source.clips.labels)
         chosen = {**fixed, **failures(source.result), **extremes(source.result)}
         records = record_episodes(

@@ -11,12 +11,15 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from agent.policy import FusionPolicy
 from backbone import Decision, FusionBackbone, one_hot
 from backbone.accounting import clip_macs
+from backbone.naming import did_you_mean
 from envs.clips import ClipSource
 from envs.episodes import Episodes
 from envs.layout import Layout
 
+SELECTIONS = ("greedy", "sampled", "top_k")
 PIXELS_AT_ONCE = 64 * 8 * 64**2  # of a batch: a ResNet-50 at 224 pixels then needs 2 GiB, not 10
 
 
@@ -85,34 +88,91 @@ def evaluate(
     clips: ClipSource,
     *,
     order: str = "site",
-    deterministic: bool = True,
+    selection: str = "greedy",
     seed: int = 0,
     batch_size: int | None = None,
     progress: str | None = None,
 ) -> Evaluation:
     """Play every clip once, with centred segments.
 
-    :param deterministic: the greedy policy; False samples from it, by ``seed``
+    :param selection: how actions are chosen from the policy's probabilities, see ``select``
+    :param seed: of the sampled ones
     :param batch_size: clips played side by side; by default 64, fewer where they are large
     :param progress: title of a progress bar
     """
-    probe = Layout(backbone.sites, clips.num_frames, order)
+    options = {"order": order, "seed": seed, "batch_size": batch_size, "progress": progress}
+    return evaluate_selections(model, backbone, clips, selections=(selection,), **options)[selection]
+
+
+def evaluate_selections(
+    model: Predictor,
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    *,
+    selections: Sequence[str] = SELECTIONS,
+    order: str = "site",
+    seed: int = 0,
+    batch_size: int | None = None,
+    progress: str | None = None,
+) -> dict[str, Evaluation]:
+    """Play every clip once under each selection, side by side: what runs before the first decision runs once a clip."""
+    layout = Layout(backbone.sites, clips.num_frames, order)
+    many = len(selections)
 
     def choose(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        return model.predict(observation, deterministic=deterministic)[0]
+        chosen = [select(model, observation[k::many], kind, layout) for k, kind in enumerate(selections)]
+        return np.stack(chosen, 1).reshape(len(observation), -1)
 
     device = backbone.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        return play(
+        played = play(
             backbone,
             clips,
             choose,
-            own_macs=agent_macs(model, probe),
+            own_macs=agent_macs(model, layout),
             order=order,
+            rollouts_per_clip=many,
             batch_size=batch_size,
             progress=progress,
         )
+    return {kind: _every(played, k, many, layout) for k, kind in enumerate(selections)}
+
+
+@torch.no_grad()
+def select(model: Predictor, observation: np.ndarray, selection: str, layout: Layout) -> np.ndarray:
+    """Observations (R, O) -> actions (R, F * D).
+
+    :param selection: "greedy", the likeliest decision of each channel; "sampled"; or "top_k": at each site and frame as
+        many of each decision as the probabilities say, where they are the likeliest (``FactoredCategorical.top_k``)
+    :raises ValueError: an unknown selection, or top_k of a policy without probabilities of its own
+    """
+    if selection not in SELECTIONS:
+        raise ValueError(
+            f"expected a selection among {', '.join(SELECTIONS)}; got {selection!r}{did_you_mean(selection, SELECTIONS)}"
+        )
+    if selection != "top_k":
+        return model.predict(observation, deterministic=selection == "greedy")[0]
+    if "top_k" not in selections_of(model):
+        raise ValueError(f"expected a FusionPolicy to take the top k of, got {type(model).__name__}: judge it greedily")
+    device = model.policy.device
+    return (
+        model.policy.get_distribution(torch.as_tensor(observation, device=device)).top_k(layout.decisions).cpu().numpy()
+    )
+
+
+def selections_of(model: Predictor) -> tuple[str, ...]:
+    """The selections that can be made from a model: all of ours, but for top_k of a foreign policy."""
+    ours = isinstance(getattr(model, "policy", None), FusionPolicy)
+    return SELECTIONS if ours else SELECTIONS[:2]
+
+
+def _every(played: Evaluation, first: int, step: int, layout: Layout) -> Evaluation:
+    """Every so many rows of an evaluation, as one of its own."""
+    actions = [part[first::step] for part in played.actions]
+    names = ("correct", "macs_ratio", "log_prob", "label", "prediction", "logits")
+    parts = {name: getattr(played, name)[first::step] for name in names}
+    return Evaluation(**parts, actions=actions, shares=_shares(actions, layout))
 
 
 def play(
@@ -122,17 +182,20 @@ def play(
     *,
     own_macs: Sequence[float],
     order: str = "site",
+    rollouts_per_clip: int = 1,
     batch_size: int | None = None,
     progress: str | None = None,
 ) -> Evaluation:
-    """Play every clip once, whoever chooses.
+    """Play every clip, whoever chooses.
 
-    :param choose: (observations (B, O), indices of their clips (B,)) -> actions (B, F * D)
+    :param choose: (observations (B * K, O), indices of their clips (B,)) -> actions (B * K, F * D)
     :param own_macs: per site, MACs per frame charged for choosing
+    :param rollouts_per_clip: K, side by side; the results have K rows a clip, one after the other
     :param batch_size, progress: as in ``evaluate``
     """
     batch_size = batch_size or min(64, max(1, PIXELS_AT_ONCE // (clips.num_frames * clips.size**2)))
-    episodes = Episodes(backbone, clips, order=order, reward="log_prob", agent_macs=own_macs)
+    kwargs = {"order": order, "reward": "log_prob", "agent_macs": own_macs, "rollouts_per_clip": rollouts_per_clip}
+    episodes = Episodes(backbone, clips, **kwargs)
     layout, outcomes, logits, taken = episodes.layout, [], [], []
     bar = tqdm(total=len(clips), desc=progress, unit="clip", disable=None if progress else True, leave=False)
     for start in range(0, len(clips), batch_size):

@@ -57,12 +57,25 @@ class SwapTest:
 
     Every clip is played with the decisions made on its own reversal.
 
-    :param accuracy: percent of clips still given their own label
-    :param follows: percent of clips given the label of the clip that the decisions came from
+    :param correct: (N,) bool, of the clips that have a reversal: still given its own label?
+    :param followed: (N,) bool: given the label of the clip that the decisions came from?
     """
 
-    accuracy: float
-    follows: float
+    correct: np.ndarray
+    followed: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """Percent of clips still given their own label."""
+        return 100 * float(self.correct.mean())
+
+    @property
+    def follows(self) -> float:
+        """Percent of clips given the label of the clip that the decisions came from."""
+        return 100 * float(self.followed.mean())
+
+    def to_json(self) -> dict[str, float]:
+        return {"accuracy": self.accuracy, "follows": self.follows}
 
 
 def swap_test(
@@ -81,7 +94,7 @@ def swap_test(
     sources[paired] = clips.reversals[paired]
     swapped = replay(evaluation.actions, backbone, clips, sources=sources, order=order, progress=progress)
     follows = swapped.prediction == clips.labels[sources]
-    return SwapTest(100 * float(swapped.correct[paired].mean()), 100 * float(follows[paired].mean()))
+    return SwapTest(swapped.correct[paired], follows[paired])
 
 
 def pair_accuracy(evaluation: Evaluation, clips: ClipSource) -> dict[str, float]:

@@ -22,6 +22,7 @@ from experiments.inspecting.command import inspect
 from experiments.pretrain import pretrain
 from experiments.probing.probe import probe
 from experiments.train import resume_training, train
+from experiments.tuning.command import tune
 from experiments.videos.check_data import check_data
 from experiments.videos.flips import list_flips
 from experiments.videos.predict import predict
@@ -59,6 +60,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "import": (config.Import, run_import),
     "describe": (config.Describe, describe),
     "compare": (config.Compare, compare),
+    "tune": (config.Tune, lambda options: print(tune(options))),
     "bench": (config.Bench, bench),
     "gradients": (config.Gradients, gradients),
     "check-data": (config.CheckData, check_data),
@@ -81,6 +83,7 @@ EXAMPLES = {
     "import": "import sthv1_adatsn50.pth.tar --data.root something-v1",
     "describe": "describe resnet50 --temporal tsm",
     "compare": "compare --preset quick",
+    "tune": "tune --methods reinforce ppo",
     "bench": "bench environment",
     "gradients": "gradients --preset quick",
     "check-data": "check-data my_videos --workers 4",

@@ -30,7 +30,7 @@ LAYOUT: dict[str, dict[str, list]] = {
         "noise of successive gradients": ["Multiline", ["train/gradient_noise$"]],
         "norm of the gradient": ["Multiline", ["train/gradient_norm$"]],
         "entropy of a decision, nats": ["Multiline", ["train/entropy$"]],
-        "clips a second": ["Multiline", ["time/clips_per_second$"]],
+        "rollouts a second": ["Multiline", ["time/rollouts_per_second$"]],
     },
 }
 """TensorBoard's CUSTOM SCALARS: category -> chart -> [kind, tags as regular expressions], over all runs that are chosen."""
@@ -49,31 +49,31 @@ class Board(TensorBoardOutputFormat):
             self.writer.add_custom_scalars(LAYOUT)  # into every run: TensorBoard shows equal layouts once
 
 
-def open_logger(folder: Path, *, from_clips: int = 0) -> Logger:
+def open_logger(folder: Path, *, from_rollouts: int = 0) -> Logger:
     """stable-baselines3's logger into TensorBoard.
 
-    :param from_clips: of a resumed run; what TensorBoard has beyond is dropped
+    :param from_rollouts: of a resumed run; what TensorBoard has beyond is dropped
     """
-    return Logger(str(folder), [Board(folder, from_clips)])
+    return Logger(str(folder), [Board(folder, from_rollouts)])
 
 
-def log_hparams(logger: Logger, config: Train, *, clips: int) -> None:
+def log_hparams(logger: Logger, config: Train, *, rollouts: int) -> None:
     """A run's settings, and which of its curves are its metrics; those on test clips come when it is judged.
 
-    :param clips: seen in training
+    :param rollouts: played in training
     """
     hparams = {name: getattr(config, name) for name in HPARAMS}
     names = dict.fromkeys(METRICS, 0.0)  # their values are those of the curves
     logger.record("hparams", HParam(hparams, names), exclude=("stdout", "log", "json", "csv"))
-    logger.dump(step=clips)
+    logger.dump(step=rollouts)
 
 
-def log_test(folder: Path, figures: Mapping[str, Sequence[float]], *, clips: int) -> None:
+def log_test(folder: Path, figures: Mapping[str, Sequence[float]], *, rollouts: int) -> None:
     """Accuracy and cost on test clips, as a point of the run.
 
     :param figures: as ``figures_of`` gives them, the mean first
-    :param clips: seen in training
+    :param rollouts: played in training
     """
     with SummaryWriter(str(folder)) as writer:
         for name in ("accuracy", "cost"):
-            writer.add_scalar(f"test/{name}", figures[name][0], clips)
+            writer.add_scalar(f"test/{name}", figures[name][0], rollouts)

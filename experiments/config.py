@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from experiments.tuned import tuned
+
 T = TypeVar("T")
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -111,26 +113,28 @@ class Train:
     method: str = "gumbel"
     """gumbel, reinforce, ppo, rebar, static (learned, ignores its input), or any other of experiments/methods.py, or one
     you registered."""
-    clips: int = 24_000
-    """Clips seen in training; every rollout of a clip counts."""
+    rollouts: int = 24_000
+    """Rollouts played in training. Policy gradients play several of each clip they draw; other methods pass each once."""
     cost_weight: float = 1.0
     """Reward that a densely computed clip costs."""
-    warmup: float = 0.2
-    """Share of training over which the cost weight rises from zero."""
+    warmup: float | None = None
+    """Share of training over which the cost weight rises from zero; by default what was chosen for the method on validation clips (experiments/tuned.py)."""
     reward: Literal["log_prob", "correctness"] = "log_prob"
     """Outcome of an episode: log-probability of the true class, or 1 if the class is right."""
     order: Literal["site", "frame"] = "site"
     """A step of policy gradients decides a site for the whole clip, or for one frame."""
     group_size: int = 1
     """Channels that share one decision."""
-    num_clips: int = 8
-    """Clips played side by side by policy gradients."""
+    num_clips: int | None = None
+    """Clips in a batch of rollouts of policy gradients; by default what was chosen for the method on validation clips (experiments/tuned.py)."""
     rollouts_per_clip: int = 8
     """Rollouts of each; leave-one-out compares them."""
-    batch_size: int = 32
-    """Clips in an update of the relaxation."""
-    learning_rate: float = 1e-2
-    """Peak of Adam's warm-up and cosine schedule."""
+    n_epochs: int | None = None
+    """Passes of ppo over a batch of rollouts, in two minibatches each; by default what was chosen for the method on validation clips (experiments/tuned.py)."""
+    batch_size: int | None = None
+    """Clips in an update of the other methods; by default what was chosen for the method on validation clips (experiments/tuned.py)."""
+    learning_rate: float | None = None
+    """Peak of Adam's warm-up and cosine schedule; by default what was chosen for the method on validation clips (experiments/tuned.py)."""
     regime: Literal["frozen", "joint"] = "frozen"
     """Leave the CNN as it was pretrained, or let it learn beside the agent, from the same clips."""
     cnn_learning_rate: float = 4e-3
@@ -155,7 +159,7 @@ class Train:
     seed: int = 0
     """Of the agent's initial weights, its samples and the order of clips."""
     evaluate_every: int = 4_000
-    """Clips between evaluations on validation clips; each also saves a checkpoint and draws episodes."""
+    """Rollouts between evaluations on validation clips; each also saves a checkpoint and draws episodes."""
     validation_clips: int = 500
     """Validation clips in each of those evaluations."""
     threads: int = 1
@@ -172,6 +176,10 @@ class Train:
         """Where the run is written."""
         return self.run or Path("runs") / f"{self.method}-w{self.cost_weight:g}-s{self.seed}"
 
+    def settled(self) -> Train:
+        """The same with every option that was left out set to what was chosen for the method."""
+        return replace(self, **{k: value for k, value in tuned(self.method).items() if getattr(self, k) is None})
+
 
 @dataclass(frozen=True)
 class Evaluate:
@@ -181,8 +189,9 @@ class Evaluate:
     """Folder of a training run."""
     split: Literal["train", "val", "test"] = "test"
     """Which clips."""
-    sampled: bool = False
-    """Sample the policy's decisions in place of the greedy ones."""
+    selection: Literal["greedy", "sampled", "top_k"] = "greedy"
+    """The likeliest decision of each channel; or sampled ones; or at each site and frame as many of each kind as the
+    probabilities say, where they are the likeliest."""
     clips: int = 1
     """Clips of each video, whose scores are averaged with those of the crops."""
     crops: Literal[1, 3] = 1
@@ -290,42 +299,43 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "cost_weights": (1.0,),
         "seeds": (0,),
         "group_sizes": (1,),
-        "clips": 3_072,
+        "rollouts": 3_072,
         "seconds": 0.0,
         "correctness_row": False,
         "pretrain_clips": 12_800,
         "pretrain_batch_size": 32,  # more updates: on so few clips accuracy leaves 50% with 32 and not with 64
         "accuracies": (60.0,),
+        "budgets": (0.5,),
         "run": Path("runs/quick"),
     },
     "default": {  # three seeds of the agents on one backbone: ten to fifteen minutes on two cores
         "methods": ("reinforce", "ppo", "gumbel", "static"),
         "more_methods": (),
-        "cost_weights": (0.5, 1.0),
+        "cost_weights": (0.5, 1.0, 2.0, 4.0, 8.0),
         "seeds": (0, 1, 2),
         "group_sizes": (1,),
-        "clips": 12_000,
+        "rollouts": 6_000,
         "seconds": 0.0,
         "correctness_row": False,
         "pretrain_clips": 80_000,
         "pretrain_batch_size": 64,
         "accuracies": (95.0, 90.0),
+        "budgets": (0.2, 0.3),
         "run": Path("runs/compare"),
     },
-    "full": {  # five seeds of backbone and agents, equal clips and equal time: hours
+    "full": {  # five seeds of backbone and agents, at equal rollouts and at equal time: two hours on two cores
         "methods": ("reinforce", "ppo", "rebar", "gumbel", "static"),
-        "more_methods": (
-            "reinforce_self_critical", "reinforce_value", "ppo_joint", "straight_through", "gumbel_soft", "reinmax",
-        ),
-        "cost_weights": (0.5, 1.0, 2.0, 4.0),
+        "more_methods": (),
+        "cost_weights": (0.5, 1.0, 2.0, 4.0, 8.0),
         "seeds": (0, 1, 2, 3, 4),
-        "group_sizes": (1, 8),
-        "clips": 24_000,
-        "seconds": 30.0,
-        "correctness_row": True,
+        "group_sizes": (8,),
+        "rollouts": 12_000,
+        "seconds": 15.0,
+        "correctness_row": False,
         "pretrain_clips": 80_000,
         "pretrain_batch_size": 64,
         "accuracies": (95.0, 90.0),
+        "budgets": (0.2, 0.3),
         "run": Path("runs/full"),
     },
 }  # fmt: skip
@@ -336,9 +346,9 @@ class Compare:
     """Train every method on the same backbones and clips, judge all alike, and write table, pictures and report."""
 
     preset: Literal["quick", "default", "full"] = "default"
-    """quick shows everything in a minute, on fewer embedded clips, trained too short to conclude from; default takes ten
-    to fifteen minutes on two cores; full has more seeds, backbones, methods, cost weights and both group sizes, at equal clips and at
-    equal time, and takes hours. Each option below that is left out is the preset's."""
+    """quick shows everything in a minute, on fewer embedded clips, trained too short to conclude from; default takes
+    a quarter of an hour on two cores; full has five seeds, each with a backbone of its own, and REBAR, in groups of 8, at
+    equal rollouts and at equal time, and takes two hours. Each option below that is left out is the preset's."""
     methods: tuple[str, ...] | None = None
     """Methods to train at every cost weight and group size; one of your own must be registered by --plugin."""
     more_methods: tuple[str, ...] | None = None
@@ -353,14 +363,16 @@ class Compare:
     """Seeds of the agents; full pretrains a backbone of each seed, too."""
     group_sizes: tuple[int, ...] | None = None
     """Channels that share one decision."""
-    clips: int | None = None
-    """Clips that each agent sees."""
+    rollouts: int | None = None
+    """Rollouts that each agent plays."""
     seconds: float | None = None
-    """Train every method once more, for as many clips as it sees in so many seconds on this machine; 0 does not."""
+    """Train every method once more, for as many rollouts as it plays in so many seconds on this machine; 0 does not."""
     correctness_row: bool | None = None
     """Train REINFORCE on 0/1 correctness as well."""
     accuracies: tuple[float, ...] | None = None
     """Accuracies, in percent, at which costs are compared."""
+    budgets: tuple[float, ...] | None = None
+    """Costs, as shares of dense, at which accuracies are compared."""
     backbone: Path | None = None
     """One backbone for all seeds, which `pretrain` wrote; by default small ResNets are pretrained in the run's folder."""
     pretrain_clips: int | None = None
@@ -384,6 +396,31 @@ class Compare:
         if self.preset == "quick" and self.data.root == DEFAULT_ROOT:
             settled = replace(settled, data=replace(self.data, root=QUICK_ROOT))
         return settled
+
+
+@dataclass(frozen=True)
+class Tune:
+    """Choose each method's settings on validation clips: rollouts of an update, learning rate, warm-up, option by option."""
+
+    methods: tuple[str, ...] = ("reinforce", "ppo", "rebar", "gumbel", "static")
+    """Methods to tune."""
+    cost_weights: tuple[float, ...] = (1.0, 4.0)
+    """Rewards that a densely computed clip costs; what counts is the mean reward over them."""
+    group_size: int = 8
+    """Channels that share one decision."""
+    rollouts: int = 8_000
+    """Rollouts that each agent plays."""
+    pretrain_clips: int = 80_000
+    """Clips that the backbone's pretraining sees."""
+    seed: int = 100
+    """Of backbone and agents; not one that a comparison uses."""
+    data: Data = field(default_factory=Data)
+    workers: int = 0
+    """Processes of one thread each, 0 for as many as cores."""
+    device: Device = "auto"
+    """Where to compute; auto takes CUDA if it is there."""
+    run: Path = Path("runs/tune")
+    """Folder to write: tuning.json, tuning.md and the runs. What is finished there is not repeated."""
 
 
 @dataclass(frozen=True)
@@ -523,7 +560,7 @@ def _plain(value: object) -> object:
 
 def with_defaults(kind: type, content: dict) -> dict:
     """What ``to_json`` wrote, with the options that are younger at their defaults."""
-    filled = dict(content)
+    filled = _renamed(kind, content)
     for option in fields(kind):
         default = option.default if option.default_factory is MISSING else option.default_factory()
         if is_dataclass(default):
@@ -535,17 +572,33 @@ def with_defaults(kind: type, content: dict) -> dict:
 
 def from_json(kind: type[T], content: dict) -> T:
     """The config that ``to_json`` wrote."""
-    known = dict(content)
+    known = _renamed(kind, content)
     known["data"] = Data(
         **{**known["data"], "root": Path(known["data"]["root"]), "cache": _path(known["data"]["cache"])}
     )
     for name in ("run", "backbone", "start"):
         if name in known:
             known[name] = _path(known[name])
-    for name in ("plugin", "methods", "more_methods", "regimes", "cost_weights", "seeds", "group_sizes", "accuracies"):
+    for name in (
+        "plugin",
+        "methods",
+        "more_methods",
+        "regimes",
+        "cost_weights",
+        "seeds",
+        "group_sizes",
+        "accuracies",
+        "budgets",
+    ):
         if known.get(name) is not None:
             known[name] = tuple(known[name])
     return kind(**known)
+
+
+def _renamed(kind: type, content: dict) -> dict:
+    """Older runs called rollouts clips."""
+    old = "clips" in content and "rollouts" in {option.name for option in fields(kind)}
+    return {"rollouts" if old and name == "clips" else name: value for name, value in content.items()}
 
 
 def _path(value: str | None) -> Path | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from agent import adaptivity, evaluate, pair_accuracy, swap_test
-from agent.evaluation import Evaluation, Predictor, accounted_cost, agent_macs, average_views
+from agent import adaptivity, evaluate, evaluate_selections, pair_accuracy, swap_test
+from agent.evaluation import Evaluation, Predictor, accounted_cost, agent_macs, average_views, selections_of
 from backbone import Decision, FusionBackbone, Observation, fold_batchnorm, one_hot, recalibrate
 from backbone.files import write_json, write_whole
 from envs.clips import ClipError, ClipSource
@@ -23,23 +23,31 @@ from envs.layout import Layout
 from experiments.board import log_test
 from experiments.config import Evaluate
 from experiments.runs import open_clips, open_views, set_up_cpu
-from experiments.statistics import bootstrap
+from experiments.statistics import over_clips
 from experiments.train import load_trained
 
 RECALIBRATION_CLIPS, RECALIBRATION_BATCH = 2_048, 64
 
 
 def judge(
-    model: Predictor, backbone: FusionBackbone, clips: ClipSource, *, order: str = "site"
+    model: Predictor,
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    *,
+    selections: Sequence[str] | None = None,
+    order: str = "site",
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """All that a comparison reports of a model: figures as JSON, and per-clip results as arrays (N,)."""
-    greedy = evaluate(model, backbone, clips, order=order)
-    sampled = evaluate(model, backbone, clips, order=order, deterministic=False)
+    """All that a comparison reports of a model: figures as JSON, and per-clip results as arrays (N,).
+
+    :param selections: greedy, and by default all others that can be made from the model
+    """
+    selections = selections_of(model) if selections is None else selections
+    played = evaluate_selections(model, backbone, clips, selections=selections, order=order)
+    greedy = played["greedy"]
     swap = swap_test(greedy, backbone, clips, order=order)
     figures = {
-        "greedy": figures_of(greedy, clips),
-        "sampled": figures_of(sampled, clips),
-        "swap": None if swap is None else {"accuracy": swap.accuracy, "follows": swap.follows},
+        **{selection: figures_of(result, clips) for selection, result in played.items()},
+        "swap": None if swap is None else swap.to_json(),
         "pairs": pair_accuracy(greedy, clips),
         "shares": {
             site.name: dict(zip([decision.name.lower() for decision in Decision], share.tolist()))
@@ -49,12 +57,12 @@ def judge(
         "clips": len(clips),
         "skipped": len(clips.skipped),
     }
-    arrays = {
-        "correct": greedy.correct,
-        "macs_ratio": greedy.macs_ratio,
-        "sampled_correct": sampled.correct,
-        "sampled_macs_ratio": sampled.macs_ratio,
-    }
+    arrays = {}
+    for selection, result in played.items():
+        prefix = "" if selection == "greedy" else f"{selection}_"
+        arrays |= {f"{prefix}correct": result.correct, f"{prefix}macs_ratio": result.macs_ratio}
+    if swap is not None:
+        arrays |= {"swap_correct": swap.correct, "swap_follows": swap.followed}
     return figures, arrays
 
 
@@ -68,8 +76,8 @@ def figures_of(result: Evaluation, clips: ClipSource) -> dict[str, list[float]]:
     """Accuracy in percent and cost as a share of dense, each as [mean, low, high]."""
     cluster = cluster_of(clips)
     return {
-        "accuracy": list(bootstrap(100 * result.correct, cluster=cluster)),
-        "cost": list(bootstrap(result.macs_ratio, cluster=cluster)),
+        "accuracy": over_clips(100 * result.correct, cluster=cluster, bounds=(0, 100)).to_json(),
+        "cost": over_clips(result.macs_ratio, cluster=cluster).to_json(),
     }
 
 
@@ -84,10 +92,16 @@ def save_judgement(folder: Path, figures: dict[str, Any], arrays: dict[str, np.n
     write_json(folder / "evaluation.json", figures)
 
 
-def clips_seen(folder: Path) -> int:
-    """Clips that a finished run has seen; 0 of an imported one, and of one that is not finished."""
+def rollouts_played(folder: Path) -> int:
+    """Rollouts that a finished run has played; 0 of an imported one, and of one that is not finished."""
     path = folder / "result.json"
-    return json.loads(path.read_text())["clips"] if path.exists() else 0
+    return read_result(path)["rollouts"] if path.exists() else 0
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """What ``train`` leaves of a finished run; older ones call rollouts clips."""
+    found = json.loads(path.read_text())
+    return found if "rollouts" in found else {**found, "rollouts": found["clips"]}
 
 
 def recalibrated(model: Predictor, backbone: FusionBackbone, clips: ClipSource) -> FusionBackbone:
@@ -136,7 +150,7 @@ def evaluate_run(config: Evaluate) -> str:
     order = layout.order
     try:
         played = evaluate(
-            model, backbone, clips, order=order, deterministic=not config.sampled, progress=f"evaluating {config.split}"
+            model, backbone, clips, order=order, selection=config.selection, progress=f"evaluating {config.split}"
         )
     except BrokenClip as error:
         raise ClipError(f"{error}; or evaluate without the videos that cannot be read: --skip-broken") from error
@@ -146,7 +160,7 @@ def evaluate_run(config: Evaluate) -> str:
     recalibration = ", BatchNorms recalibrated," if config.recalibrate else ""
     of_views = f", {many} views each: the cost is that of one" if many > 1 else ""
     lines = [
-        f"{config.run}: {'sampled' if config.sampled else 'greedy'} policy{recalibration} on {len(result.label)} clips of "
+        f"{config.run}: {config.selection} policy{recalibration} on {len(result.label)} clips of "
         f"{config.split}{of_views}" + (f", {len(clips.skipped)} broken videos skipped" if clips.skipped else ""),
         "accuracy {:.1f}% [{:.1f}, {:.1f}]".format(*figures["accuracy"]),
         "cost     {:.3f} [{:.3f}, {:.3f}] of the dense CNN's MACs, the agent's own included".format(*figures["cost"]),
@@ -154,11 +168,9 @@ def evaluate_run(config: Evaluate) -> str:
     official = None
     if config.accounting != "causal":
         own = agent_macs(model, layout)
-        official = bootstrap(
-            accounted_cost(played, backbone, layout, own, accounting=config.accounting).reshape(-1, many).mean(1),
-            cluster=cluster_of(clips),
-        )
-        lines.append("cost     {:.3f} [{:.3f}, {:.3f}] as AdaFuse's code counts it, errors included".format(*official))
+        counted = accounted_cost(played, backbone, layout, own, accounting=config.accounting)
+        official = over_clips(counted.reshape(-1, many).mean(1), cluster=cluster_of(clips))
+        lines.append(f"cost     {official:.3f} as AdaFuse's code counts it, errors included")
     for site, share in zip(backbone.sites, result.shares):
         parts = ", ".join(f"{decision.name.lower()} {share[decision]:.2f}" for decision in Decision)
         lines.append(f"  {site.name}: {parts}")
@@ -174,13 +186,15 @@ def evaluate_run(config: Evaluate) -> str:
         "variance of decisions {variance:.3f}: {between_clips:.0%} between clips, {between_frames:.0%} between frames, "
         "{rest:.0%} a clip's own course; {constant:.0%} of decisions never change".format(**varies["all"])
     )
-    kind = ("-sampled" if config.sampled else "") + ("-recalibrated" if config.recalibrate else "")
+    kind = ("" if config.selection == "greedy" else f"-{config.selection}") + (
+        "-recalibrated" if config.recalibrate else ""
+    )
     name = f"evaluation-{config.split}{kind}{f'-{many}-views' if many > 1 else ''}.json"
-    written = {**figures, "swap": None if swap is None else vars(swap), "clips": len(result.label), "views": many}
+    written = {**figures, "swap": None if swap is None else swap.to_json(), "clips": len(result.label), "views": many}
     written["adaptivity"] = varies
     if official is not None:
-        written[f"cost_{config.accounting}"] = list(official)
+        written[f"cost_{config.accounting}"] = official.to_json()
     if name == "evaluation-test.json" and not any((config.run / file).exists() for file in (name, "evaluation.json")):
-        log_test(config.run, figures, clips=clips_seen(config.run))
+        log_test(config.run, figures, rollouts=rollouts_played(config.run))
     write_json(config.run / name, written)
     return "\n".join(lines)

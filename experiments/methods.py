@@ -44,7 +44,7 @@ def build_method(config: Train, backbone: FusionBackbone, clips: ClipSource) -> 
     :raises ValueError: an unknown name; the message lists the known ones
     """
     check_method(config.method)
-    return METHODS[config.method](config, backbone, clips)
+    return METHODS[config.method](config.settled(), backbone, clips)
 
 
 def gate_options(config: Train | Describe) -> GateOptions:
@@ -60,6 +60,7 @@ def gate_options(config: Train | Describe) -> GateOptions:
 
 def rollout_env(config: Train, backbone: FusionBackbone, clips: ClipSource) -> FusionVecEnv:
     """The environment of policy gradients: num_clips clips, rollouts_per_clip rollouts of each."""
+    config = config.settled()
     return FusionVecEnv(
         backbone,
         clips,
@@ -107,7 +108,8 @@ def _reinforce(config: Train, backbone: FusionBackbone, clips: ClipSource, basel
 
 
 def _ppo(config: Train, backbone: FusionBackbone, clips: ClipSource, ratio: str) -> FusionPPO:
-    return FusionPPO(rollout_env(config, backbone, clips), ratio=ratio, **_policy_gradient(config))
+    env, n_epochs = rollout_env(config, backbone, clips), config.n_epochs
+    return FusionPPO(env, ratio=ratio, n_epochs=n_epochs, **_policy_gradient(config))
 
 
 def _pathwise(
@@ -145,5 +147,5 @@ def rebar(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlg
 
 @register_method
 def static(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
-    """Decisions learned by Gumbel-softmax that ignore the input: what adaptivity has to beat."""
+    """Decisions learned by Gumbel-softmax that ignore the input: the blind policy that adaptivity has to beat."""
     return _pathwise(config, backbone, clips, "straight_through_gumbel", static=True)

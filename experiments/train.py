@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agent.adafuse import ImportedPolicy
-from agent.callbacks import Checkpoints, CostWarmup, Evaluations, Progress
+from agent.callbacks import Checkpoints, CostWarmup, Evaluations, Progress, effort
 from agent.checkpoint import load_agent, load_cnn, load_gates
 from agent.episode_log import EpisodeLog
 from agent.joint import JointTraining, check_joint
@@ -111,13 +110,13 @@ def train(
     """Train an agent; returns the run's folder, which then holds result.json.
 
     :param resume: go on from the checkpoint in the run's folder, bit for bit on a CPU
-    :param report: called with the clips seen, in place of a progress bar
+    :param report: called with the rollouts played, in place of a progress bar
     :param stop: asked between rollouts; True saves a checkpoint and raises Interrupted, as Ctrl-C does
     """
     import_plugins(config.plugin)
     check_method(config.method)
     set_up_cpu(config.threads)
-    config = replace(config, device=resolve_device(config.device).type, run=config.folder)
+    config = replace(config.settled(), device=resolve_device(config.device).type, run=config.folder)
     clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
     check_classes(config, clips)
     checkpoint = config.run / "checkpoint.pt"
@@ -136,15 +135,16 @@ def train(
     if source is not None and not resumed:
         load_gates(source, model)
     open_run(config.run, config, resume=resume, train=clips.data_hash, val=validation.data_hash)
+    seconds = 0.0
     if resumed:
-        load_agent(checkpoint, model)
+        seconds = load_agent(checkpoint, model).get("seconds", 0.0)
         if joint is not None:
             joint.load_state_dict(cnn)
     own_cnn = None if cnn is None else lambda: {"backbone": cnn["backbone"]}  # of the run that this one starts from
     if joint is not None:
         own_cnn = joint.state_dict
     steps_per_clip = model.env.get_attr("layout")[0].num_steps
-    model.set_logger(open_logger(config.run, from_clips=model.num_timesteps // steps_per_clip))
+    model.set_logger(open_logger(config.run, from_rollouts=model.num_timesteps // steps_per_clip))
 
     evaluations = Evaluations(
         backbone,
@@ -152,31 +152,34 @@ def train(
         every=config.evaluate_every,
         path=config.run / "learning.json",
     )
-    checkpoints = Checkpoints(checkpoint, evaluations, facts={"config": to_json(config)}, cnn=own_cnn, stop=stop)
+    facts = {"config": to_json(config)}
+    checkpoints = Checkpoints(checkpoint, evaluations, facts=facts, seconds=seconds, cnn=own_cnn, stop=stop)
     callbacks = [
         CostWarmup(config.cost_weight, config.warmup),
         evaluations,
         EpisodeLog(evaluations, reward=config.reward, cost_weight=config.cost_weight),
         checkpoints,
-        Progress(config.clips, title=config.run.name, report=report),
+        Progress(config.rollouts, title=config.run.name, report=report),
         *([] if joint is None else [joint]),
     ]
-    started, before = time.monotonic(), _seconds_before(config.run) if resumed else 0.0
-    remaining = config.clips * steps_per_clip - (model.num_timesteps if resumed else 0)
+    remaining = config.rollouts * steps_per_clip - (model.num_timesteps if resumed else 0)
     try:
         model.learn(max(remaining, 0), callback=callbacks, log_interval=5, reset_num_timesteps=not resumed)
     finally:
         model.env.close()
         checkpoints.release()
-        seconds = before + time.monotonic() - started
-        write_json(config.run / "seconds.json", seconds)
     last = evaluations.curve[-1]
-    log_hparams(model.logger, config, clips=last["clips"])
+    log_hparams(model.logger, config, rollouts=last["rollouts"])
     if own_cnn is not None:
         export_cnn(config, load_cnn(checkpoint))
     write_json(
         config.run / "result.json",
-        {"clips": model.num_timesteps // steps_per_clip, "seconds": seconds, "validation": last},
+        {
+            **effort(model),
+            "clipped_updates": getattr(model, "clipped_updates", 0.0),
+            "seconds": checkpoints.seconds,
+            "validation": last,
+        },
     )
     return config.run
 
@@ -210,8 +213,3 @@ def load_trained(
         model = build_method(config, backbone, open_clips(config.data, "train") if clips is None else clips)
     load_agent(checkpoint, model, training=False)
     return model, backbone, config
-
-
-def _seconds_before(folder: Path) -> float:
-    path = folder / "seconds.json"
-    return float(path.read_text()) if path.exists() else 0.0

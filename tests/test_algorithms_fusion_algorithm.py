@@ -119,14 +119,14 @@ def test_an_environment_of_another_order_is_refused_where_the_order_matters():
 def test_a_wrapped_environment_will_do(method):
     env = VecMonitor(env_for(method))
     model = learn(build(method, env), 1)
-    assert model.clips_seen == env.num_envs
+    assert model.rollouts == env.num_envs
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_clips_seen_count_every_rollout(method):
+def test_rollouts_count_every_rollout(method):
     model = learn(build(method), 3)
-    assert model.clips_seen == 3 * model.env.num_envs
-    assert model.num_timesteps == model.clips_seen * model.layout.num_steps
+    assert model.rollouts == 3 * model.env.num_envs
+    assert model.num_timesteps == model.rollouts * model.layout.num_steps
 
 
 @pytest.mark.parametrize("method", METHODS)

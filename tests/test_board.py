@@ -10,7 +10,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from experiments.board import HPARAMS, LAYOUT, METRICS, log_test
 from experiments.config import Data, Train
-from experiments.evaluate import clips_seen
+from experiments.evaluate import rollouts_played
 from experiments.methods import METHODS
 from experiments.train import train
 
@@ -68,7 +68,7 @@ def runs(videos, backbone_file, tmp_path_factory):
     made = {}
     for number, (kinds, options) in enumerate(KINDS.items()):
         made[kinds] = train(Train(run=folder / str(number), **short, **options))
-        log_test(made[kinds], {"accuracy": [50.0], "cost": [0.5]}, clips=clips_seen(made[kinds]))
+        log_test(made[kinds], {"accuracy": [50.0], "cost": [0.5]}, rollouts=rollouts_played(made[kinds]))
     return made
 
 
@@ -127,4 +127,4 @@ def test_hparams_have_accuracy_and_cost_of_validation_and_test_as_metrics(runs):
         assert {info.name for info in experiment.hparam_infos} == set(HPARAMS) == set(start.session_start_info.hparams)
         assert {info.name.tag for info in experiment.metric_infos} == set(METRICS)
         for metric in METRICS:
-            assert events.Scalars(metric)[-1].step == clips_seen(run)
+            assert events.Scalars(metric)[-1].step == rollouts_played(run)

@@ -17,6 +17,8 @@ from agent.callbacks import (
     Evaluations,
     Interrupted,
     Progress,
+    effort,
+    read_curve,
 )
 from agent.checkpoint import load_agent
 from backbone import Decision
@@ -31,7 +33,7 @@ SHARED = {
     "train/gradient_noise",
     "train/cost_weight",
     "train/learning_rate",
-    "time/clips_per_second",
+    "time/rollouts_per_second",
     "data/wait",
     "data/broken",
     *(f"decisions/layer{site}.0/{decision.name.lower()}" for site in (1, 2, 3) for decision in Decision),
@@ -84,8 +86,8 @@ def test_every_method_writes_the_shared_tags(written):
     assert all(tag.startswith("train/") for tag in extra)
 
 
-def test_steps_are_clips_seen(written):
-    for tag in ("rollout/reward", "train/entropy", "decisions/layer1.0/use", "time/clips_per_second"):
+def test_steps_are_rollouts(written):
+    for tag in ("rollout/reward", "train/entropy", "decisions/layer1.0/use", "time/rollouts_per_second"):
         assert [event.step for event in written.Scalars(tag)] == [16, 32, 48, 64, 80, 96]
     assert [event.step for event in written.Scalars("validation/cost")] == [0, 32, 64, 96]
 
@@ -130,21 +132,22 @@ def test_the_warmed_up_weight_is_what_rewards_charge():
 def test_the_curve_holds_a_point_every_so_many_clips_and_one_at_the_end(tmp_path):
     evaluations = evaluations_in(tmp_path, every=16)
     learn(build("ppo"), 5, evaluations)  # 8 clips a batch
-    assert [point["clips"] for point in evaluations.curve] == [0, 16, 32, 40]
+    assert [point["rollouts"] for point in evaluations.curve] == [0, 16, 32, 40]
     assert json.loads((tmp_path / "learning.json").read_text()) == evaluations.curve
 
 
 def test_batches_larger_than_the_interval_get_a_point_each(tmp_path):
     evaluations = evaluations_in(tmp_path, every=3)
     learn(build("ppo"), 3, evaluations)
-    assert [point["clips"] for point in evaluations.curve] == [0, 8, 16, 24]
+    assert [point["rollouts"] for point in evaluations.curve] == [0, 8, 16, 24]
 
 
 def test_points_are_the_judges_own(tmp_path):
     evaluations = evaluations_in(tmp_path)
     model = learn(build("ppo"), 2, evaluations)
     result = evaluate(model, evaluations.backbone, evaluations.clips)
-    expected = {"clips": 16, "accuracy": result.accuracy, "cost": result.cost, "log_prob": result.log_prob.mean()}
+    judged = {"accuracy": result.accuracy, "cost": result.cost, "log_prob": result.log_prob.mean()}
+    expected = {**effort(model), **judged}
     assert evaluations.curve[-1] == pytest.approx(expected)
 
 
@@ -155,14 +158,14 @@ def test_evaluating_does_not_change_training(tmp_path):
 
 
 def test_points_beyond_the_checkpoint_are_dropped(tmp_path):
-    points = [{"clips": clips, "accuracy": 1.0, "cost": 1.0, "log_prob": -1.0} for clips in (0, 8, 16, 24)]
+    points = [{"rollouts": rollouts, "accuracy": 1.0, "cost": 1.0, "log_prob": -1.0} for rollouts in (0, 8, 16, 24)]
     (tmp_path / "learning.json").write_text(json.dumps(points))
     evaluations = evaluations_in(tmp_path, every=8)
     model = build("ppo")
     model.num_timesteps = 8 * 3  # 8 clips of 3 steps: as a checkpoint leaves it
     learn(model, 1, evaluations, reset_num_timesteps=False)
     assert evaluations.curve[:2] == points[:2]
-    assert [point["clips"] for point in evaluations.curve] == [0, 8, 16]
+    assert [point["rollouts"] for point in evaluations.curve] == [0, 8, 16]
     assert evaluations.curve[2] != points[2]
 
 
@@ -184,7 +187,9 @@ def checkpoints_in(folder, **kwargs) -> tuple[Evaluations, Checkpoints]:
 
 def loads(folder, method: str = "ppo"):
     model = build(method, seed=9)
-    assert load_agent(folder / "checkpoint.pt", model) == {"note": 1}
+    facts = load_agent(folder / "checkpoint.pt", model)
+    assert facts.pop("seconds") > 0
+    assert facts == {"note": 1}
     return model
 
 
@@ -195,7 +200,7 @@ def test_training_that_is_asked_to_stop_saves_first(method, tmp_path, handler):
     with pytest.raises(Interrupted):
         learn(model, 10, [evaluations, checkpoints])
     loaded = loads(tmp_path, method)
-    assert loaded.clips_seen == model.clips_seen == 3 * model.env.num_envs
+    assert loaded.rollouts == model.rollouts == 3 * model.env.num_envs
     np.testing.assert_array_equal(weights(loaded), weights(model))
     assert signal.getsignal(signal.SIGINT) is handler
 
@@ -219,7 +224,7 @@ def test_ctrl_c_waits_for_the_rollout_and_saves(method, tmp_path, handler):
     steps = 2 if method == "gumbel" else 5  # amid the second rollout
     with pytest.raises(Interrupted):
         learn(model, 10, [evaluations, checkpoints, Each(at_step=interrupt_once(steps))])
-    assert model.clips_seen == 2 * model.env.num_envs
+    assert model.rollouts == 2 * model.env.num_envs
     np.testing.assert_array_equal(weights(loads(tmp_path, method)), weights(model))
     assert signal.getsignal(signal.SIGINT) is handler
 
@@ -244,7 +249,7 @@ def test_away_from_the_main_thread_ctrl_c_is_left_alone(tmp_path, handler):
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGINT) is handler
-    assert loads(tmp_path).clips_seen == 8
+    assert loads(tmp_path).rollouts == 8
 
 
 def test_a_finished_training_is_saved_and_gives_ctrl_c_back(tmp_path, handler):
@@ -254,10 +259,30 @@ def test_a_finished_training_is_saved_and_gives_ctrl_c_back(tmp_path, handler):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_seconds_go_on_from_those_of_earlier_sittings(tmp_path, handler):
+    evaluations, checkpoints = checkpoints_in(tmp_path, seconds=1000.0)
+    learn(build("ppo"), 1, [evaluations, checkpoints])
+    assert 1000 < load_agent(tmp_path / "checkpoint.pt", build("ppo"))["seconds"] < 1100
+
+
+@pytest.mark.parametrize(
+    ("method", "rollouts_per_clip", "updates"), [("reinforce, leave_one_out", 4, 1), ("ppo", 4, 4), ("gumbel", 1, 1)]
+)
+def test_effort_counts_rollouts_the_clips_drawn_for_them_and_updates(method, rollouts_per_clip, updates):
+    model = learn(build(method), 3)
+    rollouts = 3 * model.env.num_envs
+    assert effort(model) == {"rollouts": rollouts, "clips_drawn": rollouts // rollouts_per_clip, "updates": 3 * updates}
+
+
+def test_a_curve_of_an_older_run_counts_its_rollouts(tmp_path):
+    (tmp_path / "learning.json").write_text('[{"clips": 8, "accuracy": 50.0}]')
+    assert read_curve(tmp_path / "learning.json") == [{"rollouts": 8, "accuracy": 50.0}]
+
+
 def test_each_new_evaluation_saves(tmp_path, handler):
     evaluations = evaluations_in(tmp_path, every=16)
     checkpoints, saved = Checkpoints(tmp_path / "checkpoint.pt", evaluations, facts={}), []
-    save, checkpoints.save = checkpoints.save, lambda: (saved.append(checkpoints.clips_seen), save())
+    save, checkpoints.save = checkpoints.save, lambda: (saved.append(checkpoints.rollouts), save())
     learn(build("ppo"), 5, [evaluations, checkpoints])
     assert saved == [0, 16, 32, 40]
 
@@ -265,7 +290,7 @@ def test_each_new_evaluation_saves(tmp_path, handler):
 # -- progress ----------------------------------------------------------------------------------------------------------
 
 
-def test_progress_reports_clips_seen():
+def test_progress_reports_rollouts():
     reported = []
     learn(build("ppo"), 3, Progress(24, report=reported.append))
     assert reported == [0, 8, 16, 24]

@@ -28,7 +28,7 @@ def press_ctrl_c_when(seen):
 
 def test_ctrl_c_stops_workers_at_a_checkpoint_from_which_they_go_on(videos, backbone_file, tmp_path):
     data, run = Data(root=videos), tmp_path / "run"
-    endless = Train(backbone=backbone_file, data=data, clips=10**6, validation_clips=2, device="cpu", run=run)
+    endless = Train(backbone=backbone_file, data=data, rollouts=10**6, validation_clips=2, device="cpu", run=run)
     press_ctrl_c_when(lambda: (run / "checkpoint.pt").exists())
     with pytest.raises(Interrupted):
         run_jobs([(train_and_judge, endless)] * 2, 1, title="runs", total=10**6)
@@ -69,7 +69,7 @@ def test_speeds_are_kept_beside_each_other(videos, backbone_file, tmp_path, here
             backbone=backbone_file,
             data=Data(root=videos),
             method=method,
-            clips=256,
+            rollouts=256,
             device="cpu",
             run=tmp_path / method,
         )
@@ -81,7 +81,7 @@ def test_speeds_are_kept_beside_each_other(videos, backbone_file, tmp_path, here
     rates = read_rates(tmp_path)
     assert set(rates) == {"gumbel", "reinforce"}
     for rate in rates.values():
-        assert rate["clips_per_second"] == pytest.approx(rate["clips"] / rate["seconds"])
+        assert rate["rollouts_per_second"] == pytest.approx(rate["rollouts"] / rate["seconds"])
         assert rate["clips"] >= 64
     assert {file.name for file in tmp_path.iterdir()} == {"rates.json"}
     assert json.loads((tmp_path / "rates.json").read_text()) == rates

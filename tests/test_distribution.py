@@ -50,6 +50,29 @@ def test_samples_come_as_often_as_their_probabilities_say():
     assert shifted.abs().max() > 4.5  # the same test tells a wrong order of decisions
 
 
+@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
+def test_the_top_k_keep_the_shares_that_the_mode_loses(scale):
+    distribution = factored(random_logits(6, 4 * 50, scale=scale))
+    shares = distribution.probs.unflatten(1, (4, 50)).sum(2)
+    counts = torch.nn.functional.one_hot(distribution.top_k(50), 3).unflatten(1, (4, 50)).sum(2)
+    assert (counts - shares).abs().max() < 1
+    if scale < 1:  # the mode does not
+        assert (
+            torch.nn.functional.one_hot(distribution.mode(), 3).unflatten(1, (4, 50)).sum(2) - shares
+        ).abs().max() > 3
+
+
+def test_the_top_k_are_the_likeliest():
+    probs = torch.tensor([[[0.9, 0.1, 0.0], [0.6, 0.3, 0.1], [0.4, 0.1, 0.5], [0.1, 0.6, 0.3]]])  # 2.0, 1.1, 0.9
+    chosen = factored(probs.log()).top_k(4)
+    assert chosen.tolist() == [[Decision.USE, Decision.USE, Decision.SKIP, Decision.REUSE]]
+
+
+def test_the_top_k_of_what_is_certain_is_the_mode_and_padding_is_used():
+    distribution = factored(random_logits(3, 8, scale=1e4), torch.arange(8).expand(3, 8) % 4 < 3)
+    assert torch.equal(distribution.top_k(4), distribution.mode())
+
+
 def test_samples_of_different_decisions_are_independent():
     torch.manual_seed(0)
     used = (factored(torch.zeros(40_000, 5, 3)).sample() == Decision.USE).double()

@@ -31,7 +31,7 @@ def test_text_and_json_say_the_same(run):
 
 
 def test_sampled_evaluation_is_another_file(run):
-    evaluate_run(Evaluate(run, split="val", sampled=True, threads=1, device="cpu"))
+    evaluate_run(Evaluate(run, split="val", selection="sampled", threads=1, device="cpu"))
     assert (run / "evaluation-val-sampled.json").exists()
 
 
@@ -87,7 +87,7 @@ def test_a_judgement_is_complete_and_its_arrays_agree_with_its_figures(run, vide
     stored = np.load(tmp_path / "clips.npz")
     assert figures["greedy"]["accuracy"][0] == pytest.approx(100 * stored["correct"].mean())
     assert figures["greedy"]["cost"][0] == pytest.approx(stored["macs_ratio"].mean())
-    assert set(figures) == {"greedy", "sampled", "swap", "pairs", "shares", "adaptivity", "clips", "skipped"}
+    assert set(figures) == {"greedy", "sampled", "top_k", "swap", "pairs", "shares", "adaptivity", "clips", "skipped"}
     assert list(figures["adaptivity"]) == ["all", *figures["shares"]]
     assert json.loads((tmp_path / "evaluation.json").read_text()) == figures
 

@@ -8,8 +8,8 @@ from evaluation_cases import ORDERS, assert_same, hand_made, varied
 from stable_baselines3 import PPO
 from torch import nn
 
-from agent import evaluate
-from agent.evaluation import accounted_cost, agent_macs, average_views, site_decisions, step_actions
+from agent import SELECTIONS, evaluate, evaluate_selections, fixed_policy
+from agent.evaluation import accounted_cost, agent_macs, average_views, selections_of, site_decisions, step_actions
 from agent.probes import replay
 from backbone import Decision
 from envs import EpisodeRecord, FusionEnv, RecordEpisode
@@ -38,18 +38,43 @@ def test_two_greedy_evaluations_agree(case):
 def test_sampled_evaluations_agree_with_the_same_seed_and_only_then(case):
     model, backbone, clips, order = case
     one, same, other = (
-        evaluate(model, backbone, clips, order=order, deterministic=False, seed=seed) for seed in (1, 1, 2)
+        evaluate(model, backbone, clips, order=order, selection="sampled", seed=seed) for seed in (1, 1, 2)
     )
     assert_same(one, same)
     assert any((a != b).any() for a, b in zip(one.actions, other.actions))
 
 
-@pytest.mark.parametrize("deterministic", [True, False])
-def test_the_global_generator_is_left_alone(case, deterministic):
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_the_global_generator_is_left_alone(case, selection):
     model, backbone, clips, order = case
     before = torch.get_rng_state()
-    evaluate(model, backbone, clips, order=order, deterministic=deterministic)
+    evaluate(model, backbone, clips, order=order, selection=selection)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_selections_side_by_side_are_those_made_alone(case):
+    model, backbone, clips, order = case
+    together = evaluate_selections(model, backbone, clips, selections=("greedy", "top_k"), order=order)
+    for selection, found in together.items():
+        assert_same(found, evaluate(model, backbone, clips, order=order, selection=selection))
+
+
+def test_the_top_k_spend_what_samples_do(case):
+    model, backbone, clips, order = case
+    played = evaluate_selections(model, backbone, clips, order=order)
+    np.testing.assert_allclose(played["top_k"].shares, played["sampled"].shares, atol=0.1)
+    again = evaluate(model, backbone, clips, order=order, selection="top_k", seed=7)
+    assert_same(played["top_k"], again)
+
+
+def test_an_unknown_selection_and_one_that_a_policy_cannot_make_are_refused(case):
+    model, backbone, clips, _ = case
+    with pytest.raises(ValueError, match="did you mean 'greedy'"):
+        evaluate(model, backbone, clips, selection="gredy")
+    fixed = fixed_policy("all use", Layout(backbone.sites, clips.num_frames, "site"))
+    assert selections_of(fixed) == ("greedy", "sampled")
+    with pytest.raises(ValueError, match="top k"):
+        evaluate(fixed, backbone, clips, selection="top_k")
 
 
 def test_batches_of_any_size_give_the_same(case):

@@ -6,7 +6,7 @@ from agent_cases import ALGORITHMS, METHODS, Recorder, build, env_for, learn, no
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from agent import RELAXATIONS, GateNetwork, GateOptions, PathwiseGradient, evaluate, gate_macs
+from agent import RELAXATIONS, GateNetwork, GateOptions, PathwiseGradient, evaluate_selections, gate_macs
 from agent.checkpoint import load_agent, save_agent
 from backbone import Decision, FusionBackbone, Site, create_cnn
 from backbone import bn_inception as bn_inception  # registers it
@@ -274,10 +274,10 @@ def test_an_agent_without_reuse_learns_and_never_reuses(method):
     assert all(gradient.isfinite().all() and (gradient != 0).any() for gradient in recorder.gradients)
     assert weights(model).isfinite().all()
     assert not torch.equal(weights(model), start)
-    for deterministic in (True, False):
-        shares = evaluate(model, tiny_backbone(), noise_clips(40), deterministic=deterministic).shares
+    for selection, played in evaluate_selections(model, tiny_backbone(), noise_clips(40)).items():
+        shares = played.shares
         assert (shares[:, Decision.REUSE] == 0).all()
-        assert deterministic or (shares[:, [Decision.USE, Decision.SKIP]] > 0).all()
+        assert selection == "greedy" or (shares[:, [Decision.USE, Decision.SKIP]] > 0).all()
 
 
 @pytest.mark.parametrize("static", [False, True])

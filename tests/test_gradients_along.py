@@ -12,7 +12,7 @@ from experiments.train import train
 @pytest.fixture(scope="module")
 def run(videos, backbone_file, tmp_path_factory):
     """A finished run of eight updates."""
-    config = Train(backbone=backbone_file, data=Data(root=videos), group_size=64, clips=32, batch_size=4,
+    config = Train(backbone=backbone_file, data=Data(root=videos), group_size=64, rollouts=32, batch_size=4,
                    validation_clips=4, evaluate_every=8, device="cpu", run=tmp_path_factory.mktemp("along") / "run")  # fmt: skip
     return train(config)
 

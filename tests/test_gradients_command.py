@@ -85,7 +85,7 @@ def test_without_a_backbone_the_exact_part_remains(finished, written, capsys, mo
 
 
 def agent(finished: Gradients, run, **kwargs) -> Train:
-    return Train(backbone=finished.backbone, data=finished.data, group_size=64, cost_weight=0.25, clips=32, batch_size=8,
+    return Train(backbone=finished.backbone, data=finished.data, group_size=64, cost_weight=0.25, rollouts=32, batch_size=8,
                  validation_clips=4, device="cpu", run=run, **kwargs)  # fmt: skip
 
 

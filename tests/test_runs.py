@@ -34,8 +34,8 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
 def test_a_run_is_not_resumed_with_other_options(tmp_path):
     open_run(tmp_path, Train(), resume=False)
     open_run(tmp_path, Train(run=tmp_path), resume=True)  # where it lies is no option
-    with pytest.raises(ValueError, match="differs in clips, seed"):
-        open_run(tmp_path, Train(clips=1, seed=1), resume=True)
+    with pytest.raises(ValueError, match="differs in rollouts, seed"):
+        open_run(tmp_path, Train(rollouts=1, seed=1), resume=True)
 
 
 def test_an_option_younger_than_the_run_had_its_default(tmp_path):
@@ -56,9 +56,9 @@ def test_nothing_to_resume_is_said_plainly(tmp_path):
 
 
 def test_a_resumed_board_drops_what_lies_beyond_the_checkpoint(tmp_path):
-    for from_clips, steps in ((0, (10, 20, 30)), (20, (25, 35))):
-        time.sleep(1.1 if from_clips else 0)  # TensorBoard orders files by the second in their names
-        logger = open_logger(tmp_path, from_clips=from_clips)
+    for from_rollouts, steps in ((0, (10, 20, 30)), (20, (25, 35))):
+        time.sleep(1.1 if from_rollouts else 0)  # TensorBoard orders files by the second in their names
+        logger = open_logger(tmp_path, from_rollouts=from_rollouts)
         for step in steps:
             logger.record("a/b", step)
             logger.dump(step)

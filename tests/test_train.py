@@ -20,7 +20,7 @@ METHODS = ("reinforce", "ppo", "gumbel", "static")
 
 
 def config_for(videos, backbone_file, run, **kwargs):
-    small = {"clips": 96, "num_clips": 4, "rollouts_per_clip": 4, "batch_size": 16, "evaluate_every": 32}
+    small = {"rollouts": 96, "num_clips": 4, "rollouts_per_clip": 4, "batch_size": 16, "evaluate_every": 32}
     defaults = {**small, "validation_clips": 4, "device": "cpu", "run": run}
     return Train(backbone=backbone_file, data=Data(root=videos), **{**defaults, **kwargs})
 
@@ -81,7 +81,7 @@ def test_a_joint_run_goes_on_bit_for_bit_with_its_cnn(videos, backbone_file, tmp
 
 def test_a_joint_run_is_judged_on_its_own_cnn_which_others_may_take(videos, backbone_file, tmp_path):
     before = backbone_file.read_bytes()
-    joint = {"regime": "joint", "cnn_learning_rate": 0.1, "clips": 48, "evaluate_every": 48}
+    joint = {"regime": "joint", "cnn_learning_rate": 0.1, "rollouts": 48, "evaluate_every": 48}
     run = train(config_for(videos, backbone_file, tmp_path / "run", **joint))
     assert backbone_file.read_bytes() == before
     model, backbone, _ = load_trained(run, device="cpu")
@@ -98,16 +98,16 @@ def test_a_joint_run_is_judged_on_its_own_cnn_which_others_may_take(videos, back
 
 
 def test_a_frozen_run_has_no_cnn_of_its_own(videos, backbone_file, tmp_path):
-    run = train(config_for(videos, backbone_file, tmp_path / "run", clips=32))
+    run = train(config_for(videos, backbone_file, tmp_path / "run", rollouts=32))
     assert cnn_of(run) is None
     assert not (run / "backbone.pt").exists()
 
 
 @pytest.mark.parametrize("first", ["frozen", "joint"])
 def test_policy_gradients_start_from_a_relaxations_run(videos, backbone_file, tmp_path, first):
-    short = {"regime": first, "cnn_learning_rate": 0.1, "clips": 32}
+    short = {"regime": first, "cnn_learning_rate": 0.1, "rollouts": 32}
     old = train(config_for(videos, backbone_file, tmp_path / "old", **short))
-    still = {"method": "reinforce", "start": old, "clips": 32, "learning_rate": 0.0}
+    still = {"method": "reinforce", "start": old, "rollouts": 32, "learning_rate": 0.0}
     new = train(config_for(videos, backbone_file, tmp_path / "new", **still))
     one, other = parameters(old), parameters(new)
     assert all(torch.equal(value, other[key]) for key, value in one.items() if key.startswith("gates."))
@@ -131,14 +131,14 @@ def test_policy_gradients_start_from_a_relaxations_run(videos, backbone_file, tm
     ],
 )
 def test_a_run_that_does_not_fit_is_no_start(videos, backbone_file, tmp_path, change, said):
-    old = train(config_for(videos, backbone_file, tmp_path / "old", clips=16))
+    old = train(config_for(videos, backbone_file, tmp_path / "old", rollouts=16))
     with pytest.raises(ValueError, match=said):
         train(config_for(videos, backbone_file, tmp_path / "new", start=old, **change))
     assert not (tmp_path / "new").exists()
 
 
 def test_a_start_on_another_backbone_is_refused_and_on_a_copy_is_not(videos, backbone_file, tmp_path):
-    old = train(config_for(videos, backbone_file, tmp_path / "old", clips=16))
+    old = train(config_for(videos, backbone_file, tmp_path / "old", rollouts=16))
     backbone, facts = load_backbone(backbone_file)
     with torch.no_grad():
         next(backbone.parameters()).mul_(2)
@@ -146,7 +146,7 @@ def test_a_start_on_another_backbone_is_refused_and_on_a_copy_is_not(videos, bac
     with pytest.raises(ValueError, match=r"expected a run on .*other.pt in --start"):
         train(config_for(videos, tmp_path / "other.pt", tmp_path / "new", start=old))
     shutil.copy(backbone_file, tmp_path / "copy.pt")
-    train(config_for(videos, tmp_path / "copy.pt", tmp_path / "new", start=old, clips=16))
+    train(config_for(videos, tmp_path / "copy.pt", tmp_path / "new", start=old, rollouts=16))
 
 
 def test_a_start_without_a_run_says_what_to_look_at(videos, backbone_file, tmp_path):
@@ -155,7 +155,7 @@ def test_a_start_without_a_run_says_what_to_look_at(videos, backbone_file, tmp_p
 
 
 def test_another_seed_is_another_agent(videos, backbone_file, tmp_path):
-    runs = [train(config_for(videos, backbone_file, tmp_path / str(seed), clips=32, seed=seed)) for seed in (0, 1)]
+    runs = [train(config_for(videos, backbone_file, tmp_path / str(seed), rollouts=32, seed=seed)) for seed in (0, 1)]
     first, second = map(parameters, runs)
     assert not all(torch.equal(first[key], second[key]) for key in first)
 
@@ -163,11 +163,13 @@ def test_another_seed_is_another_agent(videos, backbone_file, tmp_path):
 def test_a_run_holds_all_that_is_needed_to_judge_it(videos, backbone_file, tmp_path):
     run = train(config_for(videos, backbone_file, tmp_path / "run", method="ppo"))
     files = {file.name for file in run.iterdir() if not file.name.startswith("events")}
-    wanted = {"config.json", "provenance.json", "checkpoint.pt", "learning.json", "seconds.json", "result.json"}
+    wanted = {"config.json", "provenance.json", "checkpoint.pt", "learning.json", "result.json"}
     assert files == wanted
     result = json.loads((run / "result.json").read_text())
-    assert result["clips"] == 96
-    assert [point["clips"] for point in json.loads((run / "learning.json").read_text())] == [0, 32, 64, 96]
+    assert result["rollouts"] == 96
+    assert result["clips_drawn"] == 24
+    assert result["updates"] == 6 * 2 * 2
+    assert [point["rollouts"] for point in json.loads((run / "learning.json").read_text())] == [0, 32, 64, 96]
 
 
 def test_tensorboard_holds_scalars_hparams_and_episodes(videos, backbone_file, tmp_path):

@@ -16,12 +16,18 @@ from stable_baselines3.common.vec_env import VecEnv
 from backbone import Decision, Ledger
 from envs.layout import Layout
 
-MAX_GRADIENT_NORM = 5.0  # far above the usual, so that it holds only against outliers; the same for every method
+MAX_NORM_RATIO = (
+    5.0  # of a gradient to the usual one of its method: holds against outliers, whatever the method's scale
+)
+WARM_UP_UPDATES = 10
 NOISE_MEMORY = 0.95  # share of the running means of gradients that stays at each update
 
 
 class GradientWatch:
-    """Norm and noise of the gradients that an optimiser steps along; clips them, and stops at NaN.
+    """Norm and noise of the gradients that an optimiser steps along; shortens outliers, and stops at NaN.
+
+    An outlier is longer than MAX_NORM_RATIO times the root mean square of recent norms. A fixed limit would cut noisy
+    estimators often and quiet ones never.
 
     Noise is 1 - |mean of g|^2 / mean of |g|^2 over recent updates: 0 where successive gradients agree, near 1 where
     they have next to nothing in common.
@@ -35,6 +41,7 @@ class GradientWatch:
         self.mean: torch.Tensor | None = None
         self.mean_square, self.updates = 0.0, 0
         self.norms: deque[float] = deque(maxlen=100)  # of the latest updates
+        self.counts = {"updates": 0, "clipped": 0, "norm_square": 0.0}  # over all sittings, kept in checkpoints
 
     def __call__(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         everything = [p for group in optimizer.param_groups for p in group["params"]]
@@ -52,10 +59,22 @@ class GradientWatch:
         self.mean_square = (1 - NOISE_MEMORY) * norm**2 + NOISE_MEMORY * self.mean_square
         self.norms.append(norm)
         self.updates += 1
-        if norm > MAX_GRADIENT_NORM:
+        limit = self._limit()
+        if norm > limit:
+            self.counts["clipped"] += 1
             for parameter in watched:
                 if parameter.grad is not None:
-                    parameter.grad.mul_(MAX_GRADIENT_NORM / norm)
+                    parameter.grad.mul_(limit / norm)
+        self.counts["updates"] += 1
+        square = NOISE_MEMORY * self.counts["norm_square"] + (1 - NOISE_MEMORY) * min(norm, limit) ** 2
+        self.counts["norm_square"] = square
+
+    def _limit(self) -> float:
+        """The longest gradient that passes; any until enough updates tell what is usual."""
+        updates = self.counts["updates"]
+        if updates < WARM_UP_UPDATES:
+            return math.inf
+        return MAX_NORM_RATIO * (self.counts["norm_square"] / (1 - NOISE_MEMORY**updates)) ** 0.5
 
     @property
     def noise(self) -> float:
@@ -70,7 +89,7 @@ class GradientWatch:
 class FusionAlgorithm(BaseAlgorithm):
     """Mixin before a stable-baselines3 algorithm that trains a FusionPolicy on a FusionVecEnv.
 
-    Every method logs the same tags; the axis of every chart is the number of clips seen (each rollout counts).
+    Every method logs the same tags; the axis of every chart is the number of rollouts.
     """
 
     layout: Layout
@@ -90,9 +109,19 @@ class FusionAlgorithm(BaseAlgorithm):
         super()._setup_model()
 
     @property
-    def clips_seen(self) -> int:
-        """Clips seen so far; each rollout of a clip counts as one."""
+    def rollouts(self) -> int:
+        """Rollouts played so far; several of a clip count each."""
         return self.num_timesteps // self.layout.num_steps
+
+    @property
+    def updates(self) -> int:
+        """Steps of the optimiser so far."""
+        return self.gradient_watch.counts["updates"]
+
+    @property
+    def clipped_updates(self) -> float:
+        """Share of them whose gradient was shortened as an outlier."""
+        return self.gradient_watch.counts["clipped"] / max(self.updates, 1)
 
     @property
     def cost_weight(self) -> float:
@@ -142,26 +171,28 @@ class FusionAlgorithm(BaseAlgorithm):
                 record(f"decisions/{site.name}/{decision.name.lower()}", float(share[decision]))
 
     def dump_logs(self, iteration: int = 0) -> None:
-        """Write what was recorded, at the number of clips seen."""
+        """Write what was recorded, at the number of rollouts."""
         watch, now = self.gradient_watch, time.time_ns()
         if watch.norms:
             self.logger.record("train/gradient_norm", float(np.mean(watch.norms)))
             self.logger.record("train/gradient_noise", watch.noise)
+            self.logger.record("train/clipped_updates", self.clipped_updates)
         elapsed = max((now - self.start_time) / 1e9, 1e-9)
         fresh = (self.num_timesteps - self._num_timesteps_at_start) / self.layout.num_steps
-        self.logger.record("time/clips_per_second", fresh / elapsed)
+        self.logger.record("time/rollouts_per_second", fresh / elapsed)
         for name, value in self.env.env_method("data_facts", indices=[0])[0].items():
             self.logger.record(f"data/{name}", value)
         self.logger.record("train/cost_weight", self.cost_weight)
         self.logger.record("train/learning_rate", self.policy.optimizer.param_groups[0]["lr"])
-        self.logger.dump(step=self.clips_seen)
+        self.logger.dump(step=self.rollouts)
 
     def extra_state(self) -> dict[str, Any]:
         """JSON facts beyond policy and optimiser that a checkpoint must hold."""
-        return {}
+        return {"gradient_watch": dict(self.gradient_watch.counts)}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Take back what ``extra_state`` gave."""
+        self.gradient_watch.counts.update(state.get("gradient_watch", {}))  # which older checkpoints lack
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []  # BaseAlgorithm's own leaves the optimiser out

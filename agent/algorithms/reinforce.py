@@ -121,9 +121,10 @@ class REINFORCE(RolloutMixin):
         return ~greedy.repeat(self.n_steps)
 
     def extra_state(self) -> dict[str, Any]:
-        return {"baseline": self.baseline.name, **self.baseline.state_dict()}
+        return {**super().extra_state(), "baseline": self.baseline.name, **self.baseline.state_dict()}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
+        super().load_extra_state(state)
         if state["baseline"] != self.baseline.name:
             raise ValueError(
                 f"expected a checkpoint of baseline {self.baseline.name!r}, got one of {state['baseline']!r}"

@@ -29,11 +29,11 @@ from experiments.pretrain import pretrain
 from experiments.runs import check_same, import_plugins, open_clips, provenance, resolve_device
 
 FIXED_JOB = "fixed"  # stands where a method's name does
-EVALUATIONS = 6  # of a run on validation clips, the one before training aside
+EVALUATIONS, VALIDATION_CLIPS = 4, 250  # of a run, the evaluation before training aside
 
 
 class Arm(NamedTuple):
-    """Runs at an equal budget, and what it is: "24,000 clips each", "30 seconds each"."""
+    """Runs at an equal budget, and what it is: "12,000 rollouts each", "15 seconds each"."""
 
     title: str
     jobs: list[Train]
@@ -53,7 +53,7 @@ def compare(config: Compare) -> None:
     if config.seconds:
         arms.append(plan_seconds(config, arms[0].jobs))
     fixed = plan_fixed(config, backbones)
-    learned = sorted((job for arm in arms for job in arm.jobs), key=lambda job: job.seed)  # whole seeds, one by one
+    learned = [job for arm in arms for job in sorted(arm.jobs, key=lambda job: job.seed)]  # whole seeds, one by one
     for job in (*fixed, *learned):
         check_same(job.run, job)
     missing = [job for job in (*learned, *fixed) if not (job.run / "evaluation.json").exists()]
@@ -61,7 +61,7 @@ def compare(config: Compare) -> None:
         [(judge_fixed if job.method == FIXED_JOB else train_and_judge, job) for job in missing],
         config.workers,
         title=f"{sum(job.method != FIXED_JOB for job in missing)} runs",
-        total=sum(job.clips for job in missing if job.method != FIXED_JOB),
+        total=sum(job.rollouts for job in missing if job.method != FIXED_JOB),
     )
     facts = {
         "config": to_json(config),
@@ -121,22 +121,23 @@ def pretrained(config: Compare) -> dict[int, Path]:
 
 
 def plan(config: Compare, backbones: dict[int, Path]) -> Arm:
-    """A run of equal clips for each method, group size, cost weight and seed; then the rows of one setting only."""
+    """A run of equal rollouts for each method, group size, cost weight and seed; then the rows of one setting only."""
 
     def job(method: str, group: int, weight: float, seed: int, **kwargs: Any) -> Train:
         one = Train(
             backbone=backbones[seed],
             data=config.data,
             method=method,
-            clips=config.clips,
+            rollouts=config.rollouts,
             cost_weight=weight,
             group_size=group,
             seed=seed,
-            evaluate_every=math.ceil(config.clips / EVALUATIONS),
+            evaluate_every=math.ceil(config.rollouts / EVALUATIONS),
+            validation_clips=VALIDATION_CLIPS,
             device=config.device,
             plugin=config.plugin,
             **kwargs,
-        )
+        ).settled()
         reward = "" if one.reward == "log_prob" else f"-{one.reward}"
         return replace(one, run=config.run / f"{row_method(one)}{reward}-g{group}-w{weight:g}-s{seed}")
 
@@ -153,13 +154,13 @@ def plan(config: Compare, backbones: dict[int, Path]) -> Arm:
     jobs += [job(method, seed=seed, **once) for seed in config.seeds for method in more]
     if config.correctness_row:
         jobs += [job("reinforce", seed=seed, reward="correctness", **once) for seed in config.seeds]
-    return Arm(f"{config.clips:,} clips each", jobs)
+    return Arm(f"{config.rollouts:,} rollouts each", jobs)
 
 
 def plan_seconds(config: Compare, jobs: Sequence[Train]) -> Arm:
-    """The runs of the main methods once more, for as many clips as each sees in ``config.seconds`` of training.
+    """The runs of the main methods once more, for as many rollouts as each plays in ``config.seconds`` of training.
 
-    The number of clips is settled beforehand, from a speed measured alone, so that every schedule ends as it should. A
+    Their number is settled beforehand, from a speed measured alone, so that every schedule ends as it should. A
     run's evaluations are as many as before and their time is not counted.
     """
     main = [job for job in jobs if job.method in config.methods and job.reward == "log_prob"]
@@ -170,10 +171,10 @@ def plan_seconds(config: Compare, jobs: Sequence[Train]) -> Arm:
 
     def timed_job(job: Train) -> Train:
         batch = math.lcm(job.batch_size, job.num_clips * job.rollouts_per_clip)
-        clips = rates[f"{row_method(job)}-g{job.group_size}"]["clips_per_second"] * config.seconds
-        clips = max(round(clips / batch), 1) * batch
+        rollouts = rates[f"{row_method(job)}-g{job.group_size}"]["rollouts_per_second"] * config.seconds
+        rollouts = max(round(rollouts / batch), 1) * batch
         name = f"{job.run.name}-{config.seconds:g}seconds"
-        return replace(job, clips=clips, evaluate_every=math.ceil(clips / EVALUATIONS), run=config.run / name)
+        return replace(job, rollouts=rollouts, evaluate_every=math.ceil(rollouts / EVALUATIONS), run=config.run / name)
 
     return Arm(f"{config.seconds:g} seconds each", [timed_job(job) for job in main])
 

@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from agent import FIXED, fixed_policy
+from agent import FIXED, evaluate, fixed_policy
 from agent.callbacks import Interrupted
 from backbone.files import write_json
 from envs.layout import Layout
 from experiments.board import log_test
 from experiments.config import Pretrain, Train, to_json
-from experiments.evaluate import clips_seen, judge, save_judgement
+from experiments.evaluate import judge, read_result, rollouts_played, save_judgement
 from experiments.pretrain import pretrain
 from experiments.runs import open_clips, provenance, set_up_cpu
 from experiments.train import load_trained, open_frozen, train
@@ -64,9 +64,9 @@ def run_jobs(jobs: Sequence[Job], workers: int, *, title: str, total: int = 0) -
 
 
 def _watch(futures: list, progress: Any, *, total: int, title: str) -> None:
-    """Show the clips seen by all workers together until every job has ended or one has failed."""
+    """Show the progress of all workers together until every job has ended or one has failed."""
     seen: dict[str, int] = {}
-    with tqdm(total=total, desc=title, unit="clip", disable=None, smoothing=0.05) as bar:
+    with tqdm(total=total, desc=title, unit="rollout", disable=None, smoothing=0.05) as bar:
         while True:
             done = sum(future.done() for future in futures)
             over = done == len(futures)
@@ -114,18 +114,32 @@ def pretrain_backbone(config: Pretrain) -> None:
 
 def train_and_judge(config: Train) -> None:
     """Train, unless that is done, and judge on the test split."""
+    model, backbone, _ = _trained(config)
+    figures, arrays = judge(model, backbone, open_clips(config.data, "test"), order=config.order)
+    log_test(config.run, figures["greedy"], rollouts=rollouts_played(config.run))
+    save_judgement(config.run, figures, arrays)
+
+
+def train_and_validate(config: Train) -> None:
+    """Train, unless that is done, and write the sampled policy's reward on all validation clips to validation.json."""
+    model, backbone, _ = _trained(config)
+    played = evaluate(model, backbone, open_clips(config.data, "val"), order=config.order, selection="sampled")
+    outcome, cost = float(played.log_prob.mean()), played.cost
+    found = {"reward": outcome - config.cost_weight * cost, "accuracy": played.accuracy, "cost": cost}
+    write_json(config.run / "validation.json", {**found, "updates": read_result(config.run / "result.json")["updates"]})
+
+
+def _trained(config: Train) -> tuple:
+    """What ``load_trained`` gives of a run, trained first as far as it is not."""
     _go_on()
     if not (config.run / "result.json").exists():
         train(
             config,
             resume=(config.run / "config.json").exists(),
-            report=lambda clips: _progress.put((config.run.name, clips)),
+            report=lambda rollouts: _progress.put((config.run.name, rollouts)),
             stop=_stop.is_set,
         )
-    model, backbone, _ = load_trained(config.run, device=config.device)
-    figures, arrays = judge(model, backbone, open_clips(config.data, "test"), order=config.order)
-    log_test(config.run, figures["greedy"], clips=clips_seen(config.run))
-    save_judgement(config.run, figures, arrays)
+    return load_trained(config.run, device=config.device)
 
 
 def judge_fixed(config: Train) -> None:
@@ -134,28 +148,29 @@ def judge_fixed(config: Train) -> None:
     backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
     clips = open_clips(config.data, "test")
     layout = Layout(backbone.sites, clips.num_frames, config.order)
-    judged = {name: judge(fixed_policy(name, layout), backbone, clips, order=config.order) for name in FIXED}
+    options = {"order": config.order, "selections": ("greedy",)}  # they are played one way
+    judged = {name: judge(fixed_policy(name, layout), backbone, clips, **options) for name in FIXED}
     write_json(config.run / "config.json", to_json(config))
     arrays = {f"{name}/{part}": values for name, (_, found) in judged.items() for part, values in found.items()}
     save_judgement(config.run, {name: figures for name, (figures, _) in judged.items()}, arrays)
 
 
 def measure_rate(config: Train) -> None:
-    """Train for some seconds and write to rates.json beside the run how many clips a second that is.
+    """Train for some seconds and write to rates.json beside the run how many rollouts a second that is.
 
     Time spent in evaluations, of which a run has equally many whatever it learns by, is not in it.
     """
     _go_on()
-    times: dict[int, float] = {}  # clips seen -> when
+    times: dict[int, float] = {}  # rollouts played -> when
 
     def enough() -> bool:
         return _stop.is_set() or (len(times) > 2 and time.monotonic() - min(times.values()) > TIMED_SECONDS)
 
     config.run.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=config.run.parent) as folder:
-        short = replace(config, run=Path(folder) / "run", evaluate_every=config.clips, validation_clips=2)
+        short = replace(config, run=Path(folder) / "run", evaluate_every=config.rollouts, validation_clips=2)
         try:
-            train(short, report=lambda clips: times.setdefault(clips, time.monotonic()), stop=enough)
+            train(short, report=lambda rollouts: times.setdefault(rollouts, time.monotonic()), stop=enough)
         except Interrupted:
             _go_on()
     warm = sorted(times.items())[min(len(times) // 5, len(times) - 2) :]
@@ -163,8 +178,8 @@ def measure_rate(config: Train) -> None:
     path = config.run.parent / "rates.json"
     rates = read_rates(config.run.parent)
     rates[config.run.name] = {
-        "clips_per_second": (after - before) / (last - first),
-        "clips": after - before,
+        "rollouts_per_second": (after - before) / (last - first),
+        "rollouts": after - before,
         "seconds": last - first,
         "machine": provenance()["machine"],
     }

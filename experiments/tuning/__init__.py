@@ -1,0 +1,1 @@
+"""How each method is best trained, found on validation clips."""

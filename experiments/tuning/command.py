@@ -1,0 +1,149 @@
+"""Choose each method's settings on validation clips, option by option, on a seed and a backbone that no comparison uses."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from backbone.files import write_json, write_whole
+from experiments.comparison.jobs import run_jobs, train_and_validate
+from experiments.config import Pretrain, Train, Tune, to_json
+from experiments.methods import check_method
+from experiments.pretrain import pretrain
+from experiments.runs import check_same, open_clips, provenance, resolve_device
+from experiments.tuned import UNTUNED
+
+GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
+    "reinforce": {"num_clips": (2, 4, 8), "learning_rate": (5e-3, 1e-2, 2e-2), "warmup": (0.0, 0.2)},
+    "ppo": {"num_clips": (4, 8), "n_epochs": (1, 2, 4), "learning_rate": (5e-3, 1e-2, 2e-2), "warmup": (0.0, 0.2)},
+    "rebar": {"batch_size": (8, 16, 32), "learning_rate": (5e-3, 1e-2, 2e-2), "warmup": (0.0, 0.2)},
+    "gumbel": {"batch_size": (8, 16, 32), "learning_rate": (5e-3, 1e-2, 2e-2), "warmup": (0.0, 0.2)},
+    "static": {"batch_size": (8, 32), "learning_rate": (1e-2, 3e-2, 1e-1, 3e-1), "warmup": (0.0, 0.2)},
+}
+"""The options of a method in the order in which they are chosen, and the values that are tried: first the rollouts of an
+update, which settle how many updates there are, then the rest at that."""
+
+Settings = dict[str, float]
+
+
+def tune(config: Tune) -> str:
+    """Do what is missing of the search in ``config.run``; write tuning.json and tuning.md there, and return the latter.
+
+    :raises ValueError: a method without a grid
+    """
+    for method in config.methods:
+        check_method(method)
+    if unknown := [method for method in config.methods if method not in GRIDS]:
+        raise ValueError(f"expected --methods among {', '.join(GRIDS)}, which have a grid; got {', '.join(unknown)}")
+    config = replace(config, device=resolve_device(config.device).type, workers=config.workers or os.cpu_count() or 1)
+    check_same(config.run, config)
+    write_json(config.run / "config.json", to_json(config))
+    backbone = _backbone(config)
+    validation = open_clips(config.data, "val")
+    best: dict[str, Settings] = {
+        method: {option: UNTUNED[option] for option in GRIDS[method]} for method in config.methods
+    }
+    tried: dict[str, list[dict[str, Any]]] = {method: [] for method in config.methods}
+    for stage in range(max(len(GRIDS[method]) for method in config.methods)):
+        wanted = {
+            method: _candidates(best[method], stage, GRIDS[method])
+            for method in config.methods
+            if stage < len(GRIDS[method])
+        }
+        jobs = [
+            _job(config, backbone, method, settings, weight)
+            for method, candidates in wanted.items()
+            for settings in candidates
+            for weight in config.cost_weights
+        ]
+        missing = [job for job in jobs if not (job.run / "validation.json").exists()]
+        total = sum(job.rollouts for job in missing)
+        run_jobs([(train_and_validate, job) for job in missing], config.workers, title=f"step {stage + 1}", total=total)
+        for method, candidates in wanted.items():
+            rows = [_row(config, backbone, method, settings) for settings in candidates]
+            tried[method] += [row for row in rows if row not in tried[method]]
+            best[method] = max(rows, key=lambda row: row["reward"])["settings"]
+    facts = {"config": to_json(config), **provenance(val=validation.data_hash), "clips": len(validation)}
+    write_json(config.run / "tuning.json", {"chosen": best, "tried": tried, **facts})
+    return rebuild(config.run, config.run)
+
+
+def rebuild(folder: Path, out: Path) -> str:
+    """Write tuning.md from the tuning.json of a folder, and return it."""
+    text = _markdown(json.loads((folder / "tuning.json").read_text()))
+    write_whole(out / "tuning.md", lambda file: file.write(text.encode()))
+    return text
+
+
+def _backbone(config: Tune) -> Path:
+    run = config.run / f"backbone-s{config.seed}"
+    wanted = Pretrain(data=config.data, clips=config.pretrain_clips, seed=config.seed, device=config.device, run=run)
+    check_same(run, wanted)
+    if not (run / "backbone.pt").exists():
+        pretrain(replace(wanted, resume=(run / "config.json").exists()))
+    return run / "backbone.pt"
+
+
+def _candidates(best: Settings, stage: int, grid: Mapping[str, Sequence[float]]) -> list[Settings]:
+    option, values = list(grid.items())[stage]
+    return [{**best, option: value} for value in values]
+
+
+def _job(config: Tune, backbone: Path, method: str, settings: Settings, weight: float) -> Train:
+    name = "-".join([method, *(f"{option}{value:g}" for option, value in settings.items()), f"w{weight:g}"])
+    return Train(
+        backbone=backbone,
+        data=config.data,
+        method=method,
+        rollouts=config.rollouts,
+        cost_weight=weight,
+        group_size=config.group_size,
+        seed=config.seed,
+        evaluate_every=math.ceil(config.rollouts / 2),
+        validation_clips=100,
+        device=config.device,
+        run=config.run / name,
+        **settings,
+    ).settled()
+
+
+def _row(config: Tune, backbone: Path, method: str, settings: Settings) -> dict[str, Any]:
+    """Settings and what they reached: the reward at each cost weight, and the mean."""
+    jobs = [_job(config, backbone, method, settings, weight) for weight in config.cost_weights]
+    found = [json.loads((job.run / "validation.json").read_text()) for job in jobs]
+    rewards = [one["reward"] for one in found]
+    return {
+        "settings": settings,
+        "reward": sum(rewards) / len(rewards),
+        "updates": found[0]["updates"],
+        "runs": dict(zip(map(str, config.cost_weights), found)),
+    }
+
+
+def _markdown(found: dict[str, Any]) -> str:
+    config = found["config"]
+    weights = config["cost_weights"]
+    lines = [
+        "# How each method is best trained",
+        "",
+        f"`python -m experiments tune`, commit {found['commit']}, {found['machine']}. Seed {config['seed']} and a backbone of "
+        f"that seed, which no comparison uses; {config['rollouts']:,} rollouts, groups of {config['group_size']}. Options are "
+        "chosen one after the other, each at the best of those before it. Reward: of the sampled policy, log-probability of "
+        f"the true class minus cost weight times cost, on all {found['clips']:,} validation clips; one run each, so that "
+        "differences of a few hundredths are noise. The best of each step goes on; the last is what `train` takes.",
+    ]
+    for method, rows in found["tried"].items():
+        options = list(rows[0]["settings"])
+        header = [*options, "updates", *(f"reward at weight {weight:g}" for weight in weights), "mean", ""]
+        lines += ["", f"## {method}", "", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+        for row in rows:
+            chosen = "chosen" if row["settings"] == found["chosen"][method] else ""
+            cells = [f"{row['settings'][option]:g}" for option in options]
+            cells += [f"{row['updates']:,}", *(f"{row['runs'][str(weight)]['reward']:.3f}" for weight in weights)]
+            lines.append(f"| {' | '.join([*cells, format(row['reward'], '.3f'), chosen])} |")
+    return "\n".join(lines) + "\n"
