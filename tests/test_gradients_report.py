@@ -79,7 +79,7 @@ def test_what_drowned_along_training_is_a_dash(along):
     assert cosine.columns == ("method", "0%", "100%")
     assert cosine.rows == [("gumbel", "0.500 +- 0.100", "-")]
     assert ("weights", *["rebar 0.40, reinforce 0.60"] * 2) in reference.rows
-    assert "within 1e-06 of its checkpoint" in reference.note
+    assert "ended within 1e-06 of its checkpoint" in reference.note
 
 
 def test_markdown_names_how_it_was_made():

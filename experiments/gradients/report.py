@@ -230,10 +230,12 @@ def along_tables(along: dict[str, Any]) -> list[Table]:
             f"{run['method']}, cost weight {run['cost_weight']:g}, groups of {run['group_size']}, seed {run['seed']}"
         )
         if run["difference"] is not None:
-            where += (
-                "; trained again for what lies between start and end, which ended within "
-                f"{run['difference']:.1g} of its checkpoint's weights"
+            end = (
+                f"within {run['difference']:.1g} of its checkpoint's weights"
+                if run["difference"]
+                else "in its very weights"
             )
+            where += f"; what lies between start and checkpoint is from training it again, which ended {end}"
         rows = {
             "cost weight": [f"{point['cost_weight']:g}" for point in points],
             "rollouts": [
