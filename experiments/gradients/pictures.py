@@ -139,12 +139,11 @@ def draw_along(along: dict[str, Any], path: Path) -> None:
         for axes, key in zip(column, keys):
             for number, method in enumerate(run["points"][0]["methods"]):
                 shown = [point for point in run["points"] if point["methods"][method][key] is not None]
+                rows = [point["methods"][method] for point in shown]
                 axes.errorbar(
-                    [
-                        point["share"] + 0.006 * number for point in shown
-                    ],  # side by side, so that bars can be told apart
-                    [point["methods"][method][key] for point in shown],
-                    yerr=[point["methods"][method][f"{key}_se"] for point in shown],
+                    [point["share"] + 0.006 * number for point in shown],  # side by side: bars can be told apart
+                    [row[key] for row in rows],
+                    yerr=[row[f"{key}_se"] for row in rows],
                     color=colours(number % 10),
                     marker=MARKERS[number % len(MARKERS)],
                     markersize=5,
