@@ -10,6 +10,7 @@ import torch
 from scipy import stats
 from stable_baselines3 import A2C
 
+from agent import REBAR
 from experiments.config import Train
 from experiments.gradients.command import PRESETS
 from experiments.gradients.problem import Estimator, TinyProblem, initial_gates, make_estimator, repeat
@@ -66,8 +67,8 @@ def test_so_do_other_orders_and_costs(problem, exact, method, how):
     assert judged(problem, exact, method, **how).p > ALARM
 
 
-def test_rebar_is_unbiased_with_batch_norms_too():
-    """Running statistics far from the batch's: read in the batch, they would give other gates."""
+def test_rebar_is_unbiased_with_batch_norms_too(monkeypatch):
+    """Running statistics are far from the batch's here: read in the batch, gates would be others."""
     problem = TinyProblem(gate_norm="batch")
     for gate in problem.gates.gates:
         gate.norm.running_mean.normal_()
@@ -76,6 +77,16 @@ def test_rebar_is_unbiased_with_batch_norms_too():
     found = judged(problem, exact, "rebar")
     assert found.p > ALARM
     assert found.relative < 2 * found.floor
+    hard_pass = REBAR._hard_pass
+
+    def in_the_batch(model: REBAR, frames: torch.Tensor):
+        model.policy.gates.train()
+        passed = hard_pass(model, frames)
+        model.policy.gates.eval()
+        return passed
+
+    monkeypatch.setattr(REBAR, "_hard_pass", in_the_batch)  # control
+    assert judged(problem, exact, "rebar").biased
 
 
 @pytest.mark.parametrize("spread", [False, True], ids=["initial", "perturbed"])
