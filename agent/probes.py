@@ -12,7 +12,7 @@ from itertools import cycle
 import numpy as np
 import torch
 
-from agent.evaluation import Evaluation, play, site_decisions, step_actions
+from agent.evaluation import Evaluation, play, site_decisions
 from backbone import Decision, FusionBackbone, one_hot
 from backbone.accounting import frame_macs
 from envs.clips import ClipSource
@@ -197,16 +197,19 @@ def frame_costs(
 # What it is worth that they vary
 
 
-def most_common(evaluation: Evaluation, layout: Layout, *, per_frame: bool) -> list[np.ndarray]:
-    """The most common decision of each site and channel as actions per step, (1, F * D).
+def most_common(evaluation: Evaluation) -> list[np.ndarray]:
+    """The most common decision of each site, frame and channel as actions per step, (1, F * D)."""
+    counts = [np.stack([(step == decision).sum(0) for decision in Decision]) for step in evaluation.actions]
+    return [count.argmax(0)[None] for count in counts]
 
-    :param per_frame: of each frame too: a schedule that may change in time, the same for every clip
+
+def redrawn(evaluation: Evaluation, rng: np.random.Generator) -> list[np.ndarray]:
+    """Every decision taken from a random clip, each for itself, as actions per step (N, F * D).
+
+    A blind schedule at random, with the agent's own shares of use, reuse and skip at each site, frame and channel: they
+    stay exactly as they were, for clips are dealt out, not drawn with replacement.
     """
-    frozen = []
-    for chosen in site_decisions(evaluation.actions, layout):
-        counts = np.stack([(chosen == decision).sum(0 if per_frame else (0, 1)) for decision in Decision])
-        frozen.append(np.broadcast_to(counts.argmax(0), (1, *chosen.shape[1:])))
-    return step_actions(frozen, layout)
+    return [rng.permuted(step, axis=0) for step in evaluation.actions]
 
 
 def other_clips(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -245,29 +248,28 @@ def without_adaptivity(
     - "reversed class": made for a random clip of the reversed class, where the clips know reversals: what is lost
       besides was information on the direction of time, which no single frame holds;
     - "any class": made for a random other clip: what is lost besides was information on the rest of the class;
-    - "schedule": the most common decision of each site, frame and channel, for every clip alike;
-    - "static": the most common of each site and channel, for every frame alike.
+    - "shares": each decision redrawn for itself from the shares of its site, frame and channel: what is lost is all that
+      decisions know of their clip, and of each other;
+    - "most common": the most common decision of each site, frame and channel, for every clip alike. What is used in less
+      than half of the clips is then never used, so that it is another policy than the agent's, and mostly a cheaper one.
 
-    The two frozen ones need no agent, and are not charged for one. What is most common is counted on these very clips.
+    The last two are blind: they need no agent, and are not charged for one. Their shares are counted on these very clips.
 
     :param own_macs: per site, MACs per frame of the agent itself
-    :param seed: of the shuffles
+    :param seed: of the shuffles and of what is redrawn
     """
-    layout, rng, label = Layout(backbone.sites, clips.num_frames, order), np.random.default_rng(seed), evaluation.label
+    rng, label = np.random.default_rng(seed), evaluation.label
     shuffles = {"same class": other_clips(label, rng)}
     if clips.reversed_class is not None:
         shuffles["reversed class"] = clips_of_partners(label, clips.reversed_class, rng)
     shuffles["any class"] = other_clips(np.zeros_like(label), rng)
-    frozen = {
-        "schedule": most_common(evaluation, layout, per_frame=True),
-        "static": most_common(evaluation, layout, per_frame=False),
-    }
     kwargs = {"order": order, "progress": progress}
     found = {
         name: replay(evaluation.actions, backbone, clips, sources=sources, own_macs=own_macs, **kwargs)
         for name, sources in shuffles.items()
         if sources is not None
     }
-    for name, actions in frozen.items():
-        found[name] = replay(actions, backbone, clips, sources=np.zeros(len(clips), np.int64), **kwargs)
+    found["shares"] = replay(redrawn(evaluation, rng), backbone, clips, **kwargs)
+    everywhere = np.zeros(len(clips), np.int64)
+    found["most common"] = replay(most_common(evaluation), backbone, clips, sources=everywhere, **kwargs)
     return found

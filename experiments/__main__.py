@@ -21,6 +21,7 @@ from experiments.import_adafuse import import_adafuse
 from experiments.inspecting.command import inspect
 from experiments.pretrain import pretrain
 from experiments.probing.probe import probe
+from experiments.report import report
 from experiments.train import resume_training, train
 from experiments.tuning.command import tune
 from experiments.videos.check_data import check_data
@@ -61,6 +62,7 @@ COMMANDS: dict[str, tuple[type, Callable]] = {
     "describe": (config.Describe, describe),
     "compare": (config.Compare, compare),
     "tune": (config.Tune, lambda options: print(tune(options))),
+    "report": (config.Report, report),
     "bench": (config.Bench, bench),
     "gradients": (config.Gradients, gradients),
     "check-data": (config.CheckData, check_data),
@@ -84,6 +86,7 @@ EXAMPLES = {
     "describe": "describe resnet50 --temporal tsm",
     "compare": "compare --preset quick",
     "tune": "tune --methods reinforce ppo",
+    "report": "report runs/compare --out runs/again",
     "bench": "bench environment",
     "gradients": "gradients --preset quick",
     "check-data": "check-data my_videos --workers 4",

@@ -213,8 +213,11 @@ class Probe:
     """Find out what trained agents learned: swap test, how decisions vary and what that is worth, difficulty of clips."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Folders of training runs; probes.json and probes.png are written there. Is one of them a static policy, the others
-    are set against it, clip by clip."""
+    """Folders of training runs; probes.json and probes.png are written there. An agent is set against the best blind policy
+    of its seed: the hull of all static runs among these on the same CNN and with the same groups, each judged greedily,
+    sampled, and by the top k."""
+    out: Path | None = None
+    """Folder for probes.json and probes.md of all runs together, over seeds."""
     split: Literal["train", "val", "test"] = "test"
     """Which clips."""
     threads: int = 2
@@ -421,6 +424,16 @@ class Tune:
     """Where to compute; auto takes CUDA if it is there."""
     run: Path = Path("runs/tune")
     """Folder to write: tuning.json, tuning.md and the runs. What is finished there is not repeated."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Make tables and pictures again from results that are there: trains nothing, judges nothing."""
+
+    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
+    """Folder with the results.json and results.npz that `compare` wrote."""
+    out: Path | None = None
+    """Folder to write, by default the same."""
 
 
 @dataclass(frozen=True)

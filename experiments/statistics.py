@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -78,10 +78,11 @@ def interval(values: np.ndarray, *, units: int, bounds: tuple[float, float] = (-
 
     Seeds and clips are crossed (every seed is judged on the same clips), so the variance of the mean is that of seeds
     plus that of clips: s^2 / S of the seeds' figures, and the variance over resamples of their mean. What is both, a
-    seed's own luck with a clip, is in both, so that the sum errs on the wide side. The interval is Student's t with the
-    degrees of freedom of Welch and Satterthwaite. On simulated fronts it covers what it says (``tests/test_statistics``);
-    a percentile bootstrap over few seeds does not (83% with five, 75% with three). A single seed says nothing of how
-    seeds differ: its interval is over clips alone.
+    seed's own luck with a clip, is in both, so that the sum errs on the wide side. Each part reaches as far as its own
+    Student's t, and they are added as squares (Howe, 1974; MOVER, Zou and Donner, 2008). Simulated, with three or five
+    seeds, this covers 95 to 98% (``tests/test_statistics``); the usual degrees of freedom of Welch and Satterthwaite
+    only 93% where seeds decide, and a percentile bootstrap over seeds 83% with five, 75% with three. A single seed says
+    nothing of how seeds differ: its interval is over clips alone.
 
     :param units: clips, or clusters of them, that were drawn
     :param bounds: what the figure cannot leave (0 and 100 for a percentage)
@@ -95,10 +96,18 @@ def interval(values: np.ndarray, *, units: int, bounds: tuple[float, float] = (-
     parts = [part for part in parts if part[0] > (1e-12 * abs(mean)) ** 2]
     if not parts:
         return Interval(mean, mean, mean, EXACT, 1.0 if mean == 0 else 0.0)
-    variance = sum(part[0] for part in parts)
-    degrees = variance**2 / sum(part**2 / max(count, 1) for part, count, _ in parts)
-    kind = parts[0][2] if len(parts) == 1 else SEEDS_AND_CLIPS
-    return student(mean, variance**0.5, degrees, kind, bounds)
+    if len(parts) == 1:
+        ((variance, degrees, kind),) = parts
+        return student(mean, variance**0.5, degrees, kind, bounds)
+
+    def reach(p: float) -> float:
+        """Half the width of an interval that leaves out p."""
+        return math.hypot(*(special.stdtrit(max(count, 1), p / 2) * part**0.5 for part, count, _ in parts))
+
+    least, half = 1e-15, reach(1 - LEVEL)
+    apart = reach(least) < abs(mean)
+    p = least if apart else math.exp(optimize.brentq(lambda log: reach(math.exp(log)) - abs(mean), math.log(least), 0))
+    return _around(mean, half, SEEDS_AND_CLIPS, min(p, 1.0), bounds)
 
 
 def student(
@@ -107,6 +116,10 @@ def student(
     """Student's t interval of an estimate with this standard error."""
     reach = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, degrees))
+    return _around(mean, reach, kind, p, bounds)
+
+
+def _around(mean: float, reach: float, kind: str, p: float, bounds: tuple[float, float]) -> Interval:
     return Interval(mean, min(max(mean - reach, bounds[0]), mean), max(min(mean + reach, bounds[1]), mean), kind, p)
 
 

@@ -1,42 +1,90 @@
 """Made-up results of a comparison, shared by the tests of its report."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from experiments.comparison.results import Key, Row, Table, runs_of
-from experiments.statistics import over_seeds
+from experiments.comparison.results import JudgedClips, Results, Run
+from experiments.comparison.tables import Table, tables_of
+from experiments.config import Compare, to_json
 
 CLIPS = 400
+CLASSES = ("right", "left", "up", "down")
+TEST = JudgedClips(np.arange(CLIPS) // 2 % 2 * 2 + np.arange(CLIPS) % 2, CLASSES, (1, 0, 3, 2), 2, 0.5, 0)
+TRAINING = {
+    "learning_rate": 0.01, "warmup": 0.2, "num_clips": 8, "rollouts_per_clip": 8, "batch_size": 32,
+    "rollouts": 1280, "clips_drawn": 160, "updates": 20, "clipped_updates": 0.1, "seconds": 30.0,
+}  # fmt: skip
+BETTER = {"": (0.0, 0.0), "sampled_": (-0.005, 0.002), "top_k_": (0.002, 0.001)}  # than greedy, made-up as well
 
 
-def arrays_of(accuracy, cost, seeds, spread, seed=0):
-    """Per seed, what clips.npz holds: each run's accuracy and cost moved by the luck of its seed."""
+def arrays_of(accuracy, cost, luck=(0.0, 0.0), seed=0):
+    """What clips.npz holds of one run."""
     rng = np.random.default_rng(seed)
-    easy = rng.random(CLIPS)  # the same clips are hard for every run
-    luck = spread * rng.standard_normal((seeds, 2))
-    return [
+    easy, dear = rng.random(CLIPS), 0.01 * rng.standard_normal(CLIPS)  # the same clips are hard, or dear, for every run
+    arrays = {}
+    for start, (more, dearer) in BETTER.items():
+        arrays[f"{start}correct"] = easy < accuracy + luck[0] + more
+        arrays[f"{start}macs_ratio"] = np.maximum(cost + dearer + luck[1] + dear, 0)
+    return {**arrays, "swap_correct": easy < accuracy + luck[0] - 0.1, "swap_follows": easy > accuracy + luck[0]}
+
+
+def runs_of(method, accuracy, cost, *, weight=1.0, seeds=3, spread=0.002, seed=0, arm="10 rollouts each", group=1):
+    """A run of each seed, moved by its luck."""
+    luck = spread * np.random.default_rng(seed).standard_normal((seeds, 2))
+    curve = [
         {
-            "correct": easy < accuracy + a,
-            "macs_ratio": cost + c + 0.01 * rng.standard_normal(CLIPS),
-            "sampled_correct": easy < accuracy + a,
-            "sampled_macs_ratio": np.full(CLIPS, cost),
+            "rollouts": 8 * clips,
+            "clips_drawn": clips,
+            "updates": clips,
+            "accuracy": 50 + clips,
+            "cost": 1.0,
+            "log_prob": -1,
         }
-        for a, c in luck
+        for clips in (0, 10)
+    ]
+    return [
+        Run(
+            arm, method, group, float(weight), "log_prob", number, dict(TRAINING), curve, arrays_of(accuracy, cost, own)
+        )
+        for number, own in enumerate(luck)
     ]
 
 
-def row_of(accuracy, cost, *, seeds=3, spread=0.002, seed=0, pairs=()):
-    curve = [{"clips": clips, "accuracy": 50 + clips, "cost": 1.0} for clips in (0, 10)]
-    pairs = {name: over_seeds([100 * accuracy] * seeds) for name in pairs}
-    runs = runs_of(arrays_of(accuracy, cost, seeds, spread, seed), cluster=2)
-    return Row(runs, {"seconds": over_seeds([30.0] * seeds)}, pairs, [curve] * seeds, 10)
+def fixed_of(name, accuracy, cost, group=1):
+    played = {
+        key: values for key, values in arrays_of(accuracy, cost).items() if not key.startswith(("sampled", "top_k"))
+    }
+    return Run("", name, group, 0.0, "", 0, clips={**played, "macs_ratio": np.full(CLIPS, cost)})
 
 
-def table_of(*, arm="10 clips each", group_size=1, seeds=3, spread=0.002, **methods):
-    """A table in which each method has (accuracy, cost) at cost weights 1, 2, ..."""
-    rows = {
-        Key(name, float(weight), "log_prob"): row_of(*point, seeds=seeds, spread=spread)
+def results_of(*, arm="10 rollouts each", group_size=1, seeds=3, spread=0.002, facts=None, **methods):
+    """Results in which each method has (accuracy, cost) at cost weights 1, 2, ..."""
+    runs = [
+        run
         for name, points in methods.items()
         for weight, point in enumerate(points if isinstance(points, list) else [points], start=1)
+        for run in runs_of(name, *point, weight=weight, seeds=seeds, spread=spread, arm=arm, group=group_size)
+    ]
+    fixed = [fixed_of("all use", 0.5, 1.0, group_size), fixed_of("shift 1/4", 0.9, 0.97, group_size)]
+    return Results(runs, fixed, TEST, facts or {})
+
+
+def table_of(**kwargs) -> Table:
+    """The table of ``results_of``."""
+    (table,) = tables_of(results_of(**kwargs))
+    return table
+
+
+def facts_of(**options) -> dict:
+    """What a comparison writes about itself."""
+    return {
+        "config": to_json(replace(Compare(**options).settled(), workers=2)),
+        "packages": {"torch": "2"},
+        "machine": "a machine",
+        "seconds": 60.0,
+        "python": "3.11",
+        "commit": "c0ffee",
+        "data": {"test": "f00d"},
+        "rates": {"gumbel-g1": {"rollouts_per_second": 500.0}},
     }
-    fixed = {"all use": row_of(0.5, 1.0, seeds=1), "shift 1/4": row_of(0.9, 0.97, seeds=1)}
-    return Table(arm, group_size, rows, fixed, 0.5)

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from torch import nn
 
 from agent import GateOptions, evaluate
-from agent.algorithms.fusion_algorithm import MAX_GRADIENT_NORM, GradientWatch, check_env
+from agent.algorithms.fusion_algorithm import MAX_NORM_RATIO, WARM_UP_UPDATES, GradientWatch, check_env
 
 
 def watched(gradients: list[torch.Tensor], learning_rate: float = 1.0) -> tuple[GradientWatch, nn.Parameter]:
@@ -55,14 +55,27 @@ def test_noise_without_an_update_is_zero():
     assert GradientWatch().noise == 0
 
 
-@pytest.mark.parametrize(
-    ("norm", "step"), [(1.0, 1.0), (MAX_GRADIENT_NORM, MAX_GRADIENT_NORM), (80.0, MAX_GRADIENT_NORM)]
-)
-def test_long_gradients_are_cut_in_length_alone(norm, step):
-    direction = torch.tensor([0.6, -0.8])
-    watch, parameter = watched([norm * direction])
-    torch.testing.assert_close(parameter.detach(), -step * direction)
-    assert list(watch.norms) == [pytest.approx(norm)]  # what is logged is the length before
+@pytest.mark.parametrize("usual", [0.01, 1.0, 100.0])
+def test_outliers_are_cut_in_length_alone_and_what_is_one_depends_on_the_method(usual):
+    direction, long = torch.tensor([0.6, -0.8]), 2 * MAX_NORM_RATIO
+    usually = [usual * direction] * WARM_UP_UPDATES
+    watch, parameter = watched([*usually, long * usual * direction])
+    torch.testing.assert_close(parameter.detach(), -(WARM_UP_UPDATES + MAX_NORM_RATIO) * usual * direction)
+    assert watch.norms[-1] == pytest.approx(long * usual)  # what is logged is the length before
+    assert (watch.counts["updates"], watch.counts["clipped"]) == (WARM_UP_UPDATES + 1, 1)
+
+
+def test_what_is_no_outlier_passes_and_so_does_everything_at_first():
+    gradients = [torch.tensor([length, 0.0]) for length in (1.0, 90.0, 2.0)]
+    watch, parameter = watched(gradients)
+    assert float(parameter.detach()[0]) == -93
+    assert watch.counts["clipped"] == 0
+
+
+def test_noisy_gradients_of_any_scale_are_cut_equally_often():
+    noise = torch.randn(300, 5, generator=torch.Generator().manual_seed(0)).pow(3)  # heavy tails
+    few, many = (watched(list(scale * noise))[0].counts["clipped"] for scale in (1e-3, 1e3))
+    assert few == many > 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

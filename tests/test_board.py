@@ -63,7 +63,7 @@ def tags_of(run: Path) -> set[str]:
 def runs(videos, backbone_file, tmp_path_factory):
     """A short run of each kind, judged."""
     folder = tmp_path_factory.mktemp("runs")
-    short = {"clips": 24, "num_clips": 2, "rollouts_per_clip": 2, "batch_size": 4, "validation_clips": 2,
+    short = {"rollouts": 24, "num_clips": 2, "rollouts_per_clip": 2, "batch_size": 4, "validation_clips": 2,
              "evaluate_every": 24, "device": "cpu", "backbone": backbone_file, "data": Data(root=videos)}  # fmt: skip
     made = {}
     for number, (kinds, options) in enumerate(KINDS.items()):

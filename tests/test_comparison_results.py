@@ -1,96 +1,103 @@
+"""Results: gathered from the folders of runs, kept in two small files, and the same when they are read again."""
+
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from report_cases import row_of, table_of
+from report_cases import CLIPS, TEST, arrays_of, facts_of, results_of, runs_of
 
-from experiments.comparison.results import Key, collect, differences, fronts, gap
+from experiments.comparison.results import COST_QUANTUM, Results, gather, load_results
+from experiments.comparison.tables import tables_of
 from experiments.config import Train
-from experiments.statistics import interval
+
+CURVE = [{"rollouts": 0, "clips_drawn": 0, "updates": 0, "accuracy": 50.0, "cost": 1.0, "log_prob": -2.0}]
+RESULT = {"rollouts": 96, "clips_drawn": 12, "updates": 6, "clipped_updates": 0.5, "seconds": 10.0, "more": 1}
 
 
-def finished_run(folder, correct, seconds):
+def finished_run(folder, arrays):
     folder.mkdir()
-    np.savez(folder / "clips.npz", correct=correct, macs_ratio=0.5 * np.ones(4), sampled_correct=correct,
-             sampled_macs_ratio=np.ones(4), of_a_later_version=np.zeros(2))  # fmt: skip
-    judged = {"swap": {"accuracy": 10.0, "follows": 80.0, "more": 1}, "pairs": {"right / left": 50.0}, "more": {}}
-    (folder / "evaluation.json").write_text(json.dumps(judged))
-    (folder / "result.json").write_text(json.dumps({"seconds": seconds, "clips": 96}))
-    (folder / "learning.json").write_text("[]")
+    np.savez(folder / "clips.npz", **arrays, of_a_later_version=np.zeros(2))
+    (folder / "evaluation.json").write_text("{}")
+    (folder / "result.json").write_text(json.dumps(RESULT))
+    (folder / "learning.json").write_text(json.dumps(CURVE))
     return folder
 
 
-def fixed_run(folder):
-    folder.mkdir()
-    arrays = {
-        "correct": np.ones(4),
-        "macs_ratio": np.ones(4),
-        "sampled_correct": np.ones(4),
-        "sampled_macs_ratio": np.ones(4),
-    }
-    np.savez(folder / "clips.npz", **{f"all use/{name}": values for name, values in arrays.items()})
-    (folder / "evaluation.json").write_text(json.dumps({"all use": {"swap": None, "pairs": {}}}))
-    return folder
-
-
-def test_runs_are_grouped_over_seeds_and_apart_by_group_size(tmp_path):
-    jobs = [
-        Train(
-            method="ppo",
-            seed=seed,
-            group_size=group,
-            run=finished_run(tmp_path / f"{seed}-{group}", correct, 10.0 * seed),
-        )
-        for seed, correct in ((1, np.ones(4, bool)), (2, np.array([1, 0, 1, 0], bool)))
-        for group in (1, 8)
-    ]
-    fixed = [Train(method="fixed", group_size=group, run=fixed_run(tmp_path / f"fixed{group}")) for group in (1, 8)]
-    first, second = collect("arm", jobs, fixed, cluster=2, floor=0.5)
-    assert (first.group_size, second.group_size) == (1, 8)
-    (row,) = first.rows.values()
-    assert row.figure("accuracy").mean == 75
-    assert row.figure("seconds").mean == 15
-    assert row.figure("swap_follows").mean == 80
-    assert row.figure("what nobody measured") is None
-    assert row.clips == 96
-    assert row.runs["accuracy"].shape == (2001, 2)
-    assert first.fixed["all use"].figure("accuracy") == (100, 100, 100)
-    assert first.fixed["all use"].figure("swap_follows") is None
-
-
-def test_methods_are_compared_at_the_same_cost_weight_only():
-    table = table_of(gumbel=(0.8, 0.4))._replace(
-        rows={Key("gumbel", 0.5, "log_prob"): row_of(0.8, 0.4), Key("ppo", 1.0, "log_prob"): row_of(0.9, 0.4)}
+def test_what_runs_left_is_gathered(tmp_path, clips):
+    learned = Train(
+        method="ppo", seed=3, cost_weight=2.0, learning_rate=0.1, run=finished_run(tmp_path / "a", arrays_of(0.9, 0.3))
     )
-    assert differences(table) == []
+    played = {name: values for name, values in arrays_of(0.5, 1.0).items() if name in ("correct", "macs_ratio")}
+    fixed = Train(method="fixed", run=finished_run(tmp_path / "f", {f"all use/{k}": v for k, v in played.items()}))
+    (fixed.run / "evaluation.json").write_text(json.dumps({"all use": {}}))
+    found = gather([SimpleNamespace(title="arm", jobs=[learned])], [fixed], clips, {"a": "fact"})
+    (run,), (dense,) = found.runs, found.fixed
+    assert (run.arm, run.method, run.cost_weight, run.seed) == ("arm", "ppo", 2.0, 3)
+    assert set(run.clips) == set(arrays_of(0.9, 0.3))
+    assert run.curve == CURVE
+    assert {**RESULT, **run.training, "learning_rate": 0.1} == {**run.training, "more": 1}
+    assert (dense.method, set(dense.clips)) == ("all use", set(played))
+    assert found.test.classes == clips.classes
+    assert found.facts == {"a": "fact"}
 
 
-def test_a_difference_is_paired_by_clip_and_seed():
-    table = table_of(gumbel=(0.80, 0.4), ppo=(0.83, 0.4), spread=0.1)
-    (found,) = differences(table)
-    apart = interval((table.rows[found.key].runs["accuracy"]).mean(-1))
-    assert found.accuracy.mean == pytest.approx(3, abs=1)
-    assert found.accuracy.high - found.accuracy.low < 0.3 * (apart.high - apart.low)
-    assert found.cost == (0, 0, 0)
+def test_nothing_but_the_last_digits_of_costs_is_lost_in_the_files(tmp_path):
+    before = results_of(gumbel=[(0.9, 0.3), (0.8, 0.2)], facts=facts_of())
+    before.runs[0].clips.pop("top_k_correct"), before.runs[0].clips.pop("top_k_macs_ratio")  # what a method lacks
+    before.save(tmp_path)
+    after = load_results(tmp_path)
+    assert after.facts == before.facts
+    assert replace(after.test, labels=None) == replace(TEST, labels=None)
+    assert (after.test.labels == TEST.labels).all()
+    for one, other in zip((*before.runs, *before.fixed), (*after.runs, *after.fixed), strict=True):
+        assert replace(one, clips={}) == replace(other, clips={})
+        assert list(one.clips) == list(other.clips)
+        for name, values in one.clips.items():
+            assert np.abs(values - other.clips[name].astype(float)).max() <= 0.51 * COST_QUANTUM * (
+                values.dtype != bool
+            )
+    after.save(tmp_path / "again")
+    assert (tmp_path / "again" / "results.json").read_bytes() == (tmp_path / "results.json").read_bytes()
 
 
-def test_a_front_needs_every_cost_weight():
-    table = table_of(gumbel=[(0.9, 0.5), (0.8, 0.3)], ppo=[(0.9, 0.6), (0.8, 0.4)], once=[(0.9, 0.5)])
-    assert list(fronts(table)) == ["gumbel", "ppo"]
+def test_the_files_of_a_full_comparison_are_small(tmp_path):
+    """Two arms of 125 runs on 2000 clips are five hundred times these clips' ten runs."""
+    rng = np.random.default_rng(0)
+    (run,) = runs_of("gumbel", 0.9, 0.3, seeds=1)
+    arrays = {name: values.repeat(2000 // CLIPS) for name, values in run.clips.items()}
+    runs = []
+    for _ in range(10):
+        own = {
+            n: v ^ (rng.random(2000) < 0.1) if v.dtype == bool else v * rng.normal(1, 0.05, 2000)
+            for n, v in arrays.items()
+        }
+        runs.append(replace(run, clips=own))
+    Results(runs, [], replace(TEST, labels=np.zeros(2000, int)), {}).save(tmp_path)
+    assert 25 * (tmp_path / "results.npz").stat().st_size < 3e6
+    assert 25 * (tmp_path / "results.json").stat().st_size < 0.5e6
 
 
-def test_a_fronts_figures_are_those_of_its_points():
-    front = fronts(table_of(gumbel=[(0.9, 0.5), (0.8, 0.3)], spread=0))["gumbel"]
-    accuracy, cost = front.accuracy[0, 0], front.cost[0, 0]  # of the first seed
-    by_hand = (accuracy[1] - 0.5) * (cost[0] - cost[1]) + (accuracy[0] - 0.5) * (1 - cost[0])
-    assert front.volume()[0, 0] == pytest.approx(by_hand)
-    assert front.cost_at(1.1)[0] == pytest.approx([np.inf] * 3)
-    assert front.iqm()[0].mean == pytest.approx(accuracy.mean(), rel=1e-2)
-    assert front.best_within(np.array([0.4, 0.9]))[0, 0] == pytest.approx(accuracy[::-1])
+def test_costs_that_cannot_be_kept_are_refused(tmp_path):
+    results = results_of(gumbel=(0.9, 0.3))
+    results.runs[0].clips["macs_ratio"][0] = 7
+    with pytest.raises(ValueError, match=r"expected costs from 0 to 6\.5"):
+        results.save(tmp_path)
 
 
-def test_a_gap_counts_the_seeds_that_agree():
-    first, second = np.array([[3.0, 2.0, 0.0]] * 9), np.array([[1.0] * 3] * 9)
-    assert gap(first, second)[:2] == ((2 / 3, 2 / 3, 2 / 3), 2)
-    assert gap(first, second[:, :1]) is None
-    assert gap(first, np.where(first == 2, np.inf, first)) is None
+def test_pairs_are_the_clips_of_two_classes_that_reverse_each_other():
+    pairs = TEST.pairs()
+    assert list(pairs) == ["right / left", "up / down"]
+    assert (sum(pairs.values()) == 1).all()
+    assert replace(TEST, reversed_class=None).pairs() == {}
+    assert replace(TEST, reversed_class=(None, None, 3, 2)).pairs().keys() == {"up / down"}
+
+
+def test_runs_of_more_seeds_in_any_order_make_the_same_table():
+    results = results_of(gumbel=[(0.9, 0.4), (0.8, 0.2)], ppo=(0.7, 0.5))
+    (first,) = tables_of(results)
+    (second,) = tables_of(replace(results, runs=sorted(results.runs, key=lambda run: -run.seed)))
+    for key, row in first.rows.items():
+        assert row.seeds == second.rows[key].seeds == (0, 1, 2)
+        np.testing.assert_array_equal(row.figures["accuracy"], second.rows[key].figures["accuracy"])

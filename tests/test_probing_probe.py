@@ -6,56 +6,99 @@ import pytest
 from envs.clips import motions
 from experiments.config import Data, Probe, Train
 from experiments.probing import probe as module
-from experiments.probing.probe import NO_FACTS, Probed, probe
+from experiments.probing.probe import Probed, probe
+from experiments.probing.text import NO_BLIND, NO_FACTS
 from experiments.train import train
 
 
 @pytest.fixture(scope="module")
 def runs(videos, backbone_file, tmp_path_factory):
-    """An adaptive agent and a static one."""
+    """An adaptive agent, and two static ones of its seed."""
     folder = tmp_path_factory.mktemp("probed")
-    small = {"clips": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu"}
+    small = {"rollouts": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu"}
+    small |= {"backbone": backbone_file, "data": Data(root=videos)}
+    wanted = {"gumbel": ("gumbel", 1.0), "static": ("static", 1.0), "cheap": ("static", 8.0)}
     return [
-        train(Train(backbone=backbone_file, data=Data(root=videos), method=method, run=folder / method, **small))
-        for method in ("gumbel", "static")
+        train(Train(method=method, cost_weight=weight, run=folder / name, **small))
+        for name, (method, weight) in wanted.items()
     ]
 
 
 @pytest.fixture(scope="module")
-def text(runs):
-    return probe(Probe(tuple(runs), threads=1, device="cpu"))
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("together")
+
+
+@pytest.fixture(scope="module")
+def text(runs, out):
+    return probe(Probe(tuple(runs), out=out, threads=1, device="cpu"))
+
+
+def read(folder):
+    return json.loads((folder / "probes.json").read_text())
 
 
 def test_text_json_and_picture_are_written_beside_each_run(runs, text):
     for run in runs:
-        kept = json.loads((run / "probes.json").read_text())
+        kept = read(run)
         assert (run / "probes.png").stat().st_size > 10_000
         assert f"{run}: greedy policy on 16 clips of test" in text
-        assert "accuracy {:.1f} [{:.1f}, {:.1f}] %".format(*kept["accuracy"]) in text
-        names = ["same class", "reversed class", "any class", "schedule", "static"]
+        assert "accuracy {:.1f} [{:.1f}, {:.1f}]ᶜ %".format(*kept["accuracy"]) in text
+        names = ["same class", "reversed class", "any class", "shares", "most common"]
         assert list(kept["without_adaptivity"]) == names
         difficulty = kept["difficulty"]
         assert list(difficulty["phases"]) == ["before", "inside", "after"]
         assert sum(part["frames"] for part in difficulty["phases"].values()) == 16 * 8
 
 
-def test_a_static_run_varies_in_nothing_and_is_what_the_others_are_set_against(runs, text):
-    adaptive, static = (json.loads((run / "probes.json").read_text()) for run in runs)
-    assert static["against_static"] is None
-    found = adaptive["against_static"]
-    assert found["run"] == str(runs[1])
-    for name in ("accuracy", "cost"):
-        assert found[name][0] == pytest.approx(adaptive[name][0] - static[name][0])
-    assert f"above the learned static policy {runs[1]}" in text
-    assert static["adaptivity"]["all"]["constant"] == 1
-    for row in static["without_adaptivity"].values():
-        assert row["adaptive_minus_this"] == {"accuracy": [0, 0, 0], "cost": [0, 0, 0]}
-    assert set(static["difficulty"]["rank_correlation_of_cost"].values()) == {None}
+def every_interval(figures):
+    if isinstance(figures, list) and len(figures) == 3 and all(isinstance(value, float) for value in figures):
+        yield figures
+    elif isinstance(figures, dict | list):
+        for part in figures.values() if isinstance(figures, dict) else figures:
+            yield from every_interval(part)
+
+
+def test_no_figure_excludes_its_own_estimate(runs, text):
+    for run in runs:
+        found = list(every_interval(read(run)))
+        assert len(found) > 40
+        for mean, low, high in found:
+            assert low <= mean <= high
+
+
+def test_an_agent_is_set_against_all_static_runs_and_they_against_nothing(runs, text):
+    adaptive, *static = map(read, runs)
+    assert [one["best_blind"] for one in static] == [None, None]
+    found = adaptive["best_blind"]
+    assert found["policies"] == 6  # two runs, greedy, sampled and by the top k
+    if found["reached"] == "cost":
+        assert found["lead"][0] == pytest.approx(adaptive["accuracy"][0] - found["accuracy"][0], abs=1e-3)
+    assert text.count("best of 6 learned blind policies and their mixtures") == 1
+    assert NO_BLIND not in text
+
+
+def test_a_static_run_varies_in_nothing(runs, text):
+    for static in map(read, runs[1:]):
+        assert static["adaptivity"]["all"]["constant"] == 1
+        for row in static["without_adaptivity"].values():
+            assert row["adaptive_minus_this"] == {"accuracy": [0, 0, 0], "cost": [0, 0, 0]}
+        assert set(static["difficulty"]["rank_correlation_of_cost"].values()) == {None}
+
+
+def test_all_runs_together_are_kept_with_what_they_are(runs, text, out):
+    kept = read(out)
+    rows = [(run["method"], run["cost_weight"], run["seed"], run["group_size"], run["rollouts"]) for run in kept]
+    assert rows == [("gumbel", 1, 0, 1, 32), ("static", 1, 0, 1, 32), ("static", 8, 0, 1, 32)]
+    for run, of_run in zip(runs, kept):
+        figures = read(run)
+        assert {name: of_run[name] for name in figures} == figures
+    assert (out / "probes.md").read_text() in text
 
 
 def test_the_facts_are_those_of_the_clips_played(runs, videos, text):
     """The number of frames in each phase, counted from clips that are drawn here."""
-    kept = json.loads((runs[0] / "probes.json").read_text())["difficulty"]["phases"]
+    kept = read(runs[0])["difficulty"]["phases"]
     facts = motions.facts(videos, [f"test/{clip:05d}.mp4" for clip in range(16)])
     assert kept["before"]["frames"] == facts.start.sum()
     assert kept["inside"]["frames"] == facts.length.sum()
@@ -69,25 +112,28 @@ def test_other_data_go_without_difficulty(runs, videos, tmp_path):
     config = json.loads((run / "config.json").read_text())
     config["data"]["root"] = str(other)
     (run / "config.json").write_text(json.dumps(config))
-    assert NO_FACTS in probe(Probe((run,), split="val", threads=1, device="cpu"))
-    kept = json.loads((run / "probes.json").read_text())
+    text = probe(Probe((run,), split="val", threads=1, device="cpu"))
+    assert NO_FACTS in text
+    assert NO_BLIND in text
+    kept = read(run)
     assert kept["difficulty"] is None
     assert kept["split"] == "val"
 
 
-def test_runs_on_other_clips_are_not_set_against_each_other(runs, monkeypatch):
-    monkeypatch.setattr(module, "probe_run", lambda run, config: Probed(run, run.name, {}, None, str(run), 2))
-    monkeypatch.setattr(module, "describe_probes", lambda run, figures: [])
-    with pytest.raises(ValueError, match=r"expected runs on the same clips as .*static, got others in .*gumbel"):
+def test_runs_on_other_clips_are_not_set_beside_each_other(runs, monkeypatch):
+    monkeypatch.setattr(module, "probe_run", lambda run, config: Probed({}, {}, str(run), 2))
+    monkeypatch.setattr(module, "write_json", lambda path, figures: None)
+    with pytest.raises(ValueError, match=r"expected runs on the same clips, got others in .*cheap: probe it in a call"):
         probe(Probe(tuple(runs), threads=1, device="cpu"))
+
+
+def test_a_seed_that_would_count_twice_is_refused_before_anything_is_played(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "probe_run", None)
+    shutil.copytree(runs[0], tmp_path / "again")
+    with pytest.raises(ValueError, match="expected one run a seed for --out"):
+        probe(Probe((runs[0], tmp_path / "again"), out=tmp_path, threads=1, device="cpu"))
 
 
 def test_a_folder_without_a_run_is_said_plainly(tmp_path):
     with pytest.raises(ValueError, match="check the path"):
         probe(Probe((tmp_path,)))
-
-
-def test_tables_are_aligned():
-    rows = module._table(["a", "bb"], [["long", "1"], ["x", "22"]])
-    assert len({len(row) for row in rows}) == 1
-    assert all(row.startswith("  ") for row in rows)

@@ -22,7 +22,7 @@ from experiments.comparison.jobs import (
     train_and_judge,
 )
 from experiments.comparison.report import write_report
-from experiments.comparison.results import row_method
+from experiments.comparison.results import gather, row_method
 from experiments.config import Compare, Pretrain, Train, to_json
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
@@ -69,7 +69,10 @@ def compare(config: Compare) -> None:
         "seconds": _add_seconds(config.run, started),
         "rates": read_rates(config.run) if config.seconds else {},
     }
-    write_report(config.run, arms, fixed, facts, test, config.accuracies)
+    gather(arms, fixed, test, facts).save(config.run)
+    write_report(config.run, config.run)
+    print(f"Episodes and curves: tensorboard --logdir {config.run}")
+    print(f"One agent in figures: python -m experiments evaluate {arms[0].jobs[0].run}")
 
 
 def check_options(config: Compare) -> None:

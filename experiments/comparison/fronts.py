@@ -1,50 +1,107 @@
-"""Fronts of accuracy against cost: hypervolume, staircase, cost at matched accuracy.
+"""Fronts of accuracy against cost: the concave hull of policies, and what is read off it.
 
-Arrays are (..., W): the W policies of one seed, one a cost weight, in any order. Accuracy is a share in [0, 1], larger
-is better; cost is a share of the dense CNN's MACs, smaller is better.
+Arrays are (..., P): the P policies of one seed of a method, in any order. Accuracy is a share in [0, 1], larger is
+better; cost is a share of the dense CNN's MACs, smaller is better.
+
+There is one definition of a front, for every method and every figure: the best that mixtures of its policies reach.
+Playing one policy with probability p and another otherwise has the mean of their accuracies and costs, so that every
+point on a line between two policies is a policy, too, which anybody can play. A front without mixtures (a staircase)
+can be beaten by tossing a coin between two of its own steps; and it is the lower the fewer cost weights were trained,
+so that their spacing decides where methods should.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 DENSE = 1.0  # cost of the reference point, beyond which nothing counts
 
 
-def hypervolume(accuracy: np.ndarray, cost: np.ndarray, floor: float) -> np.ndarray:
-    """Area between the front and the reference point (cost 1, accuracy ``floor``), in its natural units: (..., W) -> (...).
+class Hull(NamedTuple):
+    """Vertices of fronts, (..., P), from the cheapest policy to the most accurate one, which is repeated at the end."""
 
-    At most 1 - floor. It is the mean, over budgets drawn uniformly from [0, 1], of how far the best policy within the
-    budget is above the floor (Zitzler and Thiele 1998).
+    accuracy: np.ndarray
+    cost: np.ndarray
+
+
+class Reading(NamedTuple):
+    """What is read off fronts, (...).
+
+    :param value: nan where there is none
+    :param bound: where the policies that were trained end, so that the value is no more than a bound
     """
-    order = np.argsort(cost, -1, kind="stable")
-    sorted_cost = np.minimum(np.take_along_axis(cost, order, -1), DENSE)
-    best = np.maximum.accumulate(np.take_along_axis(accuracy, order, -1), -1)
-    widths = np.diff(sorted_cost, axis=-1, append=DENSE)
-    return (np.maximum(best - floor, 0) * widths).sum(-1)
+
+    value: np.ndarray
+    bound: np.ndarray
 
 
-def best_within(accuracy: np.ndarray, cost: np.ndarray, budgets: np.ndarray, floor: float) -> np.ndarray:
-    """The front as a staircase: the best accuracy at a cost of at most each budget, (..., W), (G,) -> (..., G).
+def hull(accuracy: np.ndarray, cost: np.ndarray) -> Hull:
+    """The concave hull above policies: from the cheapest, always the steepest way up.
 
-    ``floor`` where no policy is that cheap, so that the area above it up to cost 1 is the hypervolume.
+    What follows the cheapest policy (the most accurate of equally cheap ones) is dearer wherever it is more accurate,
+    and the steepest way passes nothing on its left: no slope is infinite.
     """
-    affordable = cost[..., None, :] <= budgets[:, None]
-    return np.where(affordable, np.maximum(accuracy, floor)[..., None, :], floor).max(-1)
+    cheapest = np.where(cost == cost.min(-1, keepdims=True), accuracy, -np.inf).argmax(-1)
+    vertices = [_take(accuracy, cost, cheapest)]
+    for _ in range(accuracy.shape[-1] - 1):
+        up, right = accuracy - vertices[-1][0][..., None], cost - vertices[-1][1][..., None]
+        slope = np.divide(up, right, out=np.full(up.shape, -np.inf), where=(up > 0) & (right > 0))
+        steepest = slope.argmax(-1)
+        further = slope.max(-1) > 0
+        found = _take(accuracy, cost, steepest)
+        vertices.append(tuple(np.where(further, new, old) for new, old in zip(found, vertices[-1])))
+    return Hull(*(np.stack(parts, -1) for parts in zip(*vertices)))
 
 
-def cost_at(accuracy: np.ndarray, cost: np.ndarray, target: float) -> np.ndarray:
-    """The least cost at which a front reaches an accuracy, (..., W) -> (...); infinite where it does not.
+def _take(accuracy: np.ndarray, cost: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    accuracy, cost = (np.take_along_axis(values, place[..., None], -1)[..., 0] for values in (accuracy, cost))
+    return accuracy, cost
 
-    Policies may be mixed: playing one with probability p and another otherwise has the mean of their accuracies and
-    costs, so that every point on a line between two policies is a policy, too. The answer is the cheapest policy that
-    is accurate enough, or the cheapest such mixture with a less accurate one. Nothing is extrapolated: where even the
-    least accurate policy is better than asked for, the cheapest policy's own cost is the answer, an upper bound.
+
+def hypervolume(front: Hull, floor: float) -> np.ndarray:
+    """Area under the front, above ``floor``, from the cheapest policy to cost 1: (..., P) -> (...).
+
+    In units of accuracy times cost, at most 1 - floor. It is the mean, over budgets drawn uniformly from [0, 1], of how
+    far the best mixture within the budget is above the floor, and zero where no policy is that cheap (Zitzler and
+    Thiele 1998, with mixtures).
     """
-    enough = accuracy >= target
-    alone = np.where(enough, cost, np.inf).min(-1)
-    rise = accuracy[..., :, None] - accuracy[..., None, :]  # from policy j, too inaccurate, to policy i
-    share = (target - accuracy[..., None, :]) / np.where(rise > 0, rise, 1)
-    mixed = cost[..., None, :] + share * (cost[..., :, None] - cost[..., None, :])
-    mixed = np.where(enough[..., :, None] & ~enough[..., None, :], mixed, np.inf).min((-2, -1))
-    return np.minimum(alone, mixed)
+    left, right = front.cost[..., :-1], front.cost[..., 1:]
+    low, high = front.accuracy[..., :-1] - floor, front.accuracy[..., 1:] - floor
+    width = np.maximum(np.minimum(right, DENSE) - np.minimum(left, DENSE), 0)
+    share = np.divide(width, right - left, out=np.zeros_like(width), where=right > left)  # of the piece, within cost 1
+    high = low + share * (high - low)
+    # the part of a rising line above zero: a triangle, or a trapezium as the difference of two
+    area = np.maximum(high, 0) ** 2 - np.maximum(low, 0) ** 2
+    rising = np.divide(area, 2 * (high - low), out=np.maximum(low, 0), where=high > low)
+    flat = np.maximum(front.accuracy[..., -1] - floor, 0) * np.maximum(DENSE - front.cost[..., -1], 0)
+    return (rising * width).sum(-1) + flat
+
+
+def cost_at(front: Hull, accuracy: float) -> Reading:
+    """The least cost of a mixture that reaches an accuracy: (..., P) -> (...).
+
+    Nothing is extrapolated. No value where no policy is that accurate; where even the cheapest policy is more accurate,
+    its cost is an upper bound: a larger cost weight might have been cheaper still.
+    """
+    value = _along(front.accuracy, front.cost, accuracy)
+    return Reading(np.where(front.accuracy[..., -1] >= accuracy, value, np.nan), front.accuracy[..., 0] > accuracy)
+
+
+def accuracy_at(front: Hull, budget: float | np.ndarray) -> Reading:
+    """The accuracy of the best mixture of that cost, one for all fronts or (...) one of each: (..., P) -> (...).
+
+    No value where no policy is that cheap; beyond the cost of the most accurate policy its accuracy is a lower bound: a
+    smaller cost weight might have been more accurate still.
+    """
+    value = _along(front.cost, front.accuracy, budget)
+    return Reading(np.where(front.cost[..., 0] <= budget, value, np.nan), front.cost[..., -1] < budget)
+
+
+def _along(x: np.ndarray, y: np.ndarray, at: float | np.ndarray) -> np.ndarray:
+    """Rising pieces (..., P), read at one x, or at one of each; the first or last y outside of them."""
+    at = np.asarray(at)[..., None]
+    width = np.diff(x, axis=-1)
+    share = np.clip(np.divide(at - x[..., :-1], width, out=np.zeros_like(width), where=width > 0), 0, 1)
+    return y[..., 0] + (share * np.diff(y, axis=-1)).sum(-1)

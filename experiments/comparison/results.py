@@ -1,41 +1,38 @@
-"""The runs of a comparison as tables: rows of runs, differences of rows, fronts of methods, each with its interval."""
+"""The results of a comparison: all that its report is made of, gathered from finished runs and kept in two small files.
+
+results.json has the facts, the runs and their learning curves; results.npz what each run did with each test clip: right
+or wrong as bits, costs as whole numbers of COST_QUANTUM. No report reads anything else, so that tables and pictures can
+be made again, or questioned, without training.
+"""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.comparison.fronts import best_within, cost_at, hypervolume
+from agent.callbacks import read_curve
+from backbone.files import write_whole
+from envs.clips import ClipSource
 from experiments.config import Train
-from experiments.statistics import Interval, Resampling, interval, iqm, over_seeds
+from experiments.evaluate import cluster_of, read_result
 
-RELAXATION = "gumbel"
-STATIC = "static"
+if TYPE_CHECKING:
+    from experiments.comparison.compare import Arm
+
 JOINT = "-joint"  # ends the name of a row whose CNN learns too
-RUNS = {
-    "accuracy": ("correct", 100.0),
-    "cost": ("macs_ratio", 1.0),
-    "sampled_accuracy": ("sampled_correct", 100.0),
-    "sampled_cost": ("sampled_macs_ratio", 1.0),
-}
-"""What is bootstrapped over seeds and clips: the array of clips.npz that it comes from, and its unit."""
-
-
-class Key(NamedTuple):
-    """A row of a table: all seeds of one method at one cost weight and reward."""
-
-    method: str
-    cost_weight: float
-    reward: str
-
-    @property
-    def title(self) -> str:
-        return self.method if self.reward == "log_prob" else f"{self.method} ({self.reward} reward)"
+COST_QUANTUM = 1e-4  # of dense; a clip's cost is off by half of it at most, a mean of many clips by far less
+SETTINGS = ("learning_rate", "warmup", "num_clips", "rollouts_per_clip", "n_epochs", "batch_size")  # of a run
+MEASURED = ("rollouts", "clips_drawn", "updates", "clipped_updates", "seconds")  # of its training
+JUDGED = (
+    "correct", "macs_ratio", "sampled_correct", "sampled_macs_ratio", "top_k_correct", "top_k_macs_ratio",
+    "swap_correct", "swap_follows",
+)  # fmt: skip
+"""Arrays of clips.npz that are kept: of each selection, the greedy one's without a name, and of the swap test."""
 
 
 def row_method(job: Train) -> str:
@@ -43,188 +40,166 @@ def row_method(job: Train) -> str:
     return job.method if job.regime == "frozen" else f"{job.method}{JOINT}"
 
 
-class Row(NamedTuple):
-    """What is reported of a Key.
+@dataclass(frozen=True)
+class JudgedClips:
+    """What a report knows of the N clips that were judged on.
 
-    :param runs: name in RUNS -> (R + 1, S), a mean over clips of each seed's run: of the sample, then of each resample
-    :param others: figures of which there is one number a run
-    :param pairs: accuracy per pair of mutually reversed classes
-    :param curves: of each seed, on validation clips
-    :param clips: seen in training, rounded as the method does
+    :param labels: (N,)
+    :param reversed_class: for each class that of its videos played backwards, or None
+    :param cluster: consecutive clips that are drawn together (2: a clip and its reversal)
+    :param floor: accuracy that needs no look at the clip, or none at time, a share; hypervolume counts from there
     """
 
-    runs: dict[str, np.ndarray]
-    others: dict[str, Interval]
-    pairs: dict[str, Interval]
-    curves: list[list[dict[str, float]]]
-    clips: int
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    reversed_class: tuple[int | None, ...] | None
+    cluster: int
+    floor: float
+    skipped: int
 
-    def figure(self, name: str) -> Interval | None:
-        """The mean over seeds, with its interval; None for what was not measured."""
-        return interval(self.runs[name].mean(-1)) if name in self.runs else self.others.get(name)
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pairs(self) -> dict[str, np.ndarray]:
+        """Each pair of mutually reversed classes by name -> (N,), whether a clip is of it."""
+        found = {}
+        for label, partner in enumerate(self.reversed_class or ()):
+            of_pair = np.isin(self.labels, (label, partner))
+            if partner is not None and label < partner and of_pair.any():
+                found[f"{self.classes[label]} / {self.classes[partner]}"] = of_pair
+        return found
 
 
-class Table(NamedTuple):
-    """All that can be compared with each other: one budget, one group size.
+@dataclass(frozen=True)
+class Run:
+    """A run that was trained and judged, or a fixed policy that was judged.
 
-    :param arm: the budget, "24,000 clips each"
-    :param floor: accuracy of guessing, a share, from which hypervolume counts
+    :param arm: what it shares with the runs that it is compared with, "24,000 rollouts each"; of fixed policies ""
+    :param method: of its row; of fixed policies their name
+    :param training: how it was trained: SETTINGS and MEASURED, as far as they are known
+    :param curve: on validation clips
+    :param clips: name in clips.npz -> (N,): booleans, or costs
     """
 
     arm: str
+    method: str
     group_size: int
-    rows: dict[Key, Row]
-    fixed: dict[str, Row]
-    floor: float
-
-    @property
-    def title(self) -> str:
-        return f"{self.arm}, {'per channel' if self.group_size == 1 else f'groups of {self.group_size} channels'}"
-
-
-def collect(arm: str, jobs: Sequence[Train], fixed: Sequence[Train], *, cluster: int, floor: float) -> list[Table]:
-    """A table for each group size among the runs of one budget."""
-    tables = []
-    for group in dict.fromkeys(job.group_size for job in jobs):
-        groups: dict[Key, list[Path]] = defaultdict(list)
-        for job in sorted(jobs, key=lambda job: job.seed):
-            if job.group_size == group:
-                groups[Key(row_method(job), job.cost_weight, job.reward)].append(job.run)
-        rows = {key: _row(folders, cluster) for key, folders in groups.items()}
-        fixed_rows = _fixed_rows([job.run for job in fixed if job.group_size == group], cluster)
-        tables.append(Table(arm, group, rows, fixed_rows, floor))
-    return tables
+    cost_weight: float
+    reward: str
+    seed: int
+    training: dict[str, float] = field(default_factory=dict)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    clips: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def _row(folders: list[Path], cluster: int) -> Row:
-    judged = [_read(folder / "evaluation.json") for folder in folders]
-    results = [_read(folder / "result.json") for folder in folders]
-    stored = [dict(np.load(folder / "clips.npz")) for folder in folders]
-    return Row(
-        runs=runs_of(stored, cluster),
-        others={"seconds": over_seeds([result["seconds"] for result in results]), **_swap(judged)},
-        pairs=_pairs(judged),
-        curves=[_read(folder / "learning.json") for folder in folders],
-        clips=results[0]["clips"],
-    )
+@dataclass(frozen=True)
+class Results:
+    """Everything that a report needs.
 
-
-def _fixed_rows(folders: list[Path], cluster: int) -> dict[str, Row]:
-    """One row for each fixed policy; the backbones stand where seeds do."""
-    judged = [_read(folder / "evaluation.json") for folder in folders]
-    stored = [dict(np.load(folder / "clips.npz")) for folder in folders]
-    rows = {}
-    for name in judged[0]:
-        arrays = [
-            {key.removeprefix(f"{name}/"): part for key, part in one.items() if key.startswith(f"{name}/")}
-            for one in stored
-        ]
-        mine = [one[name] for one in judged]
-        rows[name] = Row(runs_of(arrays, cluster), _swap(mine), _pairs(mine), [], 0)
-    return rows
-
-
-def runs_of(stored: Sequence[dict[str, np.ndarray]], cluster: int) -> dict[str, np.ndarray]:
-    """Of each seed the arrays (N,) of clips.npz -> name in RUNS -> (R + 1, S).
-
-    Rows of as many seeds and clips have the same draws, so that whatever is subtracted is paired.
+    :param facts: configuration, provenance, seconds, rates
     """
-    draws = Resampling(len(stored), len(stored[0]["correct"]), cluster=cluster)
-    return {name: draws.means(unit * np.stack([one[array] for one in stored])) for name, (array, unit) in RUNS.items()}
+
+    runs: list[Run]
+    fixed: list[Run]
+    test: JudgedClips
+    facts: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write results.npz, then results.json: where the latter is, both are whole."""
+        everything = [*self.runs, *self.fixed]
+        arrays = {"labels": self.test.labels.astype(np.uint16)}
+        for name in dict.fromkeys(name for run in everything for name in run.clips):
+            arrays[name] = _pack(np.stack([run.clips[name] for run in everything if name in run.clips]))
+        write_whole(Path(folder) / "results.npz", lambda file: np.savez_compressed(file, **arrays))
+        content = {
+            "cost_quantum": COST_QUANTUM,
+            "test": {**asdict(self.test), "labels": len(self.test)},
+            "runs": [_described(run) for run in self.runs],
+            "fixed": [_described(run) for run in self.fixed],
+            "facts": self.facts,
+        }
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+        write_whole(Path(folder) / "results.json", lambda file: file.write(text.encode()))
 
 
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text())
+def load_results(folder: Path) -> Results:
+    """What ``Results.save`` wrote, costs rounded to their quantum."""
+    content = json.loads((Path(folder) / "results.json").read_text(encoding="utf-8"))
+    with np.load(Path(folder) / "results.npz") as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    test = dict(
+        content["test"], labels=arrays.pop("labels").astype(np.int64), classes=tuple(content["test"]["classes"])
+    )
+    test["reversed_class"] = test["reversed_class"] and tuple(test["reversed_class"])
+    unpacked = {name: iter(_unpack(packed, len(test["labels"]))) for name, packed in arrays.items()}
+    runs, fixed = (
+        [Run(**{**run, "clips": {name: next(unpacked[name]) for name in run["clips"]}}) for run in content[kind]]
+        for kind in ("runs", "fixed")
+    )
+    return Results(runs, fixed, JudgedClips(**test), content["facts"])
 
 
-def _swap(judged: Sequence[dict[str, Any]]) -> dict[str, Interval]:
-    swaps = [figures.get("swap") for figures in judged]
-    if any(swap is None for swap in swaps):
-        return {}
-    names = [name for name in ("accuracy", "follows") if all(name in swap for swap in swaps)]
-    return {f"swap_{name}": over_seeds([swap[name] for swap in swaps]) for name in names}
+def _described(run: Run) -> dict[str, Any]:
+    return {**vars(run), "clips": list(run.clips)}
 
 
-def _pairs(judged: Sequence[dict[str, Any]]) -> dict[str, Interval]:
-    return {name: over_seeds([figures["pairs"][name] for figures in judged]) for name in judged[0].get("pairs") or {}}
+def _pack(values: np.ndarray) -> np.ndarray:
+    """(M, N) booleans as bits, (M, N / 8); costs as high and low bytes apart, (2, M, N), which deflate makes smaller."""
+    if values.dtype == bool:
+        return np.packbits(values, axis=-1)
+    whole = np.round(np.asarray(values, np.float64) / COST_QUANTUM)
+    if whole.min() < 0 or whole.max() > np.iinfo(np.uint16).max:
+        raise ValueError(f"expected costs from 0 to 6.5 of dense, got {values.min():.3f} to {values.max():.3f}")
+    return np.stack(np.divmod(whole.astype(np.uint16), 256)).astype(np.uint8)
 
 
-class Difference(NamedTuple):
-    """A row minus another at the same cost weight, clip by clip and seed by seed."""
+def _unpack(packed: np.ndarray, clips: int) -> np.ndarray:
+    if packed.ndim == 2:
+        return np.unpackbits(packed, axis=-1, count=clips).astype(bool)
+    high, low = packed.astype(np.float64)
+    return (256 * high + low) * COST_QUANTUM
 
-    key: Key
-    accuracy: Interval
-    cost: Interval
+
+def gather(arms: Sequence[Arm], fixed: Sequence[Train], test: ClipSource, facts: dict[str, Any]) -> Results:
+    """Read what finished runs have left in their folders."""
+    cluster = cluster_of(test)
+    clips = JudgedClips(
+        labels=np.asarray(test.labels),
+        classes=tuple(test.classes),
+        reversed_class=test.reversed_class and tuple(test.reversed_class),
+        cluster=cluster,
+        floor=0.5 if cluster == 2 else 1 / len(test.classes),
+        skipped=len(test.skipped),
+    )
+    runs = [_learned(arm.title, job) for arm in arms for job in arm.jobs]
+    return Results(runs, [run for job in fixed for run in _fixed(job)], clips, facts)
 
 
-def differences(table: Table, other: str = RELAXATION) -> list[Difference]:
-    """Each row against the row of another method at the same cost weight."""
+def _learned(arm: str, job: Train) -> Run:
+    result = read_result(job.run / "result.json")
+    training = {name: getattr(job, name) for name in SETTINGS if getattr(job, name) is not None}
+    training |= {name: result[name] for name in MEASURED if name in result}
+    key = (arm, row_method(job), job.group_size, job.cost_weight, job.reward, job.seed)
+    return Run(*key, training, read_curve(job.run / "learning.json"), _judged(job.run))
+
+
+def _fixed(job: Train) -> list[Run]:
+    """A run for each fixed policy; its seed is that of the backbone."""
+    judged = _judged(job.run)
     found = []
-    for key, row in table.rows.items():
-        against = table.rows.get(Key(other, key.cost_weight, "log_prob"))
-        if against is None or against is row or against.runs["cost"].shape != row.runs["cost"].shape:
-            continue
-        parts = (interval((row.runs[name] - against.runs[name]).mean(-1)) for name in ("accuracy", "cost"))
-        found.append(Difference(key, *parts))
+    for name in json.loads((job.run / "evaluation.json").read_text()):
+        own = {key.removeprefix(f"{name}/"): part for key, part in judged.items() if key.startswith(f"{name}/")}
+        found.append(Run("", name, job.group_size, 0.0, "", job.seed, clips=own))
     return found
 
 
-class Front(NamedTuple):
-    """The runs of a method at all W cost weights: accuracy (a share) and cost, (R + 1, S, W)."""
-
-    accuracy: np.ndarray
-    cost: np.ndarray
-    floor: float
-
-    def volume(self) -> np.ndarray:
-        """(R + 1, S): hypervolume of each seed's front."""
-        return hypervolume(self.accuracy, self.cost, self.floor)
-
-    def cost_at(self, accuracy: float) -> np.ndarray:
-        """(R + 1, S): the cost at which each seed's front reaches an accuracy (a share); infinite where it does not."""
-        return cost_at(self.accuracy, self.cost, accuracy)
-
-    def best_within(self, budgets: np.ndarray) -> np.ndarray:
-        """(G,) costs -> (R + 1, S, G): the best accuracy of each seed at that cost."""
-        return best_within(self.accuracy, self.cost, budgets, self.floor)
-
-    def iqm(self) -> tuple[Interval, Interval]:
-        """Interquartile means of accuracy (a share) and of cost over all runs, cost weights and seeds pooled."""
-        return interval(iqm(self.accuracy)), interval(iqm(self.cost))
-
-
-def fronts(table: Table) -> dict[str, Front]:
-    """The front of each method that was trained at every cost weight of the table."""
-    weights: dict[str, list[float]] = defaultdict(list)
-    for key in table.rows:
-        if key.reward == "log_prob":
-            weights[key.method].append(key.cost_weight)
-    wanted = max(weights.values(), key=len)
-    found = {}
-    for method, own in weights.items():
-        if set(own) == set(wanted):
-            rows = [table.rows[Key(method, weight, "log_prob")] for weight in wanted]
-            accuracy, cost = (np.stack([row.runs[name] for row in rows], -1) for name in ("accuracy", "cost"))
-            found[method] = Front(accuracy / 100, cost, table.floor)
-    return found
-
-
-class Gap(NamedTuple):
-    """A difference over seeds, and in how many of them it has the sign of the mean."""
-
-    difference: Interval
-    agreeing: int
-    seeds: int
-
-    def __format__(self, spec: str) -> str:
-        return f"{self.difference:{spec}}, {self.agreeing} of {self.seeds} seeds"
-
-
-def gap(first: np.ndarray, second: np.ndarray) -> Gap | None:
-    """(R + 1, S) minus (R + 1, S), seed by seed; None where a seed of the sample is infinite."""
-    if first.shape != second.shape or not (np.isfinite(first[0]).all() and np.isfinite(second[0]).all()):
-        return None
-    with np.errstate(invalid="ignore"):  # of two that a resample does not reach; ``interval`` knows what to do
-        apart = first - second
-        found = interval(apart.mean(-1))
-    return Gap(found, int((np.sign(apart[0]) == np.sign(found.mean)).sum()), apart.shape[1])
+def _judged(folder: Path) -> dict[str, np.ndarray]:
+    """JUDGED of clips.npz, as far as every clip has them: where only some have a reversal, no swap test is reported."""
+    with np.load(folder / "clips.npz") as stored:
+        found = {name: stored[name] for name in stored.files if name.split("/")[-1] in JUDGED}
+    whole = max(map(len, found.values()))
+    return {
+        name: values.astype(float if name.endswith("macs_ratio") else bool)
+        for name, values in found.items()
+        if len(values) == whole
+    }

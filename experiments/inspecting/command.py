@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from agent.callbacks import read_curve
 from agent.episode_log import record_episodes, write_chances, write_episode
 from agent.evaluation import Evaluation, evaluate
 from backbone.files import write_whole
 from envs.clips import ClipSource
 from envs.episode import EpisodeRecord
 from envs.render import animate_episode, encode_png
-from experiments.comparison.report import Grid
+from experiments.comparison.grids import Grid
 from experiments.comparison.results import row_method
 from experiments.config import Inspect, Predict, Train
 from experiments.evaluate import figures_of
@@ -107,7 +107,7 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
 
 
 def representatives(jobs: Sequence[Train]) -> list[Train]:
-    """A run of each method: of those of equal clips the cost weight nearest 1, the smallest group, the lowest seed."""
+    """A run of each method: of those of equal rollouts the cost weight nearest 1, the smallest group, the lowest seed."""
 
     def rank(job: Train) -> tuple:
         return (
@@ -150,7 +150,7 @@ def write_run(target: Path, played: Played, alone: bool) -> list[Shown]:
     :param alone: the page has no other run, and room for animations
     """
     target.mkdir(parents=True, exist_ok=True)
-    step, shown = _clips_seen(played.job.run), []
+    step, shown = _rollouts_played(played.job.run), []
     with SummaryWriter(str(target)) as writer:
         episodes = list(zip(played.choices, played.records, strict=True))
         for choice, record in tqdm(episodes, desc="drawing", unit="episode", disable=None, leave=False):
@@ -167,11 +167,11 @@ def write_run(target: Path, played: Played, alone: bool) -> list[Shown]:
     return shown
 
 
-def _clips_seen(folder: Path) -> int:
+def _rollouts_played(folder: Path) -> int:
     """In training, where that is known."""
     path = folder / "learning.json"
-    curve = json.loads(path.read_text()) if path.is_file() else []
-    return curve[-1]["clips"] if curve else 0
+    curve = read_curve(path) if path.is_file() else []
+    return curve[-1]["rollouts"] if curve else 0
 
 
 def runs_grid(played: Sequence[Played], split: str) -> Grid:

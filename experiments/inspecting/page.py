@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from experiments.comparison.report import Grid
+from experiments.comparison.grids import Grid
 
 KINDS = {
     "clip": "fixed clips",

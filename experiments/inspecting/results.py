@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -10,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from agent.callbacks import read_curve
 from envs.clips import ClipSource
-from experiments.comparison.compare import FIXED_JOB
+from experiments.comparison.compare import FIXED_JOB, Arm
+from experiments.comparison.grids import Grid, policy_grid, volume_grid
 from experiments.comparison.pictures import draw_learning, draw_pareto
-from experiments.comparison.report import Grid, front_lines, policy_grid, volume_grid
-from experiments.comparison.results import Key, Row, Table, collect, fronts, row_method
+from experiments.comparison.results import gather, row_method
+from experiments.comparison.tables import Key, Row, Table, fronts, tables_of
 from experiments.config import Train, from_json
-from experiments.evaluate import cluster_of
 from experiments.runs import read_config
 
 TIMED = re.compile(r"-([\d.]+)seconds$")  # how a comparison names runs of equal time
@@ -87,20 +87,17 @@ def judged_tables(found: Found, open_test: Callable[[], ClipSource]) -> list[Tab
     for job in found.trained:
         if _is_judged(job):
             timed = TIMED.search(job.run.name)
-            title = f"{timed[1]} seconds each" if timed else f"{job.clips:,} clips each"
+            title = f"{timed[1]} seconds each" if timed else f"{job.rollouts:,} rollouts each"
             arms.setdefault(title, []).append(job)
     fixed = [job for job in found.fixed if _is_judged(job)]
     if not (arms and fixed):
         return []
-    clips, tables = open_test(), []
-    cluster = cluster_of(clips)
-    floor = 0.5 if cluster == 2 else 1 / len(clips.classes)
-    for title, jobs in sorted(arms.items(), key=lambda arm: "seconds" in arm[0]):
-        known = [job for group in {job.group_size for job in jobs} for job in _common(jobs, group)]
-        fixed_too = [job for job in fixed if job.group_size in {one.group_size for one in known}]
-        if fixed_too:
-            tables += collect(title, known, fixed_too, cluster=cluster, floor=floor)
-    return tables
+    kept = [
+        Arm(title, [job for group in {job.group_size for job in jobs} for job in _common(jobs, group)])
+        for title, jobs in sorted(arms.items(), key=lambda arm: "seconds" in arm[0])
+    ]
+    tables = tables_of(gather(kept, fixed, open_test(), {}))
+    return [table for table in tables if table.fixed]
 
 
 def _is_judged(job: Train) -> bool:
@@ -126,13 +123,13 @@ def _common(jobs: Sequence[Train], group: int) -> list[Train]:
 def curves_table(job: Train) -> Table | None:
     """A run's learning curve as a table of that one row; None where it has none yet."""
     path = job.run / "learning.json"
-    curve = json.loads(path.read_text()) if path.is_file() else []
+    curve = read_curve(path) if path.is_file() else []
     if not curve:
         return None
-    row = Row({}, {}, {}, [curve], curve[-1]["clips"])
     # whatever it was rewarded by: there is no other to tell it from
     key = Key(row_method(job), job.cost_weight, "log_prob")
-    return Table(f"{job.clips:,} clips each", job.group_size, {key: row}, {}, 0.0)
+    row = Row((job.seed,), {}, {}, [], [curve], 0)
+    return Table(f"{job.rollouts:,} rollouts each", job.group_size, {key: row}, {}, 0.0)
 
 
 def grids_of(tables: Sequence[Table]) -> dict[str, Grid]:
@@ -140,8 +137,8 @@ def grids_of(tables: Sequence[Table]) -> dict[str, Grid]:
     grids: dict[str, Grid] = {}
     for table in tables:
         if len({key.cost_weight for key in table.rows}) > 1:
-            grids[f"Fronts, {table.title}"] = volume_grid(front_lines(table, ()))
-        grids[f"Greedy policies, {table.title}"] = policy_grid(table)
+            grids[f"Fronts, {table.title}"] = volume_grid(table)
+        grids[f"Policies, {table.title}"] = policy_grid(table)
     return grids
 
 

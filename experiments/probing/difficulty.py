@@ -8,47 +8,43 @@ import numpy as np
 
 from backbone import Decision
 from envs.clips.motions import ClipFacts
-from experiments.statistics import LEVEL, RESAMPLES, Interval
+from experiments.statistics import ClipDraws, Interval, percentiles
 
 RANKS_AT_ONCE = 1 << 20  # 8 MiB an array
 PHASES = ("before", "inside", "after")
 
 
-class Resamples:
-    """A bootstrap over clips, as weights: the clips themselves first, then each resample. One draw for all figures.
+def ratio(draws: ClipDraws, numerator: np.ndarray, denominator: np.ndarray) -> Interval | None:
+    """Sum of (N,) over sum of (N,); None where there is nothing to divide by."""
+    if not np.sum(denominator):
+        return None
+    above, below = draws.means(np.stack([numerator, denominator])).T
+    with np.errstate(invalid="ignore"):
+        found = above / below
+    return _interval(found)
 
-    :param cluster: consecutive clips that belong together and are drawn together (2: a clip and its reversal)
-    """
 
-    def __init__(self, clips: int, *, cluster: int = 1, seed: int = 0, resamples: int = RESAMPLES) -> None:
-        if clips % cluster:
-            raise ValueError(f"expected a number of clips divisible by {cluster}, got {clips}")
-        units = clips // cluster
-        drawn = np.random.default_rng(seed).integers(units, size=(resamples, units))
-        drawn = np.concatenate([np.arange(units)[None], drawn])
-        counts = [np.bincount(row, minlength=units) for row in drawn]
-        self.weights = np.repeat(np.stack(counts).astype(np.float32), cluster, axis=1)  # (R + 1, N)
-
-    def ratio(self, numerator: np.ndarray, denominator: np.ndarray) -> Interval | None:
-        """Sum of (N,) over sum of (N,); None where there is nothing to divide by."""
-        if not np.sum(denominator):
-            return None
+def rank_correlation(draws: ClipDraws, x: np.ndarray, y: np.ndarray) -> Interval | None:
+    """Spearman's, of (N,) and (N,), equal values sharing their mean rank; None where one does not vary."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    counts = np.concatenate([np.ones((1, draws.units)), np.rint(draws.weights * draws.units)])  # whole: sums are exact
+    found = []
+    for part in np.array_split(counts, -(-counts.size * draws.cluster // RANKS_AT_ONCE)):
+        weights = np.repeat(part, draws.cluster, axis=1)
+        first, second = (_centred_ranks(values, weights) for values in (x, y))
+        covariance, *variances = ((weights * p * q).sum(1) for p, q in ((first, second), (first,) * 2, (second,) * 2))
         with np.errstate(invalid="ignore"):
-            return _interval((self.weights @ numerator) / (self.weights @ denominator))
+            found.append(covariance / np.sqrt(variances[0] * variances[1]))
+    return _interval(np.concatenate(found))
 
-    def rank_correlation(self, x: np.ndarray, y: np.ndarray) -> Interval | None:
-        """Spearman's, of (N,) and (N,), equal values sharing their mean rank; None where one does not vary."""
-        if np.ptp(x) == 0 or np.ptp(y) == 0:
-            return None
-        found = []
-        for weights in np.array_split(self.weights, -(-self.weights.size // RANKS_AT_ONCE)):
-            first, second = (_centred_ranks(values, weights) for values in (x, y))
-            covariance, *variances = (
-                (weights * p * q).sum(1) for p, q in ((first, second), (first,) * 2, (second,) * 2)
-            )
-            with np.errstate(invalid="ignore"):
-                found.append(covariance / np.sqrt(variances[0] * variances[1]))
-        return _interval(np.concatenate(found))
+
+def _interval(found: np.ndarray) -> Interval:
+    """(R + 1,) a figure of the clips and of each draw; what no draw changes, but for rounding, is exact."""
+    estimate = float(found[0])
+    if np.nanmax(np.abs(found - estimate)) <= 1e-12 * abs(estimate):
+        return Interval(estimate, estimate, estimate)
+    return percentiles(found[1:], estimate)
 
 
 def _centred_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -56,14 +52,8 @@ def _centred_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     _, group = np.unique(values, return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    mass = np.add.reduceat(weights[:, order].astype(np.float64), starts, axis=1)
+    mass = np.add.reduceat(weights[:, order], starts, axis=1)
     return (mass.cumsum(1) - mass / 2)[:, group] - mass.sum(1, keepdims=True) / 2
-
-
-def _interval(values: np.ndarray) -> Interval:
-    """Percentiles of the resamples in which the figure exists."""
-    low, high = np.nanquantile(values[1:], ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Interval(float(values[0]), float(low), float(high))
 
 
 def phases(facts: ClipFacts, num_frames: int) -> dict[str, np.ndarray]:
@@ -74,9 +64,9 @@ def phases(facts: ClipFacts, num_frames: int) -> dict[str, np.ndarray]:
 
 
 def against_difficulty(
-    facts: ClipFacts, *, shares: np.ndarray, costs: np.ndarray, correct: np.ndarray, resamples: Resamples
+    facts: ClipFacts, *, shares: np.ndarray, costs: np.ndarray, correct: np.ndarray, draws: ClipDraws
 ) -> dict[str, Any]:
-    """Figures as JSON, each [estimate, low, high].
+    """Each figure with its interval, by percentiles over the clips drawn.
 
     :param facts: of the clips, arrays (N,)
     :param shares: of use, reuse and skip in each frame, (N, T, 3)
@@ -87,13 +77,13 @@ def against_difficulty(
     usual = costs - costs.mean(0)  # what the position of a frame in its clip explains is taken out
 
     def over_frames(values: np.ndarray, chosen: np.ndarray) -> Interval | None:
-        return resamples.ratio((values * chosen).sum(1), chosen.sum(1))
+        return ratio(draws, (values * chosen).sum(1), chosen.sum(1))
 
     def over_clips(chosen: np.ndarray) -> dict[str, Any]:
         return {
             "clips": int(chosen.sum()),
-            "accuracy": resamples.ratio(100 * correct * chosen, chosen),
-            "cost": resamples.ratio(cost * chosen, chosen),
+            "accuracy": ratio(draws, 100 * correct * chosen, chosen),
+            "cost": ratio(draws, cost * chosen, chosen),
         }
 
     edges = np.quantile(facts.noise, (0, 1 / 3, 2 / 3, 1))
@@ -111,7 +101,7 @@ def against_difficulty(
         "noise": [{"from": float(edges[k]), "to": float(edges[k + 1]), **over_clips(tertile == k)} for k in range(3)],
         "length": [{"length": int(n), **over_clips(facts.length == n)} for n in np.unique(facts.length)],
         "rank_correlation_of_cost": {
-            name: resamples.rank_correlation(cost, getattr(facts, name))
+            name: rank_correlation(draws, cost, getattr(facts, name))
             for name in ("noise", "contrast", "length", "speed")
         },
     }

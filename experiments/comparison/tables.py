@@ -1,0 +1,188 @@
+"""The runs of a comparison set side by side: rows over seeds, tables of one budget and group size, fronts of methods.
+
+Figures are (R + 1, S): of each of S seeds, on the test clips and on each of R resamples of them; the same draws for all
+figures of a comparison, so that whatever is subtracted is paired by seed and clip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.comparison.fronts import Hull, Reading, accuracy_at, cost_at, hull, hypervolume
+from experiments.comparison.results import Results, Run
+from experiments.statistics import ClipDraws, Interval, interval, over_seeds
+
+SELECTIONS = {"greedy": "", "sampled": "sampled_", "top-k": "top_k_"}
+"""Ways to play an agent, and how names of their figures and arrays begin."""
+FIGURES = {f"{start}accuracy": (f"{start}correct", 100.0) for start in SELECTIONS.values()}
+FIGURES |= {f"{start}cost": (f"{start}macs_ratio", 1.0) for start in SELECTIONS.values()}
+FIGURES |= {"swap_right": ("swap_correct", 100.0), "swap_follows": ("swap_follows", 100.0)}
+"""Figures over seeds and clips: the array that each is the mean of, and its unit (100 for percent)."""
+PERCENT, SHARE_OF_DENSE = (0.0, 100.0), (0.0, math.inf)
+
+
+class Key(NamedTuple):
+    """A row of a table: all seeds of one method at one cost weight and reward."""
+
+    method: str
+    cost_weight: float
+    reward: str
+
+    @property
+    def title(self) -> str:
+        return self.method if self.reward == "log_prob" else f"{self.method} ({self.reward} reward)"
+
+
+class Row(NamedTuple):
+    """What is known of a Key.
+
+    :param seeds: S of them; of a fixed policy those of the backbones
+    :param figures: name in FIGURES -> (R + 1, S), as far as it was measured
+    :param pairs: the same of accuracy, per pair of mutually reversed classes
+    :param training: how each seed's run was trained
+    :param curves: of each seed, on validation clips
+    :param units: of clips, that are drawn
+    """
+
+    seeds: tuple[int, ...]
+    figures: dict[str, np.ndarray]
+    pairs: dict[str, np.ndarray]
+    training: list[dict[str, float]]
+    curves: list[list[dict[str, float]]]
+    units: int
+
+    def figure(self, name: str) -> Interval | None:
+        """The mean over seeds, with its interval; None for what was not measured."""
+        if name not in self.figures:
+            return None
+        bounds = SHARE_OF_DENSE if name.endswith("cost") else PERCENT
+        return interval(self.figures[name], units=self.units, bounds=bounds)
+
+    def pair(self, name: str) -> Interval:
+        """Accuracy in percent on the clips of a pair of classes."""
+        return interval(self.pairs[name], units=self.units, bounds=PERCENT)
+
+    def trained(self, name: str) -> Interval | None:
+        """A number of each seed's training: its mean, over seeds."""
+        values = [one.get(name) for one in self.training]
+        return over_seeds(values, bounds=(0.0, math.inf)) if values and None not in values else None
+
+
+class Table(NamedTuple):
+    """All that can be compared with each other: one budget, one group size.
+
+    :param arm: the budget, "24,000 rollouts each"
+    :param floor: accuracy from which hypervolume counts, a share
+    """
+
+    arm: str
+    group_size: int
+    rows: dict[Key, Row]
+    fixed: dict[str, Row]
+    floor: float
+
+    @property
+    def title(self) -> str:
+        return f"{self.arm}, {'per channel' if self.group_size == 1 else f'groups of {self.group_size} channels'}"
+
+
+def tables_of(results: Results) -> list[Table]:
+    """A table for each budget and each group size."""
+    draws, pairs = ClipDraws(len(results.test), cluster=results.test.cluster), results.test.pairs()
+    groups: dict[tuple[str, int], dict[Key, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    for run in sorted(results.runs, key=lambda run: run.seed):
+        groups[run.arm, run.group_size][Key(run.method, run.cost_weight, run.reward)].append(run)
+    fixed: dict[int, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    for run in sorted(results.fixed, key=lambda run: run.seed):
+        fixed[run.group_size][run.method].append(run)
+    order = list(dict.fromkeys((run.arm, run.group_size) for run in results.runs))
+    return [
+        Table(
+            arm,
+            group,
+            {key: row_of(runs, draws, pairs) for key, runs in _in_order(groups[arm, group], results.runs).items()},
+            {name: row_of(runs, draws, pairs) for name, runs in fixed[group].items()},
+            results.test.floor,
+        )
+        for arm, group in order
+    ]
+
+
+def _in_order(rows: dict[Key, list[Run]], runs: Sequence[Run]) -> dict[Key, list[Run]]:
+    """Rows in the order in which a comparison lists its runs, whatever their seeds."""
+    keys = dict.fromkeys(Key(run.method, run.cost_weight, run.reward) for run in runs)
+    return {key: rows[key] for key in keys if key in rows}
+
+
+def row_of(runs: Sequence[Run], draws: ClipDraws, pairs: dict[str, np.ndarray]) -> Row:
+    """One row of the runs of all its seeds.
+
+    :param pairs: name -> (N,), as in ``JudgedClips.pairs``
+    """
+
+    def stack(array: str) -> np.ndarray:
+        return np.stack([run.clips[array] for run in runs])  # (S, N)
+
+    known = set.intersection(*(set(run.clips) for run in runs))
+    figures = {name: unit * draws.means(stack(array)) for name, (array, unit) in FIGURES.items() if array in known}
+    with np.errstate(invalid="ignore"):  # a resample without a clip of the pair says nothing
+        of_pairs = {
+            name: 100 * draws.means(stack("correct") & of_pair) / draws.means(of_pair[None])
+            for name, of_pair in pairs.items()
+        }
+    trained = [run.training for run in runs if run.training]
+    curves = [run.curve for run in runs if run.curve]
+    return Row(tuple(run.seed for run in runs), figures, of_pairs, trained, curves, draws.units)
+
+
+class Front(NamedTuple):
+    """A method's front: the hull of all its policies, every cost weight under every selection, of each seed's own runs.
+
+    :param hull: (R + 1, S, P), accuracy as a share
+    """
+
+    method: str
+    hull: Hull
+    seeds: tuple[int, ...]
+    floor: float
+    units: int
+
+    def hypervolume(self) -> Reading:
+        """(R + 1, S)."""
+        value = hypervolume(self.hull, self.floor)
+        return Reading(value, np.zeros(value.shape, bool))
+
+    def cost_at(self, accuracy: float) -> Reading:
+        """(R + 1, S): the cost at which each seed's front reaches an accuracy (percent)."""
+        return cost_at(self.hull, accuracy / 100)
+
+    def accuracy_at(self, budget: float) -> Reading:
+        """(R + 1, S): the accuracy in percent that each seed's front has at a cost."""
+        value, bound = accuracy_at(self.hull, budget)
+        return Reading(100 * value, bound)
+
+
+def fronts(table: Table) -> dict[str, Front]:
+    """The front of each method that was trained at every cost weight of the table."""
+    weights: dict[str, set[float]] = defaultdict(set)
+    for key in table.rows:
+        if key.reward == "log_prob":
+            weights[key.method].add(key.cost_weight)
+    wanted = max(weights.values(), key=len, default=set())
+    return {method: _front(table, method) for method, own in weights.items() if own == wanted}
+
+
+def _front(table: Table, method: str) -> Front:
+    rows = [row for key, row in table.rows.items() if (key.method, key.reward) == (method, "log_prob")]
+    names = [start for start in SELECTIONS.values() if all(f"{start}cost" in row.figures for row in rows)]
+
+    def policies(figure: str) -> np.ndarray:
+        return np.stack([row.figures[start + figure] for row in rows for start in names], -1)  # (R + 1, S, P)
+
+    found = hull(policies("accuracy") / 100, policies("cost"))
+    return Front(method, found, rows[0].seeds, table.floor, rows[0].units)

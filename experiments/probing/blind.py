@@ -1,0 +1,57 @@
+"""The best blind policy: what can be had at an agent's cost without looking at the clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agent.evaluation import Evaluation
+from experiments.comparison.fronts import accuracy_at, hull
+from experiments.config import Train
+from experiments.statistics import ClipDraws, interval
+
+STATIC = "static"  # the method whose learned decisions ignore their input
+
+
+class Peers(NamedTuple):
+    """What an agent shares with the blind policies that it may be set against."""
+
+    backbone: str
+    seed: int
+    group_size: int
+    regime: str
+    reuse: bool
+
+
+def peers(config: Train) -> Peers:
+    """Those of a run."""
+    return Peers(str(config.backbone), config.seed, config.group_size, config.regime, config.reuse)
+
+
+def against_blind(played: Evaluation, policies: Sequence[Evaluation], *, cluster: int) -> dict[str, Any]:
+    """How far an agent is above the hull of blind policies, and their mixtures, at its own cost.
+
+    Clips are drawn anew for the agent and the hull together, so that the hull, too, is that of each draw. The hull takes
+    the best of what it finds on these very clips, which errs in its favour.
+
+    Where the agent costs more than the most accurate blind policy, all that is known is that a blind policy at this cost
+    is no worse than that one: its accuracy is a bound, "reached" is "bound" and there is no lead. Where no blind policy
+    is as cheap, "reached" is "none".
+
+    :param cluster: as in ``ClipDraws``
+    """
+    draws = ClipDraws(len(played.correct), cluster=cluster)
+    accuracy = 100 * draws.means(np.stack([policy.correct for policy in policies]))  # (R + 1, P)
+    cost = draws.means(np.stack([policy.macs_ratio for policy in policies]))
+    own_accuracy, own_cost = draws.means(np.stack([100 * played.correct, played.macs_ratio])).T  # (R + 1,) each
+    front = hull(accuracy, cost)
+    best, bound = accuracy_at(front, own_cost)
+    found = {"policies": len(policies), "end": float(front.cost[0, -1]), "accuracy": None, "lead": None}
+    if np.isnan(best[0]):
+        return {**found, "reached": "none"}
+    found["accuracy"] = interval(best[:, None], units=draws.units, bounds=(0, 100))
+    if bound[0]:
+        return {**found, "reached": "bound"}
+    return {**found, "reached": "cost", "lead": interval((own_accuracy - best)[:, None], units=draws.units)}

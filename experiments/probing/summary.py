@@ -1,0 +1,200 @@
+"""The probes of several runs over seeds: probes.json, and tables in probes.md."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from math import inf
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from backbone.files import write_whole
+from experiments.comparison.results import row_method
+from experiments.config import Train
+from experiments.statistics import Interval, over_seeds
+
+DIGITS = 6  # significant ones, in JSON
+ROW = {"method": "method", "group_size": "groups of", "cost_weight": "cost weight", "rollouts": "rollouts"}
+"""What the runs of a row, which differ by their seed, have in common, and how tables call it."""
+
+HOW = (
+    "Greedy policies on {clips} clips of {split}. ˢ: 95% intervals over seeds, Student's t, of one figure at a time; with a "
+    "single seed there is none. Cost is MACs as a share of the dense CNN's, the agent's own included."
+)
+
+
+class Column(NamedTuple):
+    """A figure of each run.
+
+    :param path: where it stands among the figures of a run
+    :param factor: to the unit of the title
+    :param bounds: what it cannot leave
+    """
+
+    title: str
+    path: tuple[str, ...]
+    spec: str
+    factor: float = 1.0
+    bounds: tuple[float, float] = (-inf, inf)
+
+
+PERCENT = {"spec": ".1f", "bounds": (0.0, 100.0)}
+SHARE = {**PERCENT, "factor": 100.0}
+
+
+def _worth(title: str, name: str) -> tuple[Column, Column]:
+    path = ("without_adaptivity", name, "adaptive_minus_this")
+    return Column(title, (*path, "accuracy"), "+.1f"), Column("dearer by", (*path, "cost"), "+.3f")
+
+
+TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
+    "What adaptivity is worth": (
+        "*Best blind*: the hull, with mixtures, of the static runs of an agent's seed, CNN and groups, judged greedily, "
+        "sampled and by the top k, read off at the agent's own cost; ≥ where the hull ends below this cost in some seed, "
+        "so that nothing is subtracted. The other columns replay an agent's decisions: on another clip of the class, on "
+        "any other clip, or with each decision redrawn for itself from the agent's shares at that site, frame and channel "
+        "(blind, and at nearly its cost). *Commonest*: the same shares rounded to one decision for all clips, which is "
+        "mostly cheaper. *Dearer by*: the agent's cost minus that of the column before.",
+        (
+            Column("accuracy %", ("accuracy",), **PERCENT),
+            Column("cost", ("cost",), ".3f", bounds=(0.0, inf)),
+            Column("best blind at this cost %", ("best_blind", "accuracy"), **PERCENT),
+            Column("minus best blind", ("best_blind", "lead"), "+.1f"),
+            _worth("minus another of the class", "same class")[0],
+            _worth("minus any other", "any class")[0],
+            *_worth("minus shares", "shares"),
+            *_worth("minus commonest", "most common"),
+        ),
+    ),
+    "What decisions tell, and how they vary": (
+        "*Swap*: each clip with the decisions made on its own reversal; *right* is the share still given its own label, "
+        "*follows* the share given the label of the clip that the decisions came from. *Variance* of decisions between "
+        "clips, between frames, and of a clip's own course.",
+        (
+            Column("swap: right %", ("swap", "accuracy"), **PERCENT),
+            Column("follows %", ("swap", "follows"), **PERCENT),
+            Column("variance: clips %", ("adaptivity", "all", "between_clips"), **SHARE),
+            Column("frames %", ("adaptivity", "all", "between_frames"), **SHARE),
+            Column("rest %", ("adaptivity", "all", "rest"), **SHARE),
+        ),
+    ),
+    "What is spent on which clips and frames": (
+        "*Use*: share of channels computed in frames before, inside and after the window in which the object is seen.",
+        (
+            Column(
+                "rank correlation of cost and noise",
+                ("difficulty", "rank_correlation_of_cost", "noise"),
+                "+.2f",
+                bounds=(-1.0, 1.0),
+            ),
+            *(
+                Column(f"use {phase} %", ("difficulty", "phases", phase, "use"), **SHARE)
+                for phase in ("before", "inside", "after")
+            ),
+        ),
+    ),
+}
+
+
+def check_seeds(runs: dict[Path, Train]) -> None:
+    """Each seed may count once.
+
+    :raises ValueError: two runs of one row and seed
+    """
+    seen: dict[tuple, Path] = {}
+    for run, config in runs.items():
+        row = (*_row(config).values(), config.seed)
+        if row in seen:
+            raise ValueError(
+                f"expected one run a seed for --out, got {seen[row]} and {run}, both of {row[0]} and seed {row[-1]}: "
+                "probe one of them in a call of its own"
+            )
+        seen[row] = run
+
+
+def _row(config: Train) -> dict[str, Any]:
+    """By the names in ROW."""
+    marks = [f"{config.reward} reward"] * (config.reward != "log_prob") + ["no reuse"] * (not config.reuse)
+    return {
+        "method": row_method(config) + (f" ({', '.join(marks)})" if marks else ""),
+        "group_size": config.group_size,
+        "cost_weight": config.cost_weight,
+        "rollouts": config.rollouts,
+    }
+
+
+def summarise(folder: Path, runs: Sequence[tuple[Train, dict[str, Any]]]) -> str:
+    """Write probes.json and probes.md of runs and their figures, and return the latter."""
+    kept = [to_json({**figures, **_row(config), "seed": config.seed}) for config, figures in runs]
+    lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in kept)  # a run a line
+    write_whole(folder / "probes.json", lambda file: file.write(f"[\n{lines}\n]\n".encode()))
+    return rebuild(folder, folder)
+
+
+def rebuild(folder: Path, out: Path) -> str:
+    """Write ``out``/probes.md from ``folder``/probes.json alone, and return it."""
+    text = markdown(json.loads((folder / "probes.json").read_text()))
+    write_whole(out / "probes.md", lambda file: file.write(text.encode()))
+    return text
+
+
+def markdown(runs: Sequence[dict[str, Any]]) -> str:
+    """The tables of the figures of runs, over seeds."""
+    rows = defaultdict(list)
+    for run in runs:
+        rows[tuple(run[name] for name in ROW)].append(run)
+    lines = ["# Probes", "", HOW.format(clips=runs[0]["clips"], split=runs[0]["split"])]
+    for title, (how, columns) in TABLES.items():
+        head = [*ROW.values(), "seeds", *(column.title for column in columns)]
+        cells = [
+            [
+                method,
+                str(group),
+                f"{weight:g}",
+                f"{rollouts:,}",
+                str(len(of_row)),
+                *(_cell(column, of_row) for column in columns),
+            ]
+            for (method, group, weight, rollouts), of_row in rows.items()
+        ]
+        lines += ["", f"## {title}", "", how, "", *_table(head, cells)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(column: Column, runs: Sequence[dict[str, Any]]) -> str:
+    """Over seeds; no figure of some seeds alone, for which ones lack it is no accident."""
+    values = [_look_up(run, column.path) for run in runs]
+    known = [column.factor * value for value in values if value is not None]
+    if len(known) < len(values):
+        return f"- ({len(known)} of {len(values)})" if known else "-"
+    bound = column.path == ("best_blind", "accuracy") and any(run["best_blind"]["reached"] == "bound" for run in runs)
+    return ("≥ " if bound else "") + format(over_seeds(known, bounds=column.bounds), column.spec)
+
+
+def _look_up(figures: Any, path: tuple[str, ...]) -> float | None:
+    """A figure's estimate, None where a run has none."""
+    for name in path:
+        if figures is None:
+            return None
+        figures = figures[name]
+    return figures[0] if isinstance(figures, list) else figures
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table of Markdown whose columns are aligned for a terminal, too."""
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths)] for row in (head, *rows)]
+    lines.insert(1, ["-" * width for width in widths])
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def to_json(figures: Any) -> Any:
+    """Intervals as [estimate, low, high], numbers rounded."""
+    if isinstance(figures, Interval):
+        return to_json(figures.to_json())
+    if isinstance(figures, dict):
+        return {name: to_json(value) for name, value in figures.items()}
+    if isinstance(figures, list):
+        return [to_json(value) for value in figures]
+    return float(f"{figures:.{DIGITS}g}") if isinstance(figures, float) else figures

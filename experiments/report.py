@@ -1,0 +1,27 @@
+"""Make reports again from committed results: tables and pictures, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from experiments.comparison.report import write_report
+from experiments.config import Report
+
+REPORTS: dict[str, Callable[[Path, Path], None]] = {"results.json": write_report}
+"""The file that a command leaves -> function(folder, out), which writes that command's report from it."""
+
+
+def report(config: Report) -> None:
+    """Write every report that the files in a folder allow.
+
+    :raises ValueError: there are none
+    """
+    found = [name for name in REPORTS if (config.results / name).is_file()]
+    if not found:
+        raise ValueError(
+            f"expected a folder with {' or '.join(REPORTS)}, found none in {config.results}: check the path, or let the "
+            "command that makes it finish"
+        )
+    for name in found:
+        REPORTS[name](config.results, config.out or config.results)
