@@ -255,8 +255,8 @@ class Pool:
         """Cosine between the expectations of the first two, 1 but for noise, which is taken out; None where one drowns."""
         start = self.sizes[0]
         one, other = self.gradients[:start], self.gradients[start : start + self.sizes[1]]
-        squares = measure_signal(one).square, measure_signal(other).square
-        if min(squares) <= 0:
+        squares = _told_square(one), _told_square(other)
+        if None in squares:
             return None
         return float(one.mean(0) @ other.mean(0) / (squares[0] * squares[1]) ** 0.5)
 
@@ -282,9 +282,7 @@ def measure_direction(gradients: np.ndarray, pool: Pool) -> Direction:
     gram, cross = gradients @ gradients.T, gradients @ pool.gradients.T
     norms = np.sqrt(np.diag(gram))
     units = np.divide(cross, norms[:, None], out=np.zeros_like(cross), where=norms[:, None] > 0)
-    count = len(gradients)
-    even, spread = np.full(count, 1 / count), pool.spread()
-    leaving = [np.where(np.arange(count) == place, 0, 1 / (count - 1)) for place in range(count)]
+    even, leaving, spread = _even(len(gradients)), _leaving(len(gradients)), pool.spread()
 
     def cosine(own: np.ndarray, kept: np.ndarray) -> float:
         return _over_root(own @ units @ kept, _shared_square(pool.gram, kept))
@@ -293,11 +291,10 @@ def measure_direction(gradients: np.ndarray, pool: Pool) -> Direction:
         return _over_root(own @ cross @ kept, _shared_square(pool.gram, kept) * _shared_square(gram, own))
 
     def error(of: Callable[[np.ndarray, np.ndarray], float]) -> float:
-        own = _jackknife(lambda weights: of(weights, spread), leaving, [count])
+        own = _jackknife(lambda weights: of(weights, spread), leaving, [len(gradients)])
         return math.hypot(own, _jackknife(lambda kept: of(even, kept), pool.without(), pool.sizes))
 
-    own_square = _shared_square(gram, even)
-    if own_square <= 2 * _jackknife(lambda weights: _shared_square(gram, weights), leaving, [count]):
+    if _told_square(gradients) is None:
         return Direction(cosine(even, spread), error(cosine), None, None)
     return Direction(cosine(even, spread), error(cosine), expectation(even, spread), error(expectation))
 
@@ -306,6 +303,23 @@ def _shared_square(gram: np.ndarray, weights: np.ndarray) -> float:
     """\\|E g\\|^2 from all pairs of weighted estimates: unbiased, and below zero where it drowns in noise."""
     squares = np.square(weights)
     return float((weights @ gram @ weights - squares @ np.diag(gram)) / (1 - squares.sum()))
+
+
+def _told_square(gradients: np.ndarray) -> float | None:
+    """\\|E g\\|^2; None where it is not above zero by two standard errors."""
+    gram, count = gradients @ gradients.T, len(gradients)
+    square = _shared_square(gram, _even(count))
+    error = _jackknife(lambda weights: _shared_square(gram, weights), _leaving(count), [count])
+    return square if square > 2 * error else None
+
+
+def _even(count: int) -> np.ndarray:
+    return np.full(count, 1 / count)
+
+
+def _leaving(count: int) -> list[np.ndarray]:
+    """Even weights without each estimate in turn."""
+    return [np.where(np.arange(count) == place, 0, 1 / (count - 1)) for place in range(count)]
 
 
 def _over_root(value: float, square: float) -> float:
