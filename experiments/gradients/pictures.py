@@ -151,6 +151,7 @@ def draw_along(along: dict[str, Any], path: Path) -> None:
                     label=method,
                 )
             axes.axhline(0, color="black", linewidth=0.8)
+            axes.set_xlim(-0.04, 1.08)  # the whole of training, though what drowned is left out
             axes.grid(alpha=0.3)
         column[1].axhline(1, color="black", linewidth=0.8, linestyle=":")
         column[1].set_xlabel("share of training")
