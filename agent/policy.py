@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from agent.distribution import FactoredCategorical
 from agent.gate import GateNetwork, GateOptions
-from backbone import Decision
+from backbone import Decision, Observation
 from envs.layout import Layout, Rows
 
 MOMENTUM = 0.1  # weight of the latest batch in running statistics, as in every BatchNorm of PyTorch
@@ -71,11 +72,14 @@ class FusionPolicy(ActorCriticPolicy):
         return self
 
     @torch.no_grad()
-    def update_statistics(self, rows: Rows) -> None:
-        """Move the running statistics of the gates' BatchNorms, if they have any, towards those of these observations.
+    def update_statistics(self, seen: Rows | Iterable[Observation]) -> None:
+        """Move the running statistics of the gates' BatchNorms, if they have any, towards those of what was seen.
 
-        For policy gradients, after the update and so with its weights. A relaxation has no need of it: its pass
-        reads batch statistics, as in AdaFuse, and moves the running ones by the way.
+        For gradients of the expected reward, after the update and so with its weights: their probabilities are those
+        of running statistics. A relaxation has no need of it: its pass reads batch statistics, as in AdaFuse, and moves
+        the running ones by the way.
+
+        :param seen: observations, which may stand at different sites, or the backbone's own, site by site
         """
         norms = [module for module in self.gates.modules() if isinstance(module, nn.BatchNorm1d)]
         if not norms:
@@ -83,7 +87,11 @@ class FusionPolicy(ActorCriticPolicy):
         for norm in norms:  # the mean of all batches at first: those of a fresh BatchNorm, 0 and 1, stand for nothing
             norm.momentum = max(MOMENTUM, 1 / (int(norm.num_batches_tracked) + 1))
         self.gates.train()
-        self.distribution(rows)
+        if isinstance(seen, Rows):
+            self.distribution(seen)
+        else:
+            for observation in seen:
+                self.gates(observation.site, observation.v, observation.v_previous)
         self.gates.eval()
 
     @property

@@ -463,11 +463,13 @@ class Gradients:
     preset: Literal["quick", "default", "full"] = "default"
     """How long: within a minute, some minutes, or hours' worth of precision."""
     methods: tuple[str, ...] = ()
-    """Methods to measure; by default all that share their gates. One of your own must be registered by --plugin."""
+    """Methods to measure; by default all that share their gates, and along training the main ones. One of your own must
+    be registered by --plugin."""
     backbone: Path | None = None
     """A backbone that `pretrain` wrote, for the part on real clips; by default runs/backbone/backbone.pt if it is there."""
-    agent: Path | None = None
-    """Folder of a training run: estimate at its trained gates, on its backbone and clips, and not at initial ones."""
+    agent: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN [RUN ...]")] = ()
+    """Folders of training runs: measure along their training in place of all else, on their backbones and clips. default
+    and full train them again to get there, and quick looks at their start and their end alone."""
     data: Data = field(default_factory=Data)
     """The videos of that part."""
     cost_weight: float = 1.0

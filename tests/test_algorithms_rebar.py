@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from agent_cases import ONE_DECISION, build, exact_gradient, noise_clips, tiny_backbone, tiny_env
+from agent_cases import ONE_DECISION, build, exact_gradient, learn, noise_clips, tiny_backbone, tiny_env
 
 from agent import GateOptions
 from agent.algorithms.rebar import conditional_gumbel
@@ -115,6 +115,43 @@ def test_the_entropy_bonus_leans_towards_even_decisions():
         entropy = entropy - 2 * (log_probs.exp() * log_probs).sum()  # two frames
     expected = torch.cat([part.flatten() for part in torch.autograd.grad(-entropy, list(gates.parameters()))])
     torch.testing.assert_close(difference[1] - difference[0], expected.double(), atol=1e-5, rtol=1e-4)
+
+
+def batch_norms(count: int):
+    """REBAR whose gates have BatchNorms with running statistics of their own."""
+    env = tiny_env(num_clips=count, rollouts_per_clip=1)
+    model = build("rebar", env, policy_kwargs={"gate": GateOptions(norm="batch")})
+    for gate in model.policy.gates.gates:
+        gate.norm.running_mean.normal_()
+        gate.norm.running_var.uniform_(0.2, 2)
+    model.prepare_sampling()
+    return model
+
+
+def test_with_batch_norms_a_clips_logits_do_not_depend_on_its_batch():
+    model = batch_norms(4)
+    gates = model.policy.gates
+    passed, *_ = model._hard_pass(model.take_clips()[0])
+    for index, site in enumerate(passed):
+        alone = gates(index, site.observation.v[:1], site.observation.v_previous[:1])
+        torch.testing.assert_close(site.logits[:1], alone)
+    gates.train()  # control: batch statistics
+    assert (
+        gates(0, passed[0].observation.v, passed[0].observation.v_previous)[:1] - passed[0].logits[:1]
+    ).abs().max() > 0.01
+
+
+def test_estimates_leave_batch_norms_alone_and_updates_move_them():
+    model = batch_norms(4)
+    norms = [gate.norm for gate in model.policy.gates.gates]
+    before = [norm.running_mean.clone() for norm in norms]
+    model.sample_loss()
+    for norm, mean in zip(norms, before):
+        torch.testing.assert_close(norm.running_mean, mean, rtol=0, atol=0)
+    learn(model, 1)
+    for gate, site in zip(model.policy.gates.gates, model.seen):
+        units = gate.layers.hidden(torch.cat([site.v, site.v_previous], -1)).flatten(0, 1)
+        torch.testing.assert_close(gate.norm.running_mean, units.mean(0))  # the first batch's, with the new weights
 
 
 def test_temperatures_must_be_above_zero():

@@ -8,11 +8,11 @@ from stable_baselines3 import A2C
 from backbone.files import write_json
 from experiments.config import Data, Gradients, Train, to_json
 from experiments.gradients import command
-from experiments.gradients.command import Effort, choose_methods, gradients
+from experiments.gradients.command import ALONG, Effort, choose_methods, gradients
 from experiments.methods import METHODS, rollout_env
 from experiments.train import train
 
-SMALL = Effort(3, 4, 3, 4, (16, 32), (2,))
+SMALL = Effort(3, 4, 3, 4, (16, 32), (2,), (0.0, 1.0), 3, 4)
 CHOSEN = ("gumbel", "ppo")
 
 
@@ -51,11 +51,12 @@ def test_a_run_holds_figures_tables_and_pictures(finished):
     assert found["exact"]["cases"]["perturbed"]["coordinates"] == 225
     assert list(found["exact"]["cases"]["initial"]["methods"]) == ["reinforce", *CHOSEN]
     group = found["clips"]["groups"]["16"]
-    assert set(group["equal_clips"]) == set(group["equal_compute"]) == {"reinforce", *CHOSEN}
-    assert group["equal_clips"]["gumbel"]["rollouts"] == 8
+    assert set(group["equal_rollouts"]) == set(group["equal_compute"]) == {"reinforce", *CHOSEN}
+    assert group["equal_rollouts"]["gumbel"]["rollouts"] == 8
     assert group["reference"]["method"] == "rebar"
     assert set(group["rollouts_per_clip"]["2"]) == {"reinforce", "ppo"}
     assert found["clips"]["groups"]["32"]["rollouts_per_clip"] == {}
+    assert group["equal_rollouts"]["gumbel"]["rollouts_per_clip"] == 1
     assert found["effort"]["estimates"] == 3
     assert "commit" in found
     text = (finished.run / "gradients.md").read_text()
@@ -84,26 +85,34 @@ def test_without_a_backbone_the_exact_part_remains(finished, written, capsys, mo
 
 
 def agent(finished: Gradients, run, **kwargs) -> Train:
-    return Train(backbone=finished.backbone, data=finished.data, group_size=64, cost_weight=0.25, rollouts=8, batch_size=8,
+    return Train(backbone=finished.backbone, data=finished.data, group_size=64, cost_weight=0.25, rollouts=32, batch_size=8,
                  validation_clips=4, device="cpu", run=run, **kwargs)  # fmt: skip
 
 
-def test_gates_of_a_trained_agent(finished, written, tmp_path):
+def test_runs_are_measured_along_their_training(finished, tmp_path):
     job = agent(finished, tmp_path / "agent")
     train(job)
-    shutil.copytree(finished.run / "stages", tmp_path / "run" / "stages")
-    gradients(replace(finished, backbone=None, agent=job.run, run=tmp_path / "run"))
-    found = written[0]["clips"]
-    assert list(found["groups"]) == ["64"]
-    assert found["cost_weight"] == 0.25
-    assert str(job.run) in found["gates"]
+    gradients(replace(finished, methods=(), backbone=None, agent=(job.run,), run=tmp_path / "run"))
+    found = figures(replace(finished, run=tmp_path / "run"))
+    assert not {"exact", "clips"} & set(found)
+    run = found["along"][str(job.run)]
+    assert [point["share"] for point in run["points"]] == [0, 1]
+    assert [point["cost_weight"] for point in run["points"]] == [0, 0.25]
+    assert set(run["points"][0]["methods"]) == set(ALONG)
+    assert run["points"][0]["methods"]["gumbel"]["rollouts_per_clip"] == 1
+    assert (tmp_path / "run" / "along.png").exists()
 
 
 def test_gates_that_ignore_their_input_are_refused(finished, tmp_path):
     write_json(tmp_path / "config.json", to_json(agent(finished, tmp_path, method="static")))
-    shutil.copytree(finished.run / "stages", tmp_path / "run" / "stages")
     with pytest.raises(ValueError, match="expected a run with gates that all methods share, got static"):
-        gradients(replace(finished, agent=tmp_path, run=tmp_path / "run"))
+        gradients(replace(finished, agent=(tmp_path,), run=tmp_path / "run"))
+
+
+def test_a_run_whose_cnn_learned_is_refused(finished, tmp_path):
+    write_json(tmp_path / "config.json", to_json(agent(finished, tmp_path, regime="joint")))
+    with pytest.raises(ValueError, match="expected a run on a frozen CNN, got regime joint"):
+        gradients(replace(finished, agent=(tmp_path,), run=tmp_path / "run"))
 
 
 def test_all_methods_that_share_their_gates_are_measured_unless_some_are_named():

@@ -4,7 +4,7 @@ import torch
 from agent_cases import build, play, played_rows, tiny_backbone, tiny_env
 
 from agent import FusionPolicy, GateOptions
-from backbone import Decision
+from backbone import Decision, Observation
 
 ORDERS = ("site", "frame")
 
@@ -124,6 +124,19 @@ def test_running_statistics_are_the_first_observations_then_move_by_a_tenth(orde
     for parameter, before in zip(policy.parameters(), parameters):
         assert torch.equal(parameter, before)
         assert parameter.grad is None
+
+
+def test_the_backbones_observations_move_statistics_as_rows_do():
+    one, observations = model_and_observations(policy_kwargs={"gate": GateOptions(norm="batch")})
+    other, _ = model_and_observations(policy_kwargs={"gate": GateOptions(norm="batch")})
+    rows, seen = one.layout.unpack(observations), []
+    for site in one.layout.sites:
+        here = rows.site == site.index
+        v, v_previous = (part[here][..., : site.in_channels] for part in (rows.v, rows.v_previous))
+        seen.append(Observation(site.index, v, v_previous, rows.ready[here], rows.has_previous[here], None))
+    one.policy.update_statistics(rows)
+    other.policy.update_statistics(seen)
+    torch.testing.assert_close(dict(one.policy.gates.named_buffers()), dict(other.policy.gates.named_buffers()))
 
 
 @pytest.mark.parametrize("options", [{}, {"static": True, "norm": "batch"}])

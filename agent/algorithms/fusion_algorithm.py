@@ -135,9 +135,14 @@ class FusionAlgorithm(BaseAlgorithm):
         """
         raise NotImplementedError
 
-    def prepare_sampling(self) -> None:
-        """Get ready for ``sample_loss`` outside of ``learn``."""
+    def prepare_sampling(self, progress_remaining: float = 1.0) -> None:
+        """Get ready for ``sample_loss`` outside of ``learn``.
+
+        :param progress_remaining: 1 at the start of training, 0 at its end: schedules, such as that of a relaxation's
+            temperature, stand where training would have them
+        """
         _, self.callback = self._setup_learn(0, None)
+        self._current_progress_remaining = progress_remaining
         self.policy.set_training_mode(False)
 
     def step(self, loss: torch.Tensor) -> None:

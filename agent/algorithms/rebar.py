@@ -41,6 +41,18 @@ class REBAR(WholeClips):
     smaller its variance, but the larger that of f's derivative. The coefficient of the control variate is 1.
 
     The return holds the expected cost of later sites, and each site's own expected cost is differentiated exactly.
+
+    It has a limit beside its time: heavy tails at trained gates, where coordinates have a kurtosis of about 1,000.
+    Where decisions are nearly certain, the other ones are drawn rarely, and f has next to no derivative but for the rare
+    z near a tie, where it is of the order of 1 / temperature. There a few estimates say little of their mean, and less of
+    its error: a reference needs many, and some of REINFORCE's beside them. In training, an update now and then is
+    the work of a single clip; the limit on the gradient's norm holds against it.
+
+    Gates read their BatchNorms' running statistics, if they have BatchNorms, as in a policy gradient (AdaFuse reads
+    the batch's): else a clip's probabilities would depend on the clips beside it, and the estimate would be biased.
+    They move after the update.
+
+
     A clip counts as one episode; it costs a hard pass, and at each site two relaxed ones of the sites from there on,
     forward and backward.
 
@@ -65,10 +77,12 @@ class REBAR(WholeClips):
             raise ValueError(f"expected temperatures above 0, got {temperature} and {later_temperature}")
         self.temperature, self.later_temperature = temperature, later_temperature
         self.exact_cost, self.entropy_coef = exact_cost, entropy_coef
+        self.seen: list[Observation] = []  # of the latest hard pass, site by site
         super().__init__(env, **kwargs)
 
     def loss(self, frames: Tensor, labels: Tensor) -> Tensor:
         passed, scores, macs = self._hard_pass(frames)
+        self.seen = [site.observation for site in passed]
         outcome = log_probability(scores, labels)
         own_costs = [self._cost(site.observation, log_softmax(site.logits).exp()) for site in passed]
         paid = own_costs if self.exact_cost else [self._cost(site.observation, site.decisions) for site in passed]
@@ -88,6 +102,10 @@ class REBAR(WholeClips):
         self._log(passed, outcome, macs, correctness(scores, labels))
         return -torch.stack(terms).sum(0).mean()
 
+    def step(self, loss: Tensor) -> None:
+        super().step(loss)
+        self.policy.update_statistics(self.seen)
+
     def _hard_pass(self, frames: Tensor) -> tuple[list[_Decided], Tensor, Tensor]:
         """Sample decisions site by site: the sites, class scores (B, classes) and MACs (B,).
 
@@ -96,7 +114,6 @@ class REBAR(WholeClips):
         backbone, passed = self.backbone, []
         with torch.no_grad():
             state = backbone.begin(frames, last=True)
-        self.policy.gates.train()  # BatchNorms read the batch's statistics, as in AdaFuse
         while state.site < len(backbone.sites):
             with torch.no_grad():
                 observation = backbone.observe(state)
@@ -106,7 +123,6 @@ class REBAR(WholeClips):
             passed.append(_Decided(state, observation, logits, noise, decisions))
             with torch.no_grad():
                 state = self._advance(state, observation, decisions)
-        self.policy.gates.eval()
         with torch.no_grad():
             return passed, backbone.consensus(backbone.logits(state)), state.macs.sum(1)
 
@@ -146,6 +162,9 @@ class REBAR(WholeClips):
     def _cost(self, observation: Observation, decisions: Tensor) -> Tensor:
         """Of the site that is observed, (R,) as a share of the clip's dense MACs."""
         return site_cost(self.ledger, self.backbone.sites[observation.site], observation, decisions).float()
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "seen"]
 
     def _log(self, passed: list[_Decided], outcome: Tensor, macs: Tensor, correct: Tensor) -> None:
         macs_ratio = (macs / self.episodes.clip_dense_macs).to(outcome.dtype)

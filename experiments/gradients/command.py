@@ -1,4 +1,4 @@
-"""What is a gradient worth? Every estimator against the exact gradient, and on real clips against a large reference."""
+"""What is a gradient worth? Every estimator against the exact gradient, on real clips, and along training."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from backbone import FusionBackbone
 from backbone.files import write_json
 from backbone.naming import did_you_mean
 from envs.clips import ClipSource
-from experiments.config import Gradients, Train, from_json, to_json
+from experiments.config import Gradients, Train, to_json
+from experiments.gradients.along import OTHER_GATES, Point, Trained, train_along
 from experiments.gradients.measure import Samples, passes_per_rollout, sample
 from experiments.gradients.problem import Estimator, Gates, TinyProblem, initial_gates, make_estimator
 from experiments.gradients.report import write_report
-from experiments.gradients.statistics import Reference, judge_bias, measure_signal
-from experiments.import_adafuse import METHOD as IMPORTED
+from experiments.gradients.statistics import Pool, Reference, judge_bias, lacking, measure_direction, measure_signal
 from experiments.methods import METHODS
-from experiments.runs import check_same, import_plugins, open_clips, provenance, read_config, set_up_cpu
-from experiments.train import load_trained, open_frozen
+from experiments.runs import check_same, import_plugins, open_clips, provenance, set_up_cpu
+from experiments.train import open_frozen
 
 ROLLOUTS, ROLLOUTS_PER_CLIP = 128, 8  # of an estimate on real clips, where nothing else is said
 YARDSTICK = "reinforce"  # whose time for these is the compute that all get
 # Unbiased methods to take the reference from, the best first, and the share of the estimates that it needs.
 REFERENCES = {"rebar": 0.15, "reinforce": 1.0}
-OTHER_GATES = ("static", IMPORTED)  # their gates are not those of the other methods
+ALONG = ("reinforce", "rebar", "gumbel", "reinmax", "straight_through")  # measured along training unless some are named
 DEFAULT_BACKBONE = Path("runs/backbone/backbone.pt")
 
 
@@ -38,10 +38,13 @@ class Effort(NamedTuple):
 
     :param exact_estimates: of each method on the tiny problem, for initial gates and again for perturbed ones
     :param exact_rollouts: in each of them
-    :param estimates: of each method on real clips, of 128 rollouts or clips, and again at equal compute
+    :param estimates: of each method on real clips, of 128 rollouts each, and again at equal compute
     :param reference: estimates of plain REINFORCE that the reference would be the mean of
     :param group_sizes: channels that share a decision
     :param rollouts_per_clip: at the first of these group sizes
+    :param shares: of training at which its runs are looked at
+    :param estimates_along: of each method there
+    :param reference_along: estimates of plain REINFORCE in the reference there, beside as many of REBAR as fit their time
     """
 
     exact_estimates: int
@@ -50,12 +53,15 @@ class Effort(NamedTuple):
     reference: int
     group_sizes: tuple[int, ...]
     rollouts_per_clip: tuple[int, ...]
+    shares: tuple[float, ...]
+    estimates_along: int
+    reference_along: int
 
 
 PRESETS = {
-    "quick": Effort(30, 128, 4, 30, (8,), ()),
-    "default": Effort(100, 256, 10, 250, (1, 2, 4, 8, 16), (2, 4, 8, 16, 32)),
-    "full": Effort(400, 512, 60, 2000, (1, 2, 4, 8, 16), (2, 4, 8, 16, 32)),
+    "quick": Effort(30, 128, 4, 30, (8,), (), (0.0, 1.0), 4, 24),
+    "default": Effort(100, 256, 10, 250, (1, 2, 4, 8, 16), (2, 4, 8, 16, 32), (0.0, 0.25, 0.5, 0.75, 1.0), 12, 120),
+    "full": Effort(400, 512, 60, 2000, (1, 2, 4, 8, 16), (2, 4, 8, 16, 32), (0.0, 0.25, 0.5, 0.75, 1.0), 60, 1200),
 }
 
 
@@ -68,20 +74,23 @@ def gradients(config: Gradients) -> None:
     """
     import_plugins(config.plugin)
     set_up_cpu(1)
-    methods = choose_methods(config.methods)
+    methods = choose_methods(config.methods or (ALONG if config.agent else ()))
     check_same(config.run, config)
     write_json(config.run / "config.json", to_json(config))
     effort = PRESETS[config.preset]
-    found: dict[str, Any] = {"exact": exact_part(config, methods, effort)}
-    backbone, hashes = config.backbone, {}
-    if backbone is None and config.agent is None:
-        backbone = DEFAULT_BACKBONE if DEFAULT_BACKBONE.exists() else None
-    if backbone is not None or config.agent is not None:
-        found["clips"], hashes = clips_part(config, backbone, methods, effort)
+    found: dict[str, Any] = {}
+    if config.agent:
+        found["along"], hashes = along_part(config, methods, effort)
     else:
-        print(
-            f"No backbone at {DEFAULT_BACKBONE}, so nothing is measured on real clips: pretrain one, or name it with --backbone"
-        )
+        found["exact"], hashes = exact_part(config, methods, effort), {}
+        backbone = config.backbone or (DEFAULT_BACKBONE if DEFAULT_BACKBONE.exists() else None)
+        if backbone is not None:
+            found["clips"], hashes = clips_part(config, backbone, methods, effort)
+        else:
+            print(
+                f"No backbone at {DEFAULT_BACKBONE}, so nothing is measured on real clips: pretrain one, or name it with "
+                "--backbone"
+            )
     facts = {"config": to_json(config), "effort": effort._asdict(), **provenance(**hashes)}
     write_report(config.run, found, facts)
 
@@ -126,9 +135,10 @@ def exact_case(config: Gradients, methods: Sequence[str], effort: Effort, case: 
     estimators = {method: problem.estimator(method, effort.exact_rollouts, seed=config.seed) for method in methods}
     torch.manual_seed(config.seed)
     samples = sample(estimators, effort.exact_estimates, f"exact, {case} gates")
+    lack = lacking(*problem.parts(), effort.exact_estimates * effort.exact_rollouts)
     judged = {}
     for method, taken in samples.items():
-        bias = judge_bias(taken.gradients, exact)
+        bias = judge_bias(taken.gradients, exact, lack=lack)
         cost = _cost(estimators[method], problem.backbone, taken)
         judged[method] = {**bias._asdict(), **cost, "variance_times_seconds": bias.variance * cost["seconds"]}
     return {
@@ -138,6 +148,7 @@ def exact_case(config: Gradients, methods: Sequence[str], effort: Effort, case: 
         "additive_r2": every.additive_r2().tolist(),
         "expected_reward": every.expected_reward.item(),
         "gradient_norm": float(np.linalg.norm(exact)),
+        "lack": lack,
         "methods": judged,
     }
 
@@ -160,94 +171,78 @@ class Setting(NamedTuple):
     """Where estimates are taken on real clips.
 
     :param config: of every learner, but for method, seed and batch
+    :param share: of training that is over
     """
 
     config: Train
     backbone: FusionBackbone
     clips: ClipSource
     gates: Gates
+    share: float = 0.0
 
     def estimator(
-        self, method: str, *, clips: float, rollouts_per_clip: int = ROLLOUTS_PER_CLIP, seed: int = 0
+        self, method: str, *, rollouts: float, rollouts_per_clip: int = ROLLOUTS_PER_CLIP, seed: int = 0
     ) -> Estimator:
-        """:param clips: in an estimate of a method that passes each clip once; others play as many rollouts"""
+        """:param rollouts: in an estimate, each of another clip for a method that passes each clip once"""
         config = replace(
             self.config,
             method=method,
             seed=self.config.seed + seed,
-            num_clips=max(round(clips / rollouts_per_clip), 1),
+            num_clips=max(round(rollouts / rollouts_per_clip), 1),
             rollouts_per_clip=rollouts_per_clip,
-            batch_size=max(round(clips), 1),
+            batch_size=max(round(rollouts), 1),
         )
-        return make_estimator(config, self.backbone, self.clips, self.gates)
+        return make_estimator(config, self.backbone, self.clips, self.gates, share=self.share)
 
 
 def clips_part(
-    config: Gradients, backbone: Path | None, methods: Sequence[str], effort: Effort
+    config: Gradients, backbone: Path, methods: Sequence[str], effort: Effort
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Every method on the training clips, at each group size, or at a trained agent's own; and the clips' hash."""
-    if config.agent is not None:
-        trained = from_json(Train, read_config(config.agent))
-        if trained.method in OTHER_GATES:
-            raise ValueError(
-                f"expected a run with gates that all methods share, got {trained.method} in {config.agent}"
-            )
-        clips = open_clips(trained.data, "train")
-        model, frozen, trained = load_trained(config.agent, device="cpu", clips=clips)
-        gates = {name: part.clone() for name, part in model.policy.gates.state_dict().items()}
-        settings = [Setting(replace(trained, seed=config.seed), frozen, clips, gates)]
-    else:
-        clips, settings = open_clips(config.data, "train"), []
-        for group_size in effort.group_sizes:
-            base = Train(
-                backbone=backbone,
-                data=config.data,
-                cost_weight=config.cost_weight,
-                group_size=group_size,
-                device="cpu",
-                seed=config.seed,
-            )
-            frozen = open_frozen(backbone, group_size=group_size, device="cpu")
-            settings.append(Setting(base, frozen, clips, initial_gates(base, frozen)))
-    groups = {}
-    for setting in settings:
-        sweep = effort.rollouts_per_clip if setting is settings[0] else ()
-        name = str(setting.config.group_size)
-        groups[name] = stage(
-            config.run, f"group-{name}", lambda chosen=(setting, sweep): group_stage(*chosen, methods, effort)
+    """Every method on the training clips at initial gates, at each group size; and the clips' hash."""
+    clips, groups = open_clips(config.data, "train"), {}
+    for group_size in effort.group_sizes:
+        base = Train(
+            backbone=backbone,
+            data=config.data,
+            cost_weight=config.cost_weight,
+            group_size=group_size,
+            device="cpu",
+            seed=config.seed,
         )
-    weight = settings[0].config.cost_weight
-    facts = {
-        "gates": "initial" if config.agent is None else f"of {config.agent}",
-        "cost_weight": weight,
-        "groups": groups,
-    }
-    return facts, {"train": clips.data_hash}
+        frozen = open_frozen(backbone, group_size=group_size, device="cpu")
+        setting = Setting(base, frozen, clips, initial_gates(base, frozen))
+        sweep = effort.rollouts_per_clip if group_size == effort.group_sizes[0] else ()
+        groups[str(group_size)] = stage(
+            config.run,
+            f"group-{group_size}",
+            lambda chosen=(setting, sweep): group_stage(*chosen, methods, effort),
+        )
+    return {"cost_weight": config.cost_weight, "groups": groups}, {"train": clips.data_hash}
 
 
 def group_stage(setting: Setting, sweep: Sequence[int], methods: Sequence[str], effort: Effort) -> dict[str, Any]:
-    """One group size: the reference; every method at equal clips, at equal compute, and over rollouts per clip."""
+    """One group size: the reference; every method at equal rollouts, at equal compute, and over rollouts per clip."""
     title = f"groups of {setting.config.group_size}"
     torch.manual_seed(setting.config.seed + 1)
     of = next(method for method in REFERENCES if method in METHODS)
     count = max(round(REFERENCES[of] * effort.reference), 4)
-    taken = sample({of: setting.estimator(of, clips=ROLLOUTS, seed=1)}, count, f"{title}: reference")[of]
+    taken = sample({of: setting.estimator(of, rollouts=ROLLOUTS, seed=1)}, count, f"{title}: reference")[of]
     reference = Reference(taken.gradients)
 
     torch.manual_seed(setting.config.seed)
-    equal_clips = {method: setting.estimator(method, clips=ROLLOUTS) for method in methods}
-    samples = sample(equal_clips, effort.estimates, f"{title}: equal clips")
-    found = {method: _summary(equal_clips[method], setting, samples[method], reference) for method in methods}
+    equal_rollouts = {method: setting.estimator(method, rollouts=ROLLOUTS) for method in methods}
+    samples = sample(equal_rollouts, effort.estimates, f"{title}: equal rollouts")
+    found = {method: _summary(equal_rollouts[method], setting, samples[method], reference) for method in methods}
 
-    # each gets as many clips as it can take in the yardstick's time; that again runs beside them, as a check
+    # each gets as many rollouts as it can take in the yardstick's time; that again runs beside them, as a check
     budget = found[YARDSTICK]["seconds"]
     fitted = {
-        method: setting.estimator(method, clips=ROLLOUTS * budget / found[method]["seconds"]) for method in methods
+        method: setting.estimator(method, rollouts=ROLLOUTS * budget / found[method]["seconds"]) for method in methods
     }
     fitted = {
         method: estimator
         for method, estimator in fitted.items()
-        if method == YARDSTICK or estimator.rollouts != equal_clips[method].rollouts
+        if method == YARDSTICK or estimator.rollouts != equal_rollouts[method].rollouts
     }
     samples = sample(fitted, effort.estimates, f"{title}: equal compute")
     compute = {method: _summary(fitted[method], setting, samples[method], reference) for method in fitted}
@@ -264,7 +259,7 @@ def group_stage(setting: Setting, sweep: Sequence[int], methods: Sequence[str], 
             "split_half_precision": reference.split_half_precision,
             "norm": max(reference.square, 0.0) ** 0.5,
         },
-        "equal_clips": found,
+        "equal_rollouts": found,
         "equal_compute": compute,
         "time_ratios": {method: compute[method]["seconds"] / compute[YARDSTICK]["seconds"] for method in fitted},
         "rollouts_per_clip": _sweep(setting, sweep, methods, effort, reference),
@@ -278,7 +273,8 @@ def _sweep(
     found: dict[str, Any] = {}
     for rollouts_per_clip in sweep:
         estimators = {
-            method: setting.estimator(method, clips=ROLLOUTS, rollouts_per_clip=rollouts_per_clip) for method in methods
+            method: setting.estimator(method, rollouts=ROLLOUTS, rollouts_per_clip=rollouts_per_clip)
+            for method in methods
         }
         estimators = {method: one for method, one in estimators.items() if one.rollouts_per_clip > 1}
         samples = sample(estimators, effort.estimates, f"{rollouts_per_clip} rollouts per clip")
@@ -301,4 +297,72 @@ def _summary(estimator: Estimator, setting: Setting, taken: Samples, reference: 
         "variance": signal.variance,
         "snr": signal.snr,
         **_cost(estimator, setting.backbone, taken),
+    }
+
+
+# -- along training --------------------------------------------------------------------------------------------------
+
+
+def along_part(config: Gradients, methods: Sequence[str], effort: Effort) -> tuple[dict[str, Any], dict[str, str]]:
+    """Every method at moments of each run's training; and the hashes of the runs' clips."""
+    runs, hashes = {}, {}
+    for number, folder in enumerate(config.agent):
+        found = stage(
+            config.run, f"along-{number}", lambda folder=folder: along_stage(folder, config.seed, methods, effort)
+        )
+        hashes[str(folder)] = found.pop("data")
+        runs[str(folder)] = found
+    return runs, hashes
+
+
+def along_stage(folder: Path, seed: int, methods: Sequence[str], effort: Effort) -> dict[str, Any]:
+    """One run."""
+    print(f"{folder}: {'training it again' if set(effort.shares) - {0.0, 1.0} else 'its start and its end'}")
+    trained = train_along(folder, effort.shares)
+    names = ("method", "group_size", "cost_weight", "warmup", "seed")
+    return {
+        **{name: getattr(trained.config, name) for name in names},
+        "difference": trained.difference,
+        "points": [along_point(folder, trained, point, seed, methods, effort) for point in trained.points],
+        "data": trained.clips.data_hash,
+    }
+
+
+def along_point(
+    folder: Path, trained: Trained, point: Point, seed: int, methods: Sequence[str], effort: Effort
+) -> dict[str, Any]:
+    """One moment: the reference, pooled of REBAR and REINFORCE, and every method against it."""
+    title = f"{folder.name} at {point.share:.0%}"
+    setting = Setting(replace(point.config, seed=seed), trained.backbone, trained.clips, point.gates, point.share)
+    samples = {}
+    for number, (method, share) in enumerate(REFERENCES.items(), 1):
+        torch.manual_seed(seed + number)
+        count = max(round(share * effort.reference_along), 4)
+        estimator = {method: setting.estimator(method, rollouts=ROLLOUTS, seed=number)}
+        samples |= sample(estimator, count, f"{title}: reference of {method}")
+    pool = Pool({method: taken.gradients for method, taken in samples.items()})
+
+    torch.manual_seed(seed)
+    estimators = {method: setting.estimator(method, rollouts=ROLLOUTS) for method in methods}
+    found = {}
+    for method, taken in sample(estimators, effort.estimates_along, title).items():
+        signal = measure_signal(taken.gradients)
+        found[method] = {
+            **measure_direction(taken.gradients, pool)._asdict(),
+            "snr": signal.snr,
+            "rollouts": estimators[method].rollouts,
+            "rollouts_per_clip": estimators[method].rollouts_per_clip,
+        }
+    return {
+        "share": point.share,
+        "cost_weight": point.config.cost_weight,
+        "reference": {
+            "rollouts": {method: len(taken.gradients) * ROLLOUTS for method, taken in samples.items()},
+            "weights": pool.weights,
+            "precision": pool.precision,
+            "agreement": pool.agreement,
+            "drowned": pool.drowned,
+            "norm": max(pool.square, 0.0) ** 0.5,
+        },
+        "methods": found,
     }

@@ -32,10 +32,11 @@ class Estimator:
 
     :param model: on clips of its own environment
     :param gates: the weights to estimate at
+    :param share: of training that is over, for schedules such as that of a relaxation's temperature
     :raises ValueError: a learner that has no ``sample_loss``, or gates of another shape
     """
 
-    def __init__(self, method: str, model: BaseAlgorithm, gates: Gates) -> None:
+    def __init__(self, method: str, model: BaseAlgorithm, gates: Gates, *, share: float = 0.0) -> None:
         if not isinstance(model, FusionAlgorithm) or type(model).sample_loss is FusionAlgorithm.sample_loss:
             raise ValueError(
                 f"expected method {method} to be a FusionAlgorithm with sample_loss(), got {type(model).__name__} "
@@ -48,7 +49,7 @@ class Estimator:
                 f"expected gates that all methods share, got others from {method}: leave it out of --methods"
             )
         model.policy.gates.load_state_dict(gates)
-        model.prepare_sampling()
+        model.prepare_sampling(1 - share)
 
     def __call__(self) -> np.ndarray:
         """One estimate, float64 (P,)."""
@@ -61,18 +62,20 @@ class Estimator:
 
     @property
     def rollouts(self) -> int:
-        """Episodes in an estimate, or clips where each is passed once."""
+        """Episodes in an estimate."""
         return self.model.env.num_envs
 
     @property
     def rollouts_per_clip(self) -> int:
-        """1 where each clip is passed once."""
+        """Of each clip drawn, 1 where it is passed once."""
         return self.model.env.get_attr("rollouts_per_clip")[0]
 
 
-def make_estimator(config: Train, backbone: FusionBackbone, clips: ClipSource, gates: Gates) -> Estimator:
+def make_estimator(
+    config: Train, backbone: FusionBackbone, clips: ClipSource, gates: Gates, *, share: float = 0.0
+) -> Estimator:
     """The learner of a configuration at these gates, its batches drawn from the clips."""
-    return Estimator(config.method, build_method(config, backbone, clips), gates)
+    return Estimator(config.method, build_method(config, backbone, clips), gates, share=share)
 
 
 def initial_gates(config: Train, backbone: FusionBackbone) -> dict[str, Tensor]:
@@ -90,9 +93,13 @@ class TinyProblem:
 
     :param cost_weight: reward that a densely computed clip costs
     :param spread: add noise to the gates' weights so that their logits differ; False leaves them as they start
+    :param certainty: times the logits: far above 1, decisions are nearly deterministic, as those of trained gates
+    :param kwargs: further fields of Train
     """
 
-    def __init__(self, *, cost_weight: float = 1.0, spread: bool = True) -> None:
+    def __init__(
+        self, *, cost_weight: float = 1.0, spread: bool = True, certainty: float = 1.0, **kwargs: object
+    ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(TINY_SEED)
             cnn = ResNet(BasicBlock, (1, 1, 1), (4, 6, 8), num_classes=2, size=8, small=True)
@@ -101,12 +108,14 @@ class TinyProblem:
             self.backbone = FusionBackbone(cnn, group_size=8).eval().requires_grad_(False)
             frames = np.random.default_rng(TINY_SEED).integers(0, 256, (2, 2, 8, 8, 3), dtype=np.uint8)
             self.clips = ArrayClips(frames, np.arange(2), ("even", "odd"))
-            self.config = Train(hidden=TINY_HIDDEN, cost_weight=cost_weight, device="cpu")
-            self.gates = GateNetwork(self.backbone.sites, gate_options(self.config))
-            if spread:
-                with torch.no_grad():
-                    for parameter in self.gates.parameters():
-                        parameter.add_(SPREAD * torch.randn_like(parameter))
+            self.config = Train(hidden=TINY_HIDDEN, cost_weight=cost_weight, device="cpu", **kwargs)
+            self.gates = GateNetwork(self.backbone.sites, gate_options(self.config)).eval()
+            with torch.no_grad():
+                for parameter in self.gates.parameters() if spread else ():
+                    parameter.add_(SPREAD * torch.randn_like(parameter))
+                for gate in self.gates.gates:
+                    gate.layers.out.weight.mul_(certainty)
+                    gate.layers.out.bias.mul_(certainty)
 
     def enumerate(self) -> Enumeration:
         """Every joint decision of both clips."""
@@ -123,6 +132,19 @@ class TinyProblem:
     def exact_gradient(self) -> np.ndarray:
         """Of minus the expected reward, float64 (P,)."""
         return exact_gradient(self.enumerate(), self.gates).double().numpy()
+
+    def parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """The exact gradient by joint decisions of both clips: what each contributes when it is played, (J, P), and how
+        probable that is, (J,). It contributes minus its reward above the clip's expectation, times grad log p.
+        """
+        every, parameters = self.enumerate(), list(self.gates.parameters())
+        probabilities = every.log_probs.detach().double().exp()
+        advantages = every.rewards - (probabilities * every.rewards).sum(1, keepdim=True)
+        log_probs = every.log_probs.flatten()
+        scores = torch.autograd.grad(log_probs, parameters, torch.eye(len(log_probs)), is_grads_batched=True)
+        scores = torch.cat([score.flatten(1) for score in scores], 1).double()
+        chances = probabilities.flatten() / len(self.clips)
+        return (-advantages.flatten()[:, None] * scores).numpy(), chances.numpy()
 
     def estimator(self, method: str, rollouts: int, *, seed: int = 0, **kwargs: object) -> Estimator:
         """A registered method whose every estimate plays both clips equally often.

@@ -1,36 +1,25 @@
-"""What many estimates say of an estimator: bias, variance, signal, direction. Gradients are (R, P) float64."""
+"""What many estimates say of an estimator: bias, variance, signal, direction. Gradients are (R, P) float64.
+
+Bias is judged by the largest |t| of a coordinate's mean, held against the studentised bootstrap of that same maximum.
+Student's t with Bonferroni's correction takes estimates for normal, and a gradient's are skewed and heavy-tailed: of
+10,000 sets of 30 estimates by the unbiased REBAR it calls .064 biased at initial gates and .044 at perturbed ones, this
+test .009 and .005, for a nominal .01. (Sets were drawn from 3,000 estimates of 128 rollouts on the tiny problem, whose
+mean was the truth.)
+"""
 
 from __future__ import annotations
 
-from functools import cache
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 LEVEL = 0.01  # of false alarms in a test of bias, over all coordinates together
+RESAMPLES = 9_999  # of the estimates: p comes in steps of 1e-4
 ROUNDING = 1e-6  # of float32, relative to the exact gradient's norm
-
-
-def student_tail(t: float, degrees: int) -> float:
-    """P(\\|T\\| > t) of Student's t: with t = sqrt(degrees) tan(angle) its density is cos(angle)^(degrees - 1)."""
-
-    def area(start: float) -> float:
-        angles = np.linspace(start, np.pi / 2, 4_001)
-        return float(np.trapezoid(np.cos(angles) ** (degrees - 1), angles))
-
-    return area(np.arctan(t / degrees**0.5)) / area(0.0)
-
-
-@cache
-def student_limit(level: float, degrees: int) -> float:
-    """The t with P(\\|T\\| > t) = level, by bisection."""
-    low, high = 0.0, 1.0
-    while student_tail(high, degrees) > level:
-        high *= 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if student_tail(middle, degrees) > level else (low, middle)
-    return high
+SCARCE = -math.log(LEVEL)  # expected plays: what is expected less often is missing from more samples than LEVEL
 
 
 def in_standard_errors(gradients: np.ndarray, exact: np.ndarray) -> np.ndarray:
@@ -39,12 +28,63 @@ def in_standard_errors(gradients: np.ndarray, exact: np.ndarray) -> np.ndarray:
     return (gradients.mean(0) - exact) / np.hypot(errors, ROUNDING * np.linalg.norm(exact))
 
 
+def chance_of(max_t: float, gradients: np.ndarray, exact: np.ndarray, resamples: int = RESAMPLES) -> float:
+    """p of the largest |t| over coordinates, by the studentised bootstrap of that maximum (Efron and Tibshirani, 1993).
+
+    Estimates are drawn anew, with replacement: t* = (mean* - mean) / se*. Coordinates are drawn together, so that the
+    maximum takes account of how they hang together; skewness and heavy tails of the estimates are in t* as well.
+    A coordinate that all estimates of a resample agree on has rounding as its se*, and so errs towards no alarm.
+    """
+    count, floor = len(gradients), ROUNDING * float(np.linalg.norm(exact))
+    deviations = gradients - gradients.mean(0)
+    squares = np.square(deviations)
+    rng, reached = np.random.default_rng(0), 0
+    for start in range(0, resamples, 1_000):  # a few MB at a time
+        drawn = min(1_000, resamples - start)
+        weights = rng.multinomial(count, np.full(count, 1 / count), size=drawn) / count
+        means = weights @ deviations
+        variances = np.maximum(weights @ squares - np.square(means), 0) / (count - 1)
+        errors = np.hypot(np.sqrt(variances), floor)
+        t = np.divide(np.abs(means), errors, out=np.zeros_like(means), where=errors > 0)
+        reached += int((t.max(1) >= max_t).sum())
+    return (1 + reached) / (1 + resamples)
+
+
+def lacking(parts: np.ndarray, probabilities: np.ndarray, rollouts: int) -> float:
+    """What a sample of rollouts may lack of a gradient, in standard errors that such a sample shows.
+
+    In each coordinate, take the joint decisions that contribute most until they are expected SCARCE = -ln(LEVEL) times
+    together: a share LEVEL of samples holds none of them, and lacks their part of the gradient as well as their spread,
+    by which it would know. At gates far from certain that part is within the noise of the others. At nearly
+    deterministic ones it is many times that noise: the sample looks precise, and is wrong.
+
+    :param parts: (J, P) what each joint decision contributes to the gradient whenever it is played
+    :param probabilities: (J,) of the joint decisions
+    :returns: of the worst coordinate
+    """
+    order = np.argsort(-np.abs(parts), axis=0)
+    parts, chances = np.take_along_axis(parts, order, 0), probabilities[order]
+    before = np.cumsum(chances, 0) - chances
+    scarce = np.clip(SCARCE / rollouts - before, 0, chances)  # of the last one, as much as belongs to them
+    part = np.abs((scarce * parts).sum(0))
+    noise = np.sqrt(((chances - scarce) * np.square(parts)).sum(0) / rollouts)
+    return float(np.divide(part, noise, out=np.zeros_like(part), where=noise > 0).max())
+
+
+def can_be_told(lack: float, coordinates: int) -> bool:
+    """Is bias told by a test at LEVEL? Not where what a sample may lack would raise the alarm on its own.
+
+    :param lack: as ``lacking`` gives it; the least that any alarm takes is Bonferroni's limit for normal estimates
+    """
+    return lack < stats.norm.isf(LEVEL / coordinates / 2)
+
+
 class Bias(NamedTuple):
     """An estimator against the exact gradient.
 
-    :param max_z: largest deviation of a coordinate, in standard errors
-    :param limit: Bonferroni's, at LEVEL over all coordinates, by Student's t
-    :param p: of the largest, times the number of coordinates, at most 1
+    :param max_t: largest deviation of a coordinate, in standard errors
+    :param p: of the largest, by the bootstrap
+    :param biased: whether p is below LEVEL; None where a sample of this size cannot tell
     :param relative: \\|E g - exact\\| / \\|exact\\|, what noise alone would show taken off
     :param floor: the relative bias that noise alone would show
     :param variance: of an estimate, summed over coordinates
@@ -53,10 +93,9 @@ class Bias(NamedTuple):
     :param cosine_se: standard error of that mean
     """
 
-    max_z: float
-    limit: float
+    max_t: float
     p: float
-    biased: bool
+    biased: bool | None
     relative: float
     floor: float
     variance: float
@@ -65,23 +104,23 @@ class Bias(NamedTuple):
     cosine_se: float
 
 
-def judge_bias(gradients: np.ndarray, exact: np.ndarray) -> Bias:
-    """Test each coordinate's mean against the exact one."""
-    replicates, coordinates = gradients.shape
-    max_z = float(np.abs(in_standard_errors(gradients, exact)).max())
-    limit = student_limit(LEVEL / coordinates, replicates - 1)
-    p = min(student_tail(max_z, replicates - 1) * coordinates, 1.0)
+def judge_bias(gradients: np.ndarray, exact: np.ndarray, *, lack: float = 0.0, resamples: int = RESAMPLES) -> Bias:
+    """Test each coordinate's mean against the exact one.
+
+    :param lack: what all rollouts of these estimates may lack, as ``lacking`` gives it; no verdict where that is too much
+    """
+    max_t = float(np.abs(in_standard_errors(gradients, exact)).max())
+    p = chance_of(max_t, gradients, exact, resamples)
     variance = float(gradients.var(0, ddof=1).sum())
     norm = float(np.linalg.norm(exact))
-    square = float(np.square(gradients.mean(0) - exact).sum()) - variance / replicates
+    square = float(np.square(gradients.mean(0) - exact).sum()) - variance / len(gradients)
     cosines = cosines_with(gradients, exact)
     return Bias(
-        max_z,
-        limit,
+        max_t,
         p,
-        max_z > limit,
+        p < LEVEL if can_be_told(lack, gradients.shape[1]) else None,
         max(square, 0.0) ** 0.5 / norm,
-        (variance / replicates) ** 0.5 / norm,
+        (variance / len(gradients)) ** 0.5 / norm,
         variance,
         norm**2 / variance,
         float(cosines.mean()),
@@ -170,3 +209,126 @@ class Reference:
         if min(squares) <= 0:
             return None
         return float(gradients.mean(0) @ self.mean / (squares[0] * squares[1]) ** 0.5)
+
+
+class Pool:
+    """Estimates of several unbiased estimators as one reference, each with the inverse of its mean's variance as weight.
+
+    :param samples: name -> (R, P); independent of one another, and of all that is held against them
+    """
+
+    def __init__(self, samples: Mapping[str, np.ndarray]) -> None:
+        self.gradients = np.concatenate(list(samples.values()))
+        self.sizes = [len(sample) for sample in samples.values()]
+        precisions = [len(sample) / sample.var(0, ddof=1).sum() for sample in samples.values()]
+        self.weights = {name: float(own / sum(precisions)) for name, own in zip(samples, precisions)}
+        self.gram = self.gradients @ self.gradients.T
+        weights = self.spread()
+        self.square = _shared_square(self.gram, weights)
+        self.square_se = _jackknife(lambda kept: _shared_square(self.gram, kept), self.without(), self.sizes)
+        # cosine with the true gradient
+        self.precision = _root_share(self.square, float(weights @ self.gram @ weights))
+
+    def spread(self) -> np.ndarray:
+        """(N,): the weight of each estimate."""
+        shares = [np.full(size, weight / size) for size, weight in zip(self.sizes, self.weights.values())]
+        return np.concatenate(shares)
+
+    def without(self) -> Iterator[np.ndarray]:
+        """The weights without each estimate in turn, the others of its estimator taking its share."""
+        weights, start = self.spread(), 0
+        for size, weight in zip(self.sizes, self.weights.values()):
+            for place in range(start, start + size):
+                kept = weights.copy()
+                kept[start : start + size] = weight / (size - 1)
+                kept[place] = 0
+                yield kept
+            start += size
+
+    @property
+    def drowned(self) -> bool:
+        """Is the true gradient's length not above zero by two standard errors?"""
+        return self.square <= 2 * self.square_se
+
+    @property
+    def agreement(self) -> float | None:
+        """Cosine between the expectations of the first two, 1 but for noise, which is taken out; None where one drowns."""
+        start = self.sizes[0]
+        one, other = self.gradients[:start], self.gradients[start : start + self.sizes[1]]
+        squares = _told_square(one), _told_square(other)
+        if None in squares:
+            return None
+        return float(one.mean(0) @ other.mean(0) / (squares[0] * squares[1]) ** 0.5)
+
+
+class Direction(NamedTuple):
+    """Where an estimator points, noise of the reference taken out; None where something drowns in noise.
+
+    :param cosine: of an estimate with the true gradient, mean
+    :param expectation: cosine of its expectation with the true gradient: 1 without bias, but for a factor
+    :param cosine_se, expectation_se: by the jackknife over the estimates and over those of the reference
+    """
+
+    cosine: float | None
+    cosine_se: float | None
+    expectation: float | None
+    expectation_se: float | None
+
+
+def measure_direction(gradients: np.ndarray, pool: Pool) -> Direction:
+    """Of estimates (R, P) that are independent of the reference."""
+    if pool.drowned:
+        return Direction(None, None, None, None)
+    gram, cross = gradients @ gradients.T, gradients @ pool.gradients.T
+    norms = np.sqrt(np.diag(gram))
+    units = np.divide(cross, norms[:, None], out=np.zeros_like(cross), where=norms[:, None] > 0)
+    even, leaving, spread = _even(len(gradients)), _leaving(len(gradients)), pool.spread()
+
+    def cosine(own: np.ndarray, kept: np.ndarray) -> float:
+        return _over_root(own @ units @ kept, _shared_square(pool.gram, kept))
+
+    def expectation(own: np.ndarray, kept: np.ndarray) -> float:
+        return _over_root(own @ cross @ kept, _shared_square(pool.gram, kept) * _shared_square(gram, own))
+
+    def error(of: Callable[[np.ndarray, np.ndarray], float]) -> float:
+        own = _jackknife(lambda weights: of(weights, spread), leaving, [len(gradients)])
+        return math.hypot(own, _jackknife(lambda kept: of(even, kept), pool.without(), pool.sizes))
+
+    if _told_square(gradients) is None:
+        return Direction(cosine(even, spread), error(cosine), None, None)
+    return Direction(cosine(even, spread), error(cosine), expectation(even, spread), error(expectation))
+
+
+def _shared_square(gram: np.ndarray, weights: np.ndarray) -> float:
+    """\\|E g\\|^2 from all pairs of weighted estimates: unbiased, and below zero where it drowns in noise."""
+    squares = np.square(weights)
+    return float((weights @ gram @ weights - squares @ np.diag(gram)) / (1 - squares.sum()))
+
+
+def _told_square(gradients: np.ndarray) -> float | None:
+    """\\|E g\\|^2; None where it is not above zero by two standard errors."""
+    gram, count = gradients @ gradients.T, len(gradients)
+    square = _shared_square(gram, _even(count))
+    error = _jackknife(lambda weights: _shared_square(gram, weights), _leaving(count), [count])
+    return square if square > 2 * error else None
+
+
+def _even(count: int) -> np.ndarray:
+    return np.full(count, 1 / count)
+
+
+def _leaving(count: int) -> list[np.ndarray]:
+    """Even weights without each estimate in turn."""
+    return [np.where(np.arange(count) == place, 0, 1 / (count - 1)) for place in range(count)]
+
+
+def _over_root(value: float, square: float) -> float:
+    return float(value / square**0.5) if square > 0 else 0.0
+
+
+def _jackknife(of: Callable[[np.ndarray], float], leaving: Iterable[np.ndarray], sizes: Sequence[int]) -> float:
+    """Standard error of a function of weights, each estimate left out in turn, sample by sample."""
+    values, variance = np.array([of(weights) for weights in leaving]), 0.0
+    for part in np.split(values, np.cumsum(sizes)[:-1]):
+        variance += (len(part) - 1) * float(part.var())
+    return variance**0.5

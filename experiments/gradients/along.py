@@ -1,0 +1,105 @@
+"""Gradients along training: at the gates, the cost weight and the temperatures of a run at shares of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from agent.callbacks import BetweenRollouts, CostWarmup
+from agent.checkpoint import load_gates
+from backbone import FusionBackbone
+from envs.clips import ClipSource
+from experiments.config import Train, from_json
+from experiments.gradients.problem import Gates
+from experiments.import_adafuse import METHOD as IMPORTED
+from experiments.methods import build_method
+from experiments.runs import open_clips, read_config
+from experiments.train import load_trained, start_checkpoint
+
+OTHER_GATES = ("static", IMPORTED)  # their gates are not those of the other methods
+
+
+class Point(NamedTuple):
+    """A moment of training.
+
+    :param share: of training that is over
+    :param config: of the run, with the cost weight of that moment
+    """
+
+    share: float
+    config: Train
+    gates: Gates
+
+
+class Trained(NamedTuple):
+    """A run, and moments of its training.
+
+    :param difference: largest of a weight between the run's checkpoint and the end of training it again; None where it
+        was not trained again
+    """
+
+    config: Train
+    backbone: FusionBackbone
+    clips: ClipSource
+    points: list[Point]
+    difference: float | None
+
+
+class GatesAlong(BetweenRollouts):
+    """Keeps the gates at shares of training, in ``gates``."""
+
+    def __init__(self, shares: Sequence[float]) -> None:
+        super().__init__()
+        self.waiting, self.gates = sorted(shares), {}
+
+    def act(self) -> None:
+        while self.waiting and 1 - self.model._current_progress_remaining >= self.waiting[0] - 1e-9:
+            self.gates[self.waiting.pop(0)] = copy_gates(self.model)
+
+    def _on_training_end(self) -> None:
+        for share in self.waiting:
+            self.gates[share] = copy_gates(self.model)
+
+
+def copy_gates(model: object) -> dict[str, Tensor]:
+    """A learner's gates as they are now."""
+    return {name: part.detach().clone() for name, part in model.policy.gates.state_dict().items()}
+
+
+def train_along(folder: Path, shares: Sequence[float]) -> Trained:
+    """The gates of a finished run at shares of its training.
+
+    The end is the run's own checkpoint, the start what its configuration starts from. For what lies between, it is
+    trained again in memory, from the same seed and on the same clips, which ends in the same weights on the same machine.
+
+    :raises ValueError: gates that no other method has, or a CNN that learned beside them
+    """
+    config = from_json(Train, read_config(folder))
+    if config.method in OTHER_GATES:
+        raise ValueError(f"expected a run with gates that all methods share, got {config.method} in {folder}")
+    if config.regime == "joint":
+        raise ValueError(
+            f"expected a run on a frozen CNN, got regime joint in {folder}: its CNN is another at every moment"
+        )
+    clips = open_clips(config.data, "train")
+    trained, backbone, config = load_trained(folder, device="cpu", clips=clips)
+    config, end = config.settled(), copy_gates(trained)
+    model = build_method(config, backbone, clips)
+    if (source := start_checkpoint(config)) is not None:
+        load_gates(source, model)
+    gates, difference = {0.0: copy_gates(model), 1.0: end}, None
+    if any(0 < share < 1 for share in shares):
+        along = GatesAlong([share for share in shares if share < 1])
+        warmup = CostWarmup(config.cost_weight, config.warmup)
+        model.learn(config.rollouts * model.layout.num_steps, callback=[warmup, along], log_interval=2**31)
+        again = copy_gates(model)
+        difference = max(float((again[name] - part).abs().max()) for name, part in end.items())
+        gates = {**along.gates, 1.0: end}
+    model.env.close()
+    weight_at = CostWarmup(config.cost_weight, config.warmup).schedule
+    points = [Point(share, replace(config, cost_weight=weight_at(1 - share)), gates[share]) for share in shares]
+    return Trained(config, backbone, clips, points, difference)
