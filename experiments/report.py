@@ -7,8 +7,16 @@ from pathlib import Path
 
 from experiments.comparison.report import write_report
 from experiments.config import Report
+from experiments.gradients.report import rebuild as write_gradients
+from experiments.probing.summary import rebuild as write_probes
+from experiments.tuning.command import rebuild as write_tuning
 
-REPORTS: dict[str, Callable[[Path, Path], None]] = {"results.json": write_report}
+REPORTS: dict[str, Callable[[Path, Path], object]] = {
+    "results.json": write_report,
+    "gradients.json": write_gradients,
+    "probes.json": write_probes,
+    "tuning.json": write_tuning,
+}
 """The file that a command leaves -> function(folder, out), which writes that command's report from it."""
 
 

@@ -17,7 +17,7 @@ from experiments.train import load_trained, train
 @pytest.fixture(scope="module")
 def run(videos, backbone_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("judged") / "run"
-    small = {"clips": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu"}
+    small = {"rollouts": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu"}
     return train(Train(backbone=backbone_file, data=Data(root=videos), run=folder, **small))
 
 

@@ -35,7 +35,7 @@ def test_a_folder_without_videos_is_one_sentence(tmp_path, capsys):
 
 def test_ctrl_c_saves_a_checkpoint_and_says_how_to_resume(videos, backbone_file, tmp_path):
     run = tmp_path / "run"
-    words = ["--backbone", backbone_file, "--data.root", videos, "--clips", "20000", "--evaluate-every", "100000",
+    words = ["--backbone", backbone_file, "--data.root", videos, "--rollouts", "20000", "--evaluate-every", "100000",
              "--validation-clips", "4", "--run", run, "--device", "cpu"]  # fmt: skip
     command = [sys.executable, "-m", "experiments", "train", *map(str, words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -56,7 +56,7 @@ def test_python_runs(number, small_place, backbone_file, videos, monkeypatch):
     methods = set(METHODS)
     exec(compile(text, f"README.md, python block {number}", "exec"), {"__name__": "readme"})
     for method in set(METHODS) - methods:  # the block registered it
-        short = {"clips": 8, "num_clips": 2, "rollouts_per_clip": 2, "validation_clips": 2, "device": "cpu"}
+        short = {"rollouts": 8, "num_clips": 2, "rollouts_per_clip": 2, "validation_clips": 2, "device": "cpu"}
         run = train(
             Train(backbone=backbone_file, data=Data(root=videos), method=method, run=small_place / "run", **short)
         )
