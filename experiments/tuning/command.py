@@ -23,10 +23,13 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
     "ppo": {"num_clips": (2, 4, 8), "n_epochs": (1, 2, 4), "learning_rate": (5e-3, 1e-2, 2e-2), "warmup": (0.0, 0.2)},
     "rebar": {"batch_size": (4, 8, 16, 32), "learning_rate": (5e-3, 1e-2, 2e-2), "warmup": (0.0, 0.2)},
     "gumbel": {"batch_size": (4, 8, 16, 32), "learning_rate": (5e-3, 1e-2, 2e-2, 4e-2), "warmup": (0.0, 0.2)},
-    "static": {"batch_size": (4, 8, 32), "learning_rate": (1e-2, 3e-2, 1e-1, 3e-1), "warmup": (0.0, 0.2)},
+    "static": {"learning_rate": (1e-2, 3e-2, 1e-1, 3e-1), "batch_size": (4, 8, 32), "warmup": (0.0, 0.2)},
 }
 """The options of a method in the order in which they are chosen, and the values that are tried: first the rollouts of an
-update, which settle how many updates there are, then the rest at that."""
+update, which settle how many updates there are, then the rest at that. Of a static policy, whose logits are raw
+parameters that a small step hardly moves, the learning rate comes first."""
+
+TIE = 0.03  # rewards of one run each that are no further apart cannot be told apart: the fewest updates win
 
 Settings = dict[str, float]
 
@@ -67,7 +70,7 @@ def tune(config: Tune) -> str:
         for method, candidates in wanted.items():
             rows = [_row(config, backbone, method, settings) for settings in candidates]
             tried[method] += [row for row in rows if row not in tried[method]]
-            best[method] = max(rows, key=lambda row: row["reward"])["settings"]
+            best[method] = _choose(rows)["settings"]
     facts = {"config": to_json(config), **provenance(val=validation.data_hash), "clips": len(validation)}
     write_json(config.run / "tuning.json", {"chosen": best, "tried": tried, **facts})
     return rebuild(config.run, config.run)
@@ -87,6 +90,12 @@ def _backbone(config: Tune) -> Path:
     if not (run / "backbone.pt").exists():
         pretrain(replace(wanted, resume=(run / "config.json").exists()))
     return run / "backbone.pt"
+
+
+def _choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The best reward; of those that cannot be told from it, the fewest updates, which train the fastest."""
+    best = max(row["reward"] for row in rows)
+    return min((row for row in rows if row["reward"] >= best - TIE), key=lambda row: (row["updates"], -row["reward"]))
 
 
 def _candidates(best: Settings, stage: int, grid: Mapping[str, Sequence[float]]) -> list[Settings]:
@@ -134,8 +143,9 @@ def _markdown(found: dict[str, Any]) -> str:
         f"`python -m experiments tune`, commit {found['commit']}, {found['machine']}. Seed {config['seed']} and a backbone of "
         f"that seed, which no comparison uses; {config['rollouts']:,} rollouts, groups of {config['group_size']}. Options are "
         "chosen one after the other, each at the best of those before it. Reward: of the sampled policy, log-probability of "
-        f"the true class minus cost weight times cost, on all {found['clips']:,} validation clips; one run each, so that "
-        "differences of a few hundredths are noise. The best of each step goes on; the last is what `train` takes.",
+        f"the true class minus cost weight times cost, on all {found['clips']:,} validation clips; one run each. The best of each "
+        f"step goes on; what is within {TIE:g} of it cannot be told from it, and of that the fewest updates, which train "
+        "the fastest. The last is what `train` takes.",
     ]
     for method, rows in found["tried"].items():
         options = list(rows[0]["settings"])
