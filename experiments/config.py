@@ -332,7 +332,7 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "cost_weights": (0.5, 1.0, 2.0, 4.0, 8.0),
         "seeds": (0, 1, 2, 3, 4),
         "group_sizes": (8,),
-        "rollouts": 12_000,
+        "rollouts": 8_000,
         "seconds": 15.0,
         "correctness_row": False,
         "pretrain_clips": 80_000,

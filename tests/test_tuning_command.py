@@ -4,7 +4,7 @@ import pytest
 
 from experiments.config import Data, Tune
 from experiments.tuning import command
-from experiments.tuning.command import GRIDS, rebuild, tune
+from experiments.tuning.command import GRIDS, _choose, rebuild, tune
 
 
 @pytest.fixture
@@ -47,6 +47,14 @@ def test_what_is_done_is_not_repeated_and_the_page_needs_no_runs(tuned, tmp_path
     assert len(played) == count == len({job.run for job in played})
     (tmp_path / "out").mkdir()
     assert rebuild(config.run, tmp_path / "out") == (tmp_path / "out" / "tuning.md").read_text() == text
+
+
+def test_a_tie_goes_to_the_fewest_updates_and_then_to_the_reward():
+    rows = [
+        {"reward": reward, "updates": updates}
+        for reward, updates in ((0.50, 400), (0.48, 200), (0.475, 200), (0.4, 100))
+    ]
+    assert _choose(rows) == {"reward": 0.48, "updates": 200}
 
 
 def test_no_comparison_uses_its_seed(tuned):
