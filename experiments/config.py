@@ -333,7 +333,7 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "seeds": (0, 1, 2, 3, 4),
         "group_sizes": (8,),
         "rollouts": 8_000,
-        "seconds": 15.0,
+        "seconds": 10.0,
         "correctness_row": False,
         "pretrain_clips": 80_000,
         "pretrain_batch_size": 64,
@@ -360,6 +360,8 @@ class Compare:
     """The cost weight of those, and of the row of 0/1 correctness."""
     regimes: tuple[Literal["frozen", "joint"], ...] = ("frozen",)
     """Train the methods on a frozen CNN, with one that learns too (rows such as reinforce-joint), or both ways."""
+    reuse: bool = True
+    """Whether the agents may reuse, as in `train`: --no-reuse shows what passes through their decisions alone."""
     cost_weights: tuple[float, ...] | None = None
     """Rewards that a densely computed clip costs."""
     seeds: tuple[int, ...] | None = None

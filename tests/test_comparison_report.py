@@ -78,3 +78,4 @@ def test_the_command_names_what_differs_from_its_preset():
     assert command_of(to_json(Compare().settled())) == "python -m experiments compare"
     mine = Compare(preset="full", seeds=(4, 5), rollouts=100, workers=3).settled()
     assert command_of(to_json(mine)) == "python -m experiments compare --preset full --seeds 4 5 --rollouts 100"
+    assert command_of(to_json(Compare(reuse=False).settled())) == "python -m experiments compare --no-reuse"

@@ -134,6 +134,7 @@ def plan(config: Compare, backbones: dict[int, Path]) -> Arm:
             rollouts=config.rollouts,
             cost_weight=weight,
             group_size=group,
+            reuse=config.reuse,
             seed=seed,
             evaluate_every=math.ceil(config.rollouts / EVALUATIONS),
             validation_clips=VALIDATION_CLIPS,

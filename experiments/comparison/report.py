@@ -202,9 +202,10 @@ def command_of(config: dict[str, Any]) -> str:
         words += ["--preset", config["preset"]]
     usual = to_json(Compare(preset=config["preset"]).settled())
     for name, value in usual.items():
-        if name not in ("data", "device", "preset", "workers") and config[name] != value:
+        if name not in ("data", "device", "preset", "workers") and config.get(name, value) != value:
+            option, flag = name.replace("_", "-"), isinstance(getattr(Compare(), name), bool)
             given = config[name] if isinstance(config[name], list) else [config[name]]
-            words += [f"--{name.replace('_', '-')}", *map(str, given)]
+            words += [f"--{'' if config[name] else 'no-'}{option}"] if flag else [f"--{option}", *map(str, given)]
     for name, value in usual["data"].items():
         if config["data"][name] != value:
             words += [f"--data.{name.replace('_', '-')}", str(config["data"][name])]
