@@ -15,7 +15,7 @@ from experiments.comparison.tables import Front, Table, fronts
 from experiments.statistics import Interval, holm, interval
 
 RELAXATION = "gumbel"
-BLIND = "static"  # learned, ignores its input
+BLIND = "static"  # learned, ignores its input: with every selection, the best blind policy
 FROZEN = "frozen"  # the same method on a frozen CNN, to one whose CNN learns too
 SHIFT, DENSE = "shift 1/4", "all use"
 SIGNIFICANT = 0.05

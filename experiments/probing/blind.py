@@ -12,8 +12,6 @@ from experiments.comparison.fronts import accuracy_at, hull
 from experiments.config import Train
 from experiments.statistics import ClipDraws, interval
 
-STATIC = "static"  # the method whose learned decisions ignore their input
-
 
 class Peers(NamedTuple):
     """What an agent shares with the blind policies that it may be set against."""

@@ -14,9 +14,10 @@ from agent.probes import frame_costs, frame_shares, pair_accuracy, swap_test, wi
 from backbone.files import write_json
 from envs.clips import motions
 from envs.layout import Layout
+from experiments.comparison.claims import BLIND
 from experiments.config import Probe, Train, from_json
 from experiments.evaluate import adaptivity_of, cluster_of
-from experiments.probing.blind import STATIC, Peers, against_blind, peers
+from experiments.probing.blind import Peers, against_blind, peers
 from experiments.probing.difficulty import against_difficulty
 from experiments.probing.pictures import draw_probes
 from experiments.probing.summary import check_seeds, summarise, to_json
@@ -55,12 +56,12 @@ def probe(config: Probe) -> str:
         check_seeds(trained)
     blind: dict[Peers, list[Evaluation]] = defaultdict(list)
     figures, data_hash = {}, None
-    for run in sorted(trained, key=lambda run: trained[run].method != STATIC):
+    for run in sorted(trained, key=lambda run: trained[run].method != BLIND):
         found = probe_run(run, config)
         if data_hash not in (None, found.data_hash):
             raise ValueError(f"expected runs on the same clips, got others in {run}: probe it in a call of its own")
         data_hash, rivals = found.data_hash, blind[peers(trained[run])]
-        if trained[run].method == STATIC:
+        if trained[run].method == BLIND:
             rivals.extend(
                 replace(played, actions=[]) for played in found.played.values()
             )  # which would fill the memory
@@ -81,7 +82,7 @@ def probe_run(run: Path, config: Probe) -> Probed:
     layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
     layout, own_macs = Layout(backbone.sites, clips.num_frames, layout.order), agent_macs(model, layout)
     kwargs = {"order": layout.order, "progress": f"probing {run.name}"}
-    selections = SELECTIONS if trained.method == STATIC else ("greedy",)
+    selections = SELECTIONS if trained.method == BLIND else ("greedy",)
     selected = evaluate_selections(model, backbone, clips, selections=selections, **kwargs)
     played = selected["greedy"]
     swap = swap_test(played, backbone, clips, **kwargs)
