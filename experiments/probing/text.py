@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.probing.blind import STATIC
+from experiments.comparison.claims import BLIND
 
 NO_FACTS = "Decisions against difficulty: left out, for only the embedded data say how hard each clip is."
 NO_BLIND = "Against the best blind policy: left out, for no RUN is a static policy on the same CNN, of the same seed and groups."
@@ -32,7 +32,7 @@ def describe_probes(run: Path, figures: dict[str, Any]) -> list[str]:
         f"{run}: greedy policy on {figures['clips']} clips of {figures['split']}{skipped}",
         f"  accuracy {figures['accuracy']:.1f} %, cost {figures['cost']:.3f} of dense, the agent's own included",
     ]
-    if figures["method"] != STATIC:
+    if figures["method"] != BLIND:
         lines.append(f"  {describe_blind(figures['best_blind'])}")
     if figures["swap"] is not None:
         lines.append(
