@@ -21,7 +21,7 @@ def measured(monkeypatch):
 
     monkeypatch.setattr(EpisodeLog, "show", counted)
     source = motions.sample(8, seed=0)
-    few = replace(Train(), clips=96, evaluate_every=32, num_clips=4, rollouts_per_clip=4)
+    few = replace(Train(), rollouts=96, evaluate_every=32, num_clips=4, rollouts_per_clip=4)
     return against_training(default_backbone(None, source), source, source, few, 2), calls
 
 

@@ -23,7 +23,7 @@ LIMIT = 0.03  # of training time
 
 def episode_ratios(repeats: int) -> list[Ratio]:
     """On the small ResNet and embedded clips, at the rate of `train`'s defaults."""
-    defaults = Train()
+    defaults = Train(method="reinforce").settled()
     source, validation = motions.sample(512, seed=0), motions.sample(defaults.validation_clips, seed=1)
     return [against_training(default_backbone(None, source), source, validation, defaults, max(repeats // 3, 3))]
 
@@ -36,12 +36,12 @@ def against_training(
     REINFORCE, which trains fastest, so that what is shown weighs most. A run has an evaluation more than intervals, and
     animations once: its intervals bear their parts of both.
 
-    :param config: for clips, evaluations and the batch
+    :param config: for rollouts, evaluations and the batch
     """
     frozen = fold_batchnorm(backbone).requires_grad_(False)
     batch = {"num_clips": config.num_clips, "rollouts_per_clip": config.rollouts_per_clip}
     env = FusionVecEnv(frozen, clips, agent_macs=gate_macs(frozen.sites), **batch)
-    model, intervals = REINFORCE(env, seed=0, device="cpu"), config.clips / config.evaluate_every
+    model, intervals = REINFORCE(env, seed=0, device="cpu"), config.rollouts / config.evaluate_every
     with tempfile.TemporaryDirectory() as folder:
         model.set_logger(configure(folder, ["tensorboard"]))
         path = Path(folder) / "learning.json"
@@ -62,5 +62,5 @@ def against_training(
         animated, still = interleave(lambda: show(animate=True), show, repeats, "animations")
         model.logger.close()
     whole = shown * (intervals + 1) / intervals + max(float(np.median(animated - still)), 0.0) / intervals
-    name = f"episodes shown every {config.evaluate_every:,} clips / REINFORCE's training with evaluations"
+    name = f"episodes shown every {config.evaluate_every:,} rollouts / REINFORCE's training with evaluations"
     return summarise(name, whole, trained, LIMIT, below=True)

@@ -11,7 +11,7 @@ from envs.clips import ArrayClips, ClipSource, motions
 from envs.fusion_env import default_backbone
 from experiments.bench.measure import Ratio, interleave, summarise
 
-CLIPS, ROLLOUTS = 8, 8  # as in training
+CLIPS, ROLLOUTS = 8, 8
 
 
 def rollout_ratios(repeats: int) -> list[Ratio]:
