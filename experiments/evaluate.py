@@ -23,7 +23,7 @@ from envs.layout import Layout
 from experiments.board import log_test
 from experiments.config import Evaluate
 from experiments.runs import open_clips, open_views, set_up_cpu
-from experiments.statistics import over_clips
+from experiments.statistics import Interval, over_clips
 from experiments.train import load_trained
 
 RECALIBRATION_CLIPS, RECALIBRATION_BATCH = 2_048, 64
@@ -72,13 +72,18 @@ def cluster_of(clips: ClipSource) -> int:
     return 2 if beside else 1
 
 
-def figures_of(result: Evaluation, clips: ClipSource) -> dict[str, list[float]]:
-    """Accuracy in percent and cost as a share of dense, each as [mean, low, high]."""
+def intervals_of(result: Evaluation, clips: ClipSource) -> dict[str, Interval]:
+    """Accuracy in percent and cost as a share of dense, over clips."""
     cluster = cluster_of(clips)
     return {
-        "accuracy": over_clips(100 * result.correct, cluster=cluster, bounds=(0, 100)).to_json(),
-        "cost": over_clips(result.macs_ratio, cluster=cluster).to_json(),
+        "accuracy": over_clips(100 * result.correct, cluster=cluster, bounds=(0, 100)),
+        "cost": over_clips(result.macs_ratio, cluster=cluster),
     }
+
+
+def figures_of(result: Evaluation, clips: ClipSource) -> dict[str, list[float]]:
+    """The same as JSON, each [mean, low, high]."""
+    return {name: found.to_json() for name, found in intervals_of(result, clips).items()}
 
 
 def adaptivity_of(result: Evaluation, layout: Layout) -> dict[str, dict[str, float]]:
@@ -155,15 +160,15 @@ def evaluate_run(config: Evaluate) -> str:
     except BrokenClip as error:
         raise ClipError(f"{error}; or evaluate without the videos that cannot be read: --skip-broken") from error
     result = average_views(played, many)
-    figures = figures_of(result, clips)
+    figures = intervals_of(result, clips)
     swap = swap_test(played, backbone, clips, order=order, progress="swap test")
     recalibration = ", BatchNorms recalibrated," if config.recalibrate else ""
     of_views = f", {many} views each: the cost is that of one" if many > 1 else ""
     lines = [
         f"{config.run}: {config.selection} policy{recalibration} on {len(result.label)} clips of "
         f"{config.split}{of_views}" + (f", {len(clips.skipped)} broken videos skipped" if clips.skipped else ""),
-        "accuracy {:.1f}% [{:.1f}, {:.1f}]".format(*figures["accuracy"]),
-        "cost     {:.3f} [{:.3f}, {:.3f}] of the dense CNN's MACs, the agent's own included".format(*figures["cost"]),
+        f"accuracy {figures['accuracy']:.1f} % (ᶜ: 95% interval over clips)",
+        f"cost     {figures['cost']:.3f} of the dense CNN's MACs, the agent's own included",
     ]
     official = None
     if config.accounting != "causal":
@@ -190,11 +195,16 @@ def evaluate_run(config: Evaluate) -> str:
         "-recalibrated" if config.recalibrate else ""
     )
     name = f"evaluation-{config.split}{kind}{f'-{many}-views' if many > 1 else ''}.json"
-    written = {**figures, "swap": None if swap is None else swap.to_json(), "clips": len(result.label), "views": many}
+    written = {
+        **figures_of(result, clips),
+        "swap": None if swap is None else swap.to_json(),
+        "clips": len(result.label),
+        "views": many,
+    }
     written["adaptivity"] = varies
     if official is not None:
         written[f"cost_{config.accounting}"] = official.to_json()
     if name == "evaluation-test.json" and not any((config.run / file).exists() for file in (name, "evaluation.json")):
-        log_test(config.run, figures, rollouts=rollouts_played(config.run))
+        log_test(config.run, figures_of(result, clips), rollouts=rollouts_played(config.run))
     write_json(config.run / name, written)
     return "\n".join(lines)
