@@ -118,8 +118,8 @@ def test_the_entropy_bonus_weighs_as_in_reinforce():
     for method, kwargs in (("reinforce, leave_one_out", {}), ("ppo", {"n_epochs": 1, "num_minibatches": 1})):
         recorder = Recorder()
         learn(build(method, tiny_env(), learning_rate=0.0, entropy_coef=1e4, **kwargs), 1, recorder)
-        gradients.append(recorder.gradients[0] / recorder.gradients[0].norm())
-        assert recorder.gradients[0].norm() == pytest.approx(5.0, rel=1e-3)  # cut by GradientWatch: the bonus rules
+        assert recorder.gradients[0].norm() > 1e4  # the bonus rules
+        gradients.append(recorder.gradients[0] / 1e4)
     torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-3)
 
 
