@@ -31,5 +31,7 @@ def report(config: Report) -> None:
             f"expected a folder with {' or '.join(REPORTS)}, found none in {config.results}: check the path, or let the "
             "command that makes it finish"
         )
+    out = config.out or config.results
     for name in found:
-        REPORTS[name](config.results, config.out or config.results)
+        REPORTS[name](config.results, out)
+        print(f"Made again from {config.results / name}, in {out}")

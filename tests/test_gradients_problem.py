@@ -162,7 +162,7 @@ def test_a_learner_without_an_estimate_is_named(problem):
 
 
 def test_initial_gates_are_those_that_training_starts_from(problem):
-    config = Train(hidden=4, device="cpu", seed=7)
+    config = Train(hidden=4, batch_size=32, device="cpu", seed=7)
     model = build_method(config, problem.backbone, repeat(problem.clips, 4))
     gates = initial_gates(config, problem.backbone)
     torch.testing.assert_close(gates, dict(model.policy.gates.state_dict()), rtol=0, atol=0)
