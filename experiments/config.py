@@ -333,7 +333,7 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "seeds": (0, 1, 2, 3, 4),
         "group_sizes": (8,),
         "rollouts": 8_000,
-        "seconds": 15.0,
+        "seconds": 10.0,
         "correctness_row": False,
         "pretrain_clips": 80_000,
         "pretrain_batch_size": 64,
