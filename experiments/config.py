@@ -323,7 +323,7 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "pretrain_clips": 80_000,
         "pretrain_batch_size": 64,
         "accuracies": (90.0,),
-        "budgets": (0.2, 0.25),
+        "budgets": (0.2, 0.3),
         "run": Path("runs/compare"),
     },
     "full": {  # five seeds of backbone and agents, at equal rollouts and at equal time: two hours on two cores
