@@ -72,6 +72,11 @@ def test_what_is_no_outlier_passes_and_so_does_everything_at_first():
     assert watch.counts["clipped"] == 0
 
 
+def test_gradients_of_zero_do_not_freeze_what_follows():
+    _, parameter = watched([torch.zeros(2)] * (WARM_UP_UPDATES + 2) + [torch.ones(2)] * 5)
+    assert (parameter < -4).all()
+
+
 def test_noisy_gradients_of_any_scale_are_cut_equally_often():
     noise = torch.randn(300, 5, generator=torch.Generator().manual_seed(0)).pow(3)  # heavy tails
     few, many = (watched(list(scale * noise))[0].counts["clipped"] for scale in (1e-3, 1e3))

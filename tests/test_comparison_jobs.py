@@ -84,13 +84,16 @@ def test_nothing_begins_after_a_stop(videos, tmp_path, here):
     assert not (tmp_path / "b").exists()
 
 
-def test_speeds_are_kept_beside_each_other(videos, backbone_file, tmp_path, here):
+def test_speeds_are_kept_beside_each_other_and_no_end_of_a_run_is_in_them(
+    videos, backbone_file, tmp_path, here, monkeypatch
+):
+    monkeypatch.setattr(jobs, "TIMED_SECONDS", 1.0)
     methods = [
         Train(
             backbone=backbone_file,
             data=Data(root=videos),
             method=method,
-            rollouts=256,
+            rollouts=64,
             device="cpu",
             run=tmp_path / method,
         )
@@ -103,6 +106,6 @@ def test_speeds_are_kept_beside_each_other(videos, backbone_file, tmp_path, here
     assert set(rates) == {"gumbel", "reinforce"}
     for rate in rates.values():
         assert rate["rollouts_per_second"] == pytest.approx(rate["rollouts"] / rate["seconds"])
-        assert rate["rollouts"] >= 64
+        assert rate["rollouts"] > 64  # more than a run would have had: it did not come to its evaluation
     assert {file.name for file in tmp_path.iterdir()} == {"rates.json"}
     assert json.loads((tmp_path / "rates.json").read_text()) == rates

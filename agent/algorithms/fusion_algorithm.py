@@ -72,7 +72,7 @@ class GradientWatch:
     def _limit(self) -> float:
         """The longest gradient that passes; any until enough updates tell what is usual."""
         updates = self.counts["updates"]
-        if updates < WARM_UP_UPDATES:
+        if updates < WARM_UP_UPDATES or not self.counts["norm_square"]:
             return math.inf
         return MAX_NORM_RATIO * (self.counts["norm_square"] / (1 - NOISE_MEMORY**updates)) ** 0.5
 

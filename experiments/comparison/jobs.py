@@ -168,7 +168,9 @@ def measure_rate(config: Train) -> None:
 
     config.run.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=config.run.parent) as folder:
-        short = replace(config, run=Path(folder) / "run", evaluate_every=config.rollouts, validation_clips=2)
+        # far more rollouts than there is time for: the end of a run, with its evaluation and animations, is no training
+        endless = {"rollouts": 1000 * config.rollouts, "evaluate_every": 1000 * config.rollouts}
+        short = replace(config, run=Path(folder) / "run", validation_clips=2, **endless)
         try:
             train(short, report=lambda rollouts: times.setdefault(rollouts, time.monotonic()), stop=enough)
         except Interrupted:
