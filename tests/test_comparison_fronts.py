@@ -107,6 +107,12 @@ def test_between_two_policies_their_mixture_is_read():
     assert accuracy_at(two, 0.6) == (pytest.approx(0.9), False)
 
 
+def test_a_dearer_policy_that_is_no_better_makes_what_is_below_its_cost_known():
+    three = hull(np.array([0.9, 0.8, 0.85]), np.array([0.6, 0.2, 0.8]))
+    assert accuracy_at(three, 0.7) == (pytest.approx(0.9), False)
+    assert accuracy_at(three, 0.81) == (pytest.approx(0.9), True)
+
+
 def test_a_front_that_ends_gives_a_bound_or_nothing():
     two = front((0.9, 0.6), (0.8, 0.2))
     assert np.isnan(cost_at(two, 0.95).value)

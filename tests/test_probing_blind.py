@@ -33,12 +33,17 @@ def test_a_blind_policy_has_no_lead_over_itself():
         assert against_blind(one, blind, cluster=1)["lead"].mean == pytest.approx(0, abs=1e-9)
 
 
-def test_beyond_the_end_of_the_hull_there_is_a_bound_and_no_lead():
-    """The dearer of the two is no better: what is known of blind policies ends at the first."""
-    found = against_blind(policy(0.95, 0.5), [policy(0.9, 0.3), policy(0.8, 0.7)], cluster=1)
+def test_beyond_the_dearest_blind_policy_there_is_a_bound_and_no_lead():
+    found = against_blind(policy(0.95, 0.5), [policy(0.9, 0.3), policy(0.8, 0.2)], cluster=1)
     assert (found["reached"], found["lead"]) == ("bound", None)
     assert found["accuracy"].mean == pytest.approx(90)
     assert found["end"] == pytest.approx(0.3, rel=0.05)
+
+
+def test_before_it_the_most_accurate_policy_is_the_best_for_what_it_costs():
+    found = against_blind(policy(0.95, 0.5), [policy(0.9, 0.3), policy(0.8, 0.7)], cluster=1)
+    assert found["reached"] == "cost"
+    assert found["lead"].mean == pytest.approx(5)
 
 
 def test_where_no_blind_policy_is_as_cheap_there_is_nothing():

@@ -20,10 +20,14 @@ DENSE = 1.0  # cost of the reference point, beyond which nothing counts
 
 
 class Hull(NamedTuple):
-    """Vertices of fronts, (..., P), from the cheapest policy to the most accurate one, which is repeated at the end."""
+    """Vertices of fronts, (..., P), from the cheapest policy to the most accurate one, which is repeated at the end.
+
+    :param dearest: (...) cost of the dearest policy, on the front or below it: what was trained ends there
+    """
 
     accuracy: np.ndarray
     cost: np.ndarray
+    dearest: np.ndarray
 
 
 class Reading(NamedTuple):
@@ -52,7 +56,7 @@ def hull(accuracy: np.ndarray, cost: np.ndarray) -> Hull:
         further = slope.max(-1) > 0
         found = _take(accuracy, cost, steepest)
         vertices.append(tuple(np.where(further, new, old) for new, old in zip(found, vertices[-1])))
-    return Hull(*(np.stack(parts, -1) for parts in zip(*vertices)))
+    return Hull(*(np.stack(parts, -1) for parts in zip(*vertices)), cost.max(-1))
 
 
 def _take(accuracy: np.ndarray, cost: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,11 +96,12 @@ def cost_at(front: Hull, accuracy: float) -> Reading:
 def accuracy_at(front: Hull, budget: float | np.ndarray) -> Reading:
     """The accuracy of the best mixture of that cost, one for all fronts or (...) one of each: (..., P) -> (...).
 
-    No value where no policy is that cheap; beyond the cost of the most accurate policy its accuracy is a lower bound: a
-    smaller cost weight might have been more accurate still.
+    No value where no policy is that cheap. Between the most accurate policy and a dearer one that was trained too, it is
+    the former's accuracy; beyond the dearest policy that is a lower bound: a smaller cost weight might have been more
+    accurate still.
     """
     value = _along(front.cost, front.accuracy, budget)
-    return Reading(np.where(front.cost[..., 0] <= budget, value, np.nan), front.cost[..., -1] < budget)
+    return Reading(np.where(front.cost[..., 0] <= budget, value, np.nan), front.dearest < budget)
 
 
 def _along(x: np.ndarray, y: np.ndarray, at: float | np.ndarray) -> np.ndarray:

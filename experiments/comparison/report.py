@@ -51,7 +51,7 @@ HOW_FRONTS = (
     "*Hypervolume* is the area under the hull, above {floor:.1%} accuracy ({why}), from its cheapest policy to cost 1, in "
     "units of accuracy (a share) times cost, so at most {most:g}. *Cost at* an accuracy and *accuracy at* a cost are read "
     "off the hull and never extrapolated: ≤ and ≥ are bounds where the trained cost weights end (the cheapest policy is "
-    "more accurate than asked, or the most accurate one cheaper), and *only k of S seeds* have policies that accurate, or "
+    "more accurate than asked, or the dearest one cheaper), and *only k of S seeds* have policies that accurate, or "
     "that cheap, on nearly every resample of the clips. Neither is subtracted from anything. Which policies lie on a hull is "
     "seen on the test clips themselves, so that all fronts alike are a little too good."
 )

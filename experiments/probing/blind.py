@@ -34,7 +34,7 @@ def against_blind(played: Evaluation, policies: Sequence[Evaluation], *, cluster
     Clips are drawn anew for the agent and the hull together, so that the hull, too, is that of each draw. The hull takes
     the best of what it finds on these very clips, which errs in its favour.
 
-    Where the agent costs more than the most accurate blind policy, all that is known is that a blind policy at this cost
+    Where the agent costs more than the dearest blind policy, all that is known is that a blind policy at this cost
     is no worse than that one: its accuracy is a bound, "reached" is "bound" and there is no lead. Where no blind policy
     is as cheap, "reached" is "none".
 
@@ -46,7 +46,7 @@ def against_blind(played: Evaluation, policies: Sequence[Evaluation], *, cluster
     own_accuracy, own_cost = draws.means(np.stack([100 * played.correct, played.macs_ratio])).T  # (R + 1,) each
     front = hull(accuracy, cost)
     best, bound = accuracy_at(front, own_cost)
-    found = {"policies": len(policies), "end": float(front.cost[0, -1]), "accuracy": None, "lead": None}
+    found = {"policies": len(policies), "end": float(front.dearest[0]), "accuracy": None, "lead": None}
     if np.isnan(best[0]):
         return {**found, "reached": "none"}
     found["accuracy"] = interval(best[:, None], units=draws.units, bounds=(0, 100))
