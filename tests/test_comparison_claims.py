@@ -41,7 +41,7 @@ def test_a_claim_at_a_budget_compares_two_fronts_at_one_cost():
     """Of equal cost weights the second method's policies are the more accurate ones, and by far the dearer ones."""
     sentences = said(ppo=[(0.95, 0.8), (0.89, 0.6)], budgets=(0.35,), accuracies=())
     ppo = [text for sentence in sentences for method, text in sentence.said.items() if method == "ppo"]
-    assert "no seed" in ppo  # it has nothing at a cost of 0.35, whatever its weights
+    assert "not compared: no seed" in ppo  # it has nothing at a cost of 0.35, whatever its weights
     wide = said(ppo=[(0.95, 0.8), (0.81, 0.3)], budgets=(0.35,), accuracies=())
     found = claim(wide, "accuracy % at cost 0.35")
     at_equal_weights = 100 * ((0.95 + 0.81) / 2 - (0.9 + 0.8) / 2)
@@ -54,7 +54,7 @@ def test_a_claim_at_a_budget_compares_two_fronts_at_one_cost():
 def test_a_censored_cost_is_said_as_a_bound_and_is_no_claim():
     sentences = said(ppo=[(0.97, 0.5), (0.9, 0.35)])  # more accurate than 82% throughout
     (cost,) = [sentence for sentence in sentences if sentence.start.startswith("cost at 82%")]
-    assert cost.said["ppo"].startswith("≤ 0.35")
+    assert cost.said["ppo"].startswith("not compared: ≤ 0.35")
     assert "cost at 82%" not in {one.measure for one in claims_of(sentences)}
 
 
@@ -62,7 +62,7 @@ def test_an_accuracy_that_is_not_reached_is_said_so():
     sentences = said(accuracies=(99.0,), ppo=GUMBEL)
     (cost,) = [sentence for sentence in sentences if sentence.start.startswith("cost at 99%")]
     assert cost.start.endswith("(gumbel: no seed)")
-    assert cost.said == {"ppo": "no seed"}
+    assert cost.said == {"ppo": "not compared: no seed"}
 
 
 def test_what_looks_at_the_clip_is_set_against_the_best_blind_policy():
@@ -91,7 +91,7 @@ def test_holm_counts_every_claim_of_the_report():
 def test_a_comparison_without_rivals_says_nothing_of_them():
     (fixed,) = sentences_of([table_of(ppo=GUMBEL)], (85.0,), (0.3,))
     assert fixed.table == "Fixed policies"
-    assert "shift 1/4 higher (+4" in str(fixed)
+    assert "shift 1/4 higher in this one seed (+4" in str(fixed)
 
 
 def test_a_cnn_that_learns_too_is_set_against_the_frozen_one():
@@ -101,6 +101,23 @@ def test_a_cnn_that_learns_too_is_set_against_the_frozen_one():
     (learning,) = [sentence for sentence in sentences if "on a frozen CNN" in sentence.start]
     assert set(learning.said) == {"ppo-joint"}
     assert learning.said["ppo-joint"].verdict == "larger"
+
+
+def test_a_cnn_that_learns_too_is_set_against_rivals_whose_cnn_learns_too():
+    names = ("gumbel", "ppo", "static", "gumbel-joint", "ppo-joint", "static-joint")
+    claims = claims_of(sentences_of([table_of(**dict.fromkeys(names, GUMBEL))], (), ()))
+    pairs = {(one.subject, one.rival) for one in claims if one.measure == "hypervolume"}
+    assert pairs == {
+        ("ppo", "gumbel"), ("ppo-joint", "gumbel-joint"), ("gumbel-joint", "gumbel"), ("ppo-joint", "ppo"),
+        *((method, "static") for method in ("gumbel", "ppo")),
+        *((method, "static-joint") for method in ("gumbel-joint", "ppo-joint")),
+    }  # fmt: skip
+    assert len(pairs) == sum(one.measure == "hypervolume" for one in claims)  # none twice
+
+
+def test_one_seed_says_nothing_of_a_method():
+    (volume, *_) = claims_of(sentences_of([table_of(seeds=1, gumbel=GUMBEL, ppo=[(0.7, 0.5), (0.6, 0.3)])], (), ()))
+    assert volume.verdict == "smaller in this one seed"
 
 
 def test_no_sentence_counts_seeds_that_agree():

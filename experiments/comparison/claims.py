@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from experiments.comparison.measures import HYPERVOLUME, Figure, Measure, difference, figure_of, measures_of
 from experiments.comparison.results import JOINT
 from experiments.comparison.tables import Front, Table, fronts
-from experiments.statistics import Interval, holm, interval
+from experiments.statistics import CLIPS, Interval, holm, interval
 
 RELAXATION = "gumbel"
 BLIND = "static"  # learned, ignores its input: with every selection, the best blind policy
@@ -42,9 +42,11 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """ "larger", or "not measurably larger"."""
+        """ "larger", or "not measurably larger"; of one seed, which says nothing of a method, "larger in this one seed"."""
         direction = self.more if self.difference.mean > 0 else self.less
-        return direction if self.p < SIGNIFICANT else f"not measurably {direction}"
+        if self.p >= SIGNIFICANT:
+            return f"not measurably {direction}"
+        return f"{direction} in this one seed" if self.difference.kind == CLIPS else direction
 
     def __str__(self) -> str:
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
@@ -69,12 +71,13 @@ class Sentence:
 
 def front_title(method: str) -> str:
     """What a method's front is called: the blind method's is that of the best blind policy."""
-    return f"{method} (best blind)" if method == BLIND else method
+    return f"{method} (best blind)" if method.removesuffix(JOINT) == BLIND else method
 
 
 def rivals(found: dict[str, Front], method: str) -> dict[str, Front]:
     """The fronts that a method's is set against, by what they are to it."""
-    names = {RELAXATION: RELAXATION, BLIND: BLIND, FROZEN: method.removesuffix(JOINT)}
+    regime = JOINT if method.endswith(JOINT) else ""  # what the CNN learned is no merit of the method
+    names = {RELAXATION: RELAXATION + regime, BLIND: BLIND + regime, FROZEN: method.removesuffix(JOINT)}
     return {title: found[name] for title, name in names.items() if name in found and name != method}
 
 
@@ -113,15 +116,20 @@ def claims_of(sentences: Sequence[Sentence]) -> list[Claim]:
 def _of_table(table: Table, accuracies: Sequence[float], budgets: Sequence[float]) -> list[Sentence]:
     found = fronts(table)
     said = []
-    if RELAXATION in found:
-        subjects = [method for method in found if method not in (RELAXATION, BLIND)]
-        for measure in measures_of(accuracies, budgets):
-            said += _compared(table, found, measure, RELAXATION, subjects, "the relaxation")
-    if BLIND in found:
-        subjects = [method for method in found if method != BLIND]
-        for measure in measures_of((), budgets):
-            said += _compared(table, found, measure, BLIND, subjects, "the best blind policy")
-    learning = [method for method in found if FROZEN in rivals(found, method)]
+    blind = (BLIND, BLIND + JOINT)  # a yardstick, and no subject
+    for against, title, measures in (
+        (RELAXATION, "the relaxation", measures_of(accuracies, budgets)),
+        (BLIND, "the best blind policy", measures_of((), budgets)),
+    ):
+        for regime in ("", JOINT):
+            subjects = [
+                method
+                for method in found
+                if method.endswith(JOINT) == bool(regime) and against in rivals(found, method) and method not in blind
+            ]
+            for measure in measures:
+                said += _compared(table, found, measure, against, subjects, title)
+    learning = [method for method in found if FROZEN in rivals(found, method) and method not in blind]
     return said + _compared(table, found, HYPERVOLUME, FROZEN, learning, "the same method on a frozen CNN")
 
 
@@ -134,14 +142,15 @@ def _compared(
         gap = difference(found[method], rival, measure)
         words = {"more": measure.more, "less": measure.less, "spec": measure.spec}
         said[method] = (
-            show_figure(figure_of(found[method], measure), measure)
+            f"not compared: {show_figure(figure_of(found[method], measure), measure)}"
             if gap is None
             else Claim(table.title, measure.name, method, rival.method, gap, **words, p=gap.p)
         )
     if not said:
         return []
-    if against in found:
-        title += f" ({against}: {show_figure(figure_of(found[against], measure), measure)})"
+    if against != FROZEN:
+        rival = rivals(found, subjects[0])[against]
+        title += f" ({rival.method}: {show_figure(figure_of(rival, measure), measure)})"
     return [Sentence(table.title, f"{measure.name}, against {title}", said)]
 
 
