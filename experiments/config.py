@@ -118,7 +118,7 @@ class Train:
     cost_weight: float = 1.0
     """Reward that a densely computed clip costs."""
     warmup: float | None = None
-    """Share of training over which the cost weight rises from zero; by default what was chosen for the method on validation clips (experiments/tuned.py)."""
+    """Share of training over which the cost weight rises from zero; by default the method's own (experiments/tuned.py)."""
     reward: Literal["log_prob", "correctness"] = "log_prob"
     """Outcome of an episode: log-probability of the true class, or 1 if the class is right."""
     order: Literal["site", "frame"] = "site"
@@ -126,15 +126,15 @@ class Train:
     group_size: int = 1
     """Channels that share one decision."""
     num_clips: int | None = None
-    """Clips in a batch of rollouts of policy gradients; by default what was chosen for the method on validation clips (experiments/tuned.py)."""
+    """Clips in a batch of rollouts of policy gradients; by default the method's own (experiments/tuned.py)."""
     rollouts_per_clip: int = 8
     """Rollouts of each; leave-one-out compares them."""
     n_epochs: int | None = None
-    """Passes of ppo over a batch of rollouts, in two minibatches each; by default what was chosen for the method on validation clips (experiments/tuned.py)."""
+    """Passes of ppo over a batch of rollouts, in two minibatches each; by default the method's own (experiments/tuned.py)."""
     batch_size: int | None = None
-    """Clips in an update of the other methods; by default what was chosen for the method on validation clips (experiments/tuned.py)."""
+    """Clips in an update of the other methods; by default the method's own (experiments/tuned.py)."""
     learning_rate: float | None = None
-    """Peak of Adam's warm-up and cosine schedule; by default what was chosen for the method on validation clips (experiments/tuned.py)."""
+    """Peak of Adam's warm-up and cosine schedule; by default the method's own (experiments/tuned.py)."""
     regime: Literal["frozen", "joint"] = "frozen"
     """Leave the CNN as it was pretrained, or let it learn beside the agent, from the same clips."""
     cnn_learning_rate: float = 4e-3
@@ -183,7 +183,7 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Judge a trained agent greedily on a split: accuracy, cost, decisions, pairs, swap test."""
+    """Judge a trained agent on a split: accuracy, cost, decisions, pairs, swap test."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Folder of a training run."""
@@ -611,9 +611,12 @@ def from_json(kind: type[T], content: dict) -> T:
 
 
 def _renamed(kind: type, content: dict) -> dict:
-    """Older runs called rollouts clips."""
-    old = "clips" in content and "rollouts" in {option.name for option in fields(kind)}
-    return {"rollouts" if old and name == "clips" else name: value for name, value in content.items()}
+    """Older runs called rollouts clips, and had two epochs of ppo that could not be set."""
+    names = {option.name for option in fields(kind)}
+    if "clips" not in content or "rollouts" not in names:
+        return dict(content)
+    known = {"rollouts" if name == "clips" else name: value for name, value in content.items()}
+    return {**known, "n_epochs": 2} if "n_epochs" in names else known
 
 
 def _path(value: str | None) -> Path | None:

@@ -1,6 +1,6 @@
 import ast
 import inspect
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,3 +41,10 @@ def test_a_configuration_survives_json(made):
 def test_a_run_is_written_where_it_is_told_or_where_its_name_says():
     assert Train(run=Path("x")).folder == Path("x")
     assert Train(method="ppo", cost_weight=0.5, seed=2).folder == Path("runs/ppo-w0.5-s2")
+
+
+def test_an_older_run_called_rollouts_clips_and_is_still_the_same_run():
+    content = to_json(Train(method="ppo").settled())
+    old = {"clips" if name == "rollouts" else name: value for name, value in content.items() if name != "n_epochs"}
+    assert from_json(Train, old) == replace(Train(method="ppo").settled(), n_epochs=2)
+    assert from_json(Pretrain, to_json(Pretrain(clips=7))).clips == 7  # whose clips are clips

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from experiments.config import Train
@@ -16,6 +19,12 @@ def test_every_name_is_a_method_and_every_setting_an_option():
     assert named == set(METHODS)
     for settings in (UNTUNED, *TUNED.values()):
         assert set(settings) <= set(Train.__dataclass_fields__)
+
+
+def test_they_are_those_that_the_committed_search_chose():
+    committed = Path(__file__).parent.parent / "experiments" / "results" / "tuning" / "tuning.json"
+    for method, chosen in json.loads(committed.read_text())["chosen"].items():
+        assert chosen == {option: tuned(method)[option] for option in chosen}
 
 
 def test_a_method_of_ones_own_takes_what_nobody_tuned():

@@ -37,7 +37,7 @@ Job = tuple[Callable[[Any], None], Pretrain | Train]
 def run_jobs(jobs: Sequence[Job], workers: int, *, title: str, total: int = 0) -> None:
     """Do them in so many processes, in this order, under one progress bar.
 
-    :param total: clips of all jobs together, for the bar
+    :param total: rollouts of all jobs together (of pretraining, clips), for the bar
     :raises Interrupted: after Ctrl-C, once every worker has saved its checkpoint
     """
     if not jobs:

@@ -11,7 +11,9 @@ import numpy as np
 
 from experiments.comparison.fronts import Reading
 from experiments.comparison.tables import PERCENT, SHARE_OF_DENSE, Front
-from experiments.statistics import LEVEL, Interval, interval
+from experiments.statistics import Interval, interval
+
+REACHED = 0.95  # share of resamples that must have a value too, where a seed is said to have one
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ def _known(reading: Reading) -> tuple[np.ndarray, np.ndarray]:
     """
     known, value = np.isfinite(reading.value), ~reading.bound
     return (
-        known[0] & (known[1:].mean(0) >= LEVEL),
-        ~(value[0] & (value[1:].mean(0) >= LEVEL)),
+        known[0] & (known[1:].mean(0) >= REACHED),
+        ~(value[0] & (value[1:].mean(0) >= REACHED)),
     )
 
 

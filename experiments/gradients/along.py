@@ -79,6 +79,8 @@ def train_along(folder: Path, shares: Sequence[float]) -> Trained:
     :raises ValueError: gates that no other method has, or a CNN that learned beside them
     """
     config = from_json(Train, read_config(folder))
+    if not (folder / "result.json").exists():
+        raise ValueError(f"expected a finished run in {folder}, found no result.json there: go on with it by --resume")
     if config.method in OTHER_GATES:
         raise ValueError(f"expected a run with gates that all methods share, got {config.method} in {folder}")
     if config.regime == "joint":

@@ -20,9 +20,18 @@ from experiments.gradients.along import OTHER_GATES, Point, Trained, train_along
 from experiments.gradients.measure import Samples, passes_per_rollout, sample
 from experiments.gradients.problem import Estimator, Gates, TinyProblem, initial_gates, make_estimator
 from experiments.gradients.report import write_report
-from experiments.gradients.statistics import Pool, Reference, judge_bias, lacking, measure_direction, measure_signal
+from experiments.gradients.statistics import (
+    LEVEL,
+    Pool,
+    Reference,
+    judge_bias,
+    lacking,
+    measure_direction,
+    measure_signal,
+)
 from experiments.methods import METHODS
 from experiments.runs import check_same, import_plugins, open_clips, provenance, set_up_cpu
+from experiments.statistics import holm
 from experiments.train import open_frozen
 
 ROLLOUTS, ROLLOUTS_PER_CLIP = 128, 8  # of an estimate on real clips, where nothing else is said
@@ -120,11 +129,15 @@ def stage(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dic
 
 
 def exact_part(config: Gradients, methods: Sequence[str], effort: Effort) -> dict[str, Any]:
-    """Every method against the exact gradient, at initial and at perturbed gates."""
+    """Every method against the exact gradient, at initial and at perturbed gates; p corrected for all of them (Holm)."""
     cases = {
         case: stage(config.run, f"exact-{case}", lambda case=case: exact_case(config, methods, effort, case))
         for case in ("initial", "perturbed")
     }
+    rows = [row for found in cases.values() for row in found["methods"].values()]
+    for row, p in zip(rows, holm([row["p"] for row in rows])):
+        row["p"] = p
+        row["biased"] = None if row["biased"] is None else p < LEVEL
     return {"estimates": effort.exact_estimates, "rollouts": effort.exact_rollouts, "cases": cases}
 
 

@@ -78,7 +78,7 @@ def rebuild(folder: Path, out: Path) -> list[Table]:
 
 def exact_tables(exact: dict[str, Any]) -> list[Table]:
     """A table for each case of the tiny problem."""
-    tables = []
+    tables, tests = [], sum(len(found["methods"]) for found in exact["cases"].values())
     for case, found in exact["cases"].items():
         linear = ", ".join(f"{share:.2f}" for share in found["additive_r2"])
         total = exact["estimates"] * exact["rollouts"]
@@ -86,8 +86,8 @@ def exact_tables(exact: dict[str, Any]) -> list[Table]:
             f"{found['joint_decisions']} joint decisions of each of {found['clips']} clips, enumerated; the best additive "
             f"fit of the reward has R2 {linear}. {exact['estimates']} estimates of {exact['rollouts']} rollouts, "
             f"N = {total:,} each. p is that of the largest deviation among {found['coordinates']} coordinates, in "
-            f"standard errors, by the studentised bootstrap of that maximum; biased means p below {LEVEL:g}. PPO: its first "
-            "update, every ratio at 1"
+            f"standard errors, by the studentised bootstrap of that maximum, corrected for all {tests} tests of this report "
+            f"(Holm); biased means p below {LEVEL:g}. PPO: its first update, every ratio at 1"
         )
         if not can_be_told(found["lack"], found["coordinates"]):
             note += (

@@ -39,6 +39,8 @@ def tune(config: Tune) -> str:
 
     :raises ValueError: a method without a grid
     """
+    if not config.methods:
+        raise ValueError("expected at least one of --methods, got none")
     for method in config.methods:
         check_method(method)
     if unknown := [method for method in config.methods if method not in GRIDS]:
@@ -145,7 +147,7 @@ def _markdown(found: dict[str, Any]) -> str:
         "chosen one after the other, each at the best of those before it. Reward: of the sampled policy, log-probability of "
         f"the true class minus cost weight times cost, on all {found['clips']:,} validation clips; one run each. The best of each "
         f"step goes on; what is within {TIE:g} of it cannot be told from it, and of that the fewest updates, which train "
-        "the fastest. The last is what `train` takes.",
+        "the fastest. The one marked as chosen is what `train` takes.",
     ]
     for method, rows in found["tried"].items():
         options = list(rows[0]["settings"])
