@@ -193,7 +193,8 @@ def play(
     :param rollouts_per_clip: K, side by side; the results have K rows a clip, one after the other
     :param batch_size, progress: as in ``evaluate``
     """
-    batch_size = batch_size or min(64, max(1, PIXELS_AT_ONCE // (clips.num_frames * clips.size**2)))
+    pixels = rollouts_per_clip * clips.num_frames * clips.size**2
+    batch_size = batch_size or min(64, max(1, PIXELS_AT_ONCE // pixels))
     kwargs = {"order": order, "reward": "log_prob", "agent_macs": own_macs, "rollouts_per_clip": rollouts_per_clip}
     episodes = Episodes(backbone, clips, **kwargs)
     layout, outcomes, logits, taken = episodes.layout, [], [], []

@@ -175,7 +175,9 @@ def draw_learning(
 
 
 def _draw_curves(axes: np.ndarray, key: Key, row: Row, style: tuple[str, str], against: str) -> None:
-    """Mean and range over seeds of accuracy and of cost, on two axes."""
+    """Mean and range over seeds of accuracy and of cost, on two axes; nothing of older runs that lack the axis."""
+    if not all(against in point for curve in row.curves for point in curve):
+        return
     curves = [[point for point in curve if point[against] > 0 or against == "rollouts"] for curve in row.curves]
     at = [point[against] for point in min(curves, key=len)]  # a logarithmic axis has no zero
     for one, name in zip(axes, ("accuracy", "cost")):

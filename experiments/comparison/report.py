@@ -53,7 +53,7 @@ HOW_FRONTS = (
     "off the hull and never extrapolated: ≤ and ≥ are bounds where the trained cost weights end (the cheapest policy is "
     "more accurate than asked, or the dearest one cheaper), and *only k of S seeds* have policies that accurate, or "
     "that cheap, on nearly every resample of the clips. Neither is subtracted from anything. Which policies lie on a hull is "
-    "seen on the test clips themselves, so that all fronts alike are a little too good."
+    "seen on the test clips themselves, so that all fronts are a little too good."
 )
 HOW_SWAP = (
     "Swap: each clip is played with the greedy decisions made on its own reversal; *right* is the share still given its "

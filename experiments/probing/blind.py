@@ -9,6 +9,7 @@ import numpy as np
 
 from agent.evaluation import Evaluation
 from experiments.comparison.fronts import accuracy_at, hull
+from experiments.comparison.measures import REACHED
 from experiments.config import Train
 from experiments.statistics import ClipDraws, interval
 
@@ -36,7 +37,7 @@ def against_blind(played: Evaluation, policies: Sequence[Evaluation], *, cluster
 
     Where the agent costs more than the dearest blind policy, all that is known is that a blind policy at this cost
     is no worse than that one: its accuracy is a bound, "reached" is "bound" and there is no lead. Where no blind policy
-    is as cheap, "reached" is "none".
+    is as cheap, "reached" is "none". Either must hold on nearly every draw, as in a comparison's fronts.
 
     :param cluster: as in ``ClipDraws``
     """
@@ -47,9 +48,10 @@ def against_blind(played: Evaluation, policies: Sequence[Evaluation], *, cluster
     front = hull(accuracy, cost)
     best, bound = accuracy_at(front, own_cost)
     found = {"policies": len(policies), "end": float(front.dearest[0]), "accuracy": None, "lead": None}
-    if np.isnan(best[0]):
+    known, held = np.isfinite(best), ~bound
+    if not (known[0] and known[1:].mean() >= REACHED):
         return {**found, "reached": "none"}
     found["accuracy"] = interval(best[:, None], units=draws.units, bounds=(0, 100))
-    if bound[0]:
+    if not (held[0] and held[1:].mean() >= REACHED):
         return {**found, "reached": "bound"}
     return {**found, "reached": "cost", "lead": interval((own_accuracy - best)[:, None], units=draws.units)}
