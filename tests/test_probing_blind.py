@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from evaluation_cases import hand_made
 
+from agent.evaluation import Evaluation
 from experiments.config import Train
 from experiments.probing.blind import against_blind, peers
+from experiments.statistics import Interval
 
 
 def policy(accuracy: float, cost: float, clips: int = 200, seed: int = 0):
@@ -55,8 +57,14 @@ def test_agent_and_hull_are_drawn_together():
     """An agent that is right wherever its rival is leads by what it has besides: surer than if they were right apart."""
     rival = policy(0.5, 0.3)
     agent = replace(rival, correct=rival.correct | (np.arange(200) < 100))
-    lead = against_blind(agent, [rival], cluster=1)["lead"]
-    alone = against_blind(agent, [replace(rival, correct=rival.correct[::-1].copy())], cluster=1)["lead"]
+    cheaper, dearer = (
+        replace(rival, correct=np.zeros(200, bool), macs_ratio=rival.macs_ratio + c) for c in (-0.1, 0.1)
+    )
+
+    def against(policy: Evaluation) -> Interval:
+        return against_blind(agent, [cheaper, policy, dearer], cluster=1)["lead"]
+
+    lead, alone = against(rival), against(replace(rival, correct=rival.correct[::-1].copy()))
     assert lead.high - lead.low < alone.high - alone.low
 
 
