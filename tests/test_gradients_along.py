@@ -26,6 +26,12 @@ def test_training_again_ends_in_the_checkpoint_and_passes_through_other_gates(ru
     assert 0 < (middle - start).norm() < (end - start).norm()
 
 
+def test_a_run_that_is_not_finished_is_refused(run, tmp_path):
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    with pytest.raises(ValueError, match="expected a finished run"):
+        train_along(tmp_path, (0.0, 1.0))
+
+
 def test_start_and_end_need_no_training(run):
     found, again = train_along(run, (0.0, 1.0)), train_along(run, (0.0, 0.5, 1.0))
     assert found.difference is None

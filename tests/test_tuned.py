@@ -16,7 +16,7 @@ def test_a_variant_is_trained_as_its_family():
 
 def test_every_name_is_a_method_and_every_setting_an_option():
     named = {*TUNED, *FAMILIES, *(variant for variants in FAMILIES.values() for variant in variants)}
-    assert named == set(METHODS)
+    assert named <= set(METHODS)
     for settings in (UNTUNED, *TUNED.values()):
         assert set(settings) <= set(Train.__dataclass_fields__)
 

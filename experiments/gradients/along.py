@@ -79,14 +79,14 @@ def train_along(folder: Path, shares: Sequence[float]) -> Trained:
     :raises ValueError: gates that no other method has, or a CNN that learned beside them
     """
     config = from_json(Train, read_config(folder))
-    if not (folder / "result.json").exists():
-        raise ValueError(f"expected a finished run in {folder}, found no result.json there: go on with it by --resume")
     if config.method in OTHER_GATES:
         raise ValueError(f"expected a run with gates that all methods share, got {config.method} in {folder}")
     if config.regime == "joint":
         raise ValueError(
             f"expected a run on a frozen CNN, got regime joint in {folder}: its CNN is another at every moment"
         )
+    if not (folder / "result.json").exists():
+        raise ValueError(f"expected a finished run in {folder}, found no result.json there: go on with it by --resume")
     clips = open_clips(config.data, "train")
     trained, backbone, config = load_trained(folder, device="cpu", clips=clips)
     config, end = config.settled(), copy_gates(trained)
