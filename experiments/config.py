@@ -433,7 +433,7 @@ class Report:
     """Make tables and pictures again from results that are there: trains nothing, judges nothing."""
 
     results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
-    """Folder with the results.json and results.npz that `compare` wrote."""
+    """Folder of results that `compare`, `gradients`, `probe` or `tune` wrote."""
     out: Path | None = None
     """Folder to write, by default the same."""
 
