@@ -23,7 +23,7 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
     "ppo": {"num_clips": (2, 4, 8), "n_epochs": (1, 2, 4), "learning_rate": (5e-3, 1e-2, 2e-2), "warmup": (0.0, 0.2)},
     "rebar": {"batch_size": (4, 8, 16, 32), "learning_rate": (5e-3, 1e-2, 2e-2), "warmup": (0.0, 0.2)},
     "gumbel": {"batch_size": (4, 8, 16, 32), "learning_rate": (5e-3, 1e-2, 2e-2, 4e-2), "warmup": (0.0, 0.2)},
-    "static": {"learning_rate": (1e-2, 3e-2, 1e-1, 3e-1), "batch_size": (4, 8, 32), "warmup": (0.0, 0.2)},
+    "static": {"learning_rate": (1e-2, 3e-2, 1e-1, 3e-1, 1.0), "batch_size": (4, 8, 32), "warmup": (0.0, 0.2)},
 }
 """The options of a method in the order in which they are chosen, and the values that are tried: first the rollouts of an
 update, which settle how many updates there are, then the rest at that. Of a static policy, whose logits are raw
