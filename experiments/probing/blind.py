@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agent.evaluation import Evaluation
-from experiments.comparison.fronts import accuracy_at, hull
+from experiments.analysis.fronts import accuracy_at, hull
+from experiments.analysis.statistics import ClipDraws, interval
 from experiments.comparison.measures import REACHED
 from experiments.config import Train
-from experiments.statistics import ClipDraws, interval
 
 
 class Peers(NamedTuple):

@@ -9,10 +9,10 @@ from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backbone.files import write_whole
+from backbone.common.files import write_whole
+from experiments.analysis.statistics import Interval, over_seeds
 from experiments.comparison.results import row_method
 from experiments.config import Train
-from experiments.statistics import Interval, over_seeds
 
 DIGITS = 6  # significant ones, in JSON
 ROW = {"method": "method", "group_size": "groups of", "cost_weight": "cost weight", "rollouts": "rollouts"}

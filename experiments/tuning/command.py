@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backbone.files import write_json, write_whole
+from backbone.common.files import write_json, write_whole
 from experiments.comparison.jobs import run_jobs, train_and_validate
 from experiments.config import Pretrain, Train, Tune, to_json
 from experiments.methods import check_method
