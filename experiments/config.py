@@ -178,7 +178,8 @@ class Train:
 
     def settled(self) -> Train:
         """The same with every option that was left out set to what was chosen for the method."""
-        return replace(self, **{k: value for k, value in tuned(self.method).items() if getattr(self, k) is None})
+        settings = tuned(self.method, self.group_size)
+        return replace(self, **{name: value for name, value in settings.items() if getattr(self, name) is None})
 
 
 @dataclass(frozen=True)

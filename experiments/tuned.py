@@ -6,19 +6,28 @@ figures. The seeds and the backbone of that choice are no seeds of any compariso
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 UNTUNED: dict[str, Any] = {"learning_rate": 1e-2, "num_clips": 8, "batch_size": 32, "n_epochs": 2, "warmup": 0.2}
 """Of a method that nobody tuned, such as one of your own."""
 
-TUNED: dict[str, dict[str, Any]] = {
-    "reinforce": {"num_clips": 4, "warmup": 0.0},
-    "ppo": {"num_clips": 4, "n_epochs": 1},
-    "rebar": {"batch_size": 8},
-    "gumbel": {"batch_size": 8, "learning_rate": 2e-2},
-    "static": {"learning_rate": 0.3, "warmup": 0.0},
+TUNED: dict[int, dict[str, dict[str, Any]]] = {
+    1: {
+        "reinforce": {"num_clips": 4, "warmup": 0.0},
+        "ppo": {"num_clips": 4, "n_epochs": 1},
+        "gumbel": {"batch_size": 8, "learning_rate": 2e-2},
+        "static": {"learning_rate": 0.3, "warmup": 0.0},
+    },
+    8: {
+        "reinforce": {"num_clips": 4, "warmup": 0.0},
+        "ppo": {"num_clips": 4, "n_epochs": 1},
+        "rebar": {"batch_size": 8},
+        "gumbel": {"batch_size": 8, "learning_rate": 2e-2},
+        "static": {"learning_rate": 0.3, "warmup": 0.0},
+    },
 }
-"""What differs from that."""
+"""What differs from that: by the channels that share a decision, and by method."""
 
 FAMILIES = {
     "reinforce": ("reinforce_none", "reinforce_moving_average", "reinforce_self_critical", "reinforce_value"),
@@ -28,7 +37,12 @@ FAMILIES = {
 """Methods that are trained as another, of which they are a variant."""
 
 
-def tuned(method: str) -> dict[str, Any]:
-    """The settings of a method, by the names of the options of ``train``."""
+def tuned(method: str, group_size: int) -> dict[str, Any]:
+    """The settings of a method, by the names of the options of ``train``.
+
+    They are those of the group size that is the nearest, as a ratio, of those at which the method was tuned.
+    """
     parent = next((name for name, variants in FAMILIES.items() if method in variants), method)
-    return {**UNTUNED, **TUNED.get(parent, {})}
+    found = {size: methods[parent] for size, methods in TUNED.items() if parent in methods}
+    nearest = min(found, key=lambda size: abs(math.log(size / group_size)), default=None)
+    return {**UNTUNED, **found.get(nearest, {})}

@@ -138,12 +138,14 @@ def _row(config: Tune, backbone: Path, method: str, settings: Settings) -> dict[
 
 def _markdown(found: dict[str, Any]) -> str:
     config = found["config"]
-    weights = config["cost_weights"]
+    weights, group = config["cost_weights"], config["group_size"]
+    command = f"python -m experiments tune --group-size {group}"
+    decisions = "one decision per channel" if group == 1 else f"groups of {group}"
     lines = [
         "# How each method is best trained",
         "",
-        f"`python -m experiments tune`, commit {found['commit']}, {found['machine']}. Seed {config['seed']} and a backbone of "
-        f"that seed, which no comparison uses; {config['rollouts']:,} rollouts, groups of {config['group_size']}. Options are "
+        f"`{command}`, commit {found['commit']}, {found['machine']}. Seed {config['seed']} and a backbone of "
+        f"that seed, which no comparison uses; {config['rollouts']:,} rollouts, {decisions}. Options are "
         "chosen one after the other, each at the best of those before it. Reward: of the sampled policy, log-probability of "
         f"the true class minus cost weight times cost, on all {found['clips']:,} validation clips; one run each. The best of each "
         f"step goes on; what is within {TIE:g} of it cannot be told from it, and of that the fewest updates, which train "

@@ -7,34 +7,49 @@ from experiments.config import Train
 from experiments.methods import METHODS
 from experiments.tuned import FAMILIES, TUNED, UNTUNED, tuned
 
+RESULTS = Path(__file__).parents[2] / "experiments" / "results"
+
 
 def test_a_variant_is_trained_as_its_family():
     for parent, variants in FAMILIES.items():
         for variant in variants:
-            assert tuned(variant) == tuned(parent)
+            assert tuned(variant, 8) == tuned(parent, 8)
 
 
 def test_every_name_is_a_method_and_every_setting_an_option():
-    named = {*TUNED, *FAMILIES, *(variant for variants in FAMILIES.values() for variant in variants)}
+    named = {
+        *(method for methods in TUNED.values() for method in methods),
+        *FAMILIES,
+        *(variant for variants in FAMILIES.values() for variant in variants),
+    }
     assert named <= set(METHODS)
-    for settings in (UNTUNED, *TUNED.values()):
+    for settings in (UNTUNED, *(settings for methods in TUNED.values() for settings in methods.values())):
         assert set(settings) <= set(Train.__dataclass_fields__)
 
 
-def test_they_are_those_that_the_committed_search_chose():
-    committed = Path(__file__).parents[2] / "experiments" / "results" / "tuning" / "tuning.json"
-    for method, chosen in json.loads(committed.read_text())["chosen"].items():
-        assert chosen == {option: tuned(method)[option] for option in chosen}
+@pytest.mark.parametrize(("folder", "group_size"), [("tuning", 8)])
+def test_they_are_those_that_the_committed_search_chose(folder, group_size):
+    found = json.loads((RESULTS / folder / "tuning.json").read_text())
+    assert found["config"]["group_size"] == group_size
+    assert set(found["chosen"]) == set(TUNED[group_size])
+    for method, chosen in found["chosen"].items():
+        assert chosen == {option: tuned(method, group_size)[option] for option in chosen}
+
+
+def test_what_was_not_tuned_at_a_group_size_is_that_of_the_nearest():
+    assert tuned("reinforce", 2) == tuned("reinforce", 1)
+    assert tuned("reinforce", 4) == tuned("reinforce", 16) == tuned("reinforce", 8)
+    assert tuned("rebar", 1) == tuned("rebar", 8)
 
 
 def test_a_method_of_ones_own_takes_what_nobody_tuned():
-    assert tuned("mine") == UNTUNED
+    assert tuned("mine", 1) == UNTUNED
 
 
 def test_what_is_given_stays_and_what_is_left_out_is_settled():
     config = Train(method="static", learning_rate=0.5).settled()
     assert config.learning_rate == 0.5
-    assert config.batch_size == tuned("static")["batch_size"]
+    assert config.batch_size == tuned("static", 1)["batch_size"]
     assert config.settled() == config
 
 
