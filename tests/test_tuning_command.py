@@ -61,6 +61,9 @@ def test_no_comparison_uses_its_seed(tuned):
     assert {job.seed for job in tuned[2]} == {100}
 
 
-def test_a_method_without_a_grid_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"expected --methods among reinforce, .*; got reinmax"):
-        tune(Tune(methods=("reinmax",), run=tmp_path))
+@pytest.mark.parametrize(
+    ("method", "said"), [("reinmax", "got reinmax$"), ("gumbell", "got gumbell: did you mean 'gumbel'[?]$")]
+)
+def test_a_method_without_a_grid_is_named_and_one_that_was_meant_suggested(tmp_path, method, said):
+    with pytest.raises(ValueError, match=rf"^expected --methods among reinforce, .*; {said}"):
+        tune(Tune(methods=(method,), run=tmp_path))

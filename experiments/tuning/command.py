@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from backbone.files import write_json, write_whole
+from backbone.naming import did_you_mean
 from experiments.comparison.jobs import run_jobs, train_and_validate
 from experiments.config import Pretrain, Train, Tune, to_json
-from experiments.methods import check_method
 from experiments.pretrain import pretrain
 from experiments.runs import check_same, open_clips, provenance, resolve_device
 from experiments.tuned import UNTUNED
@@ -41,10 +41,11 @@ def tune(config: Tune) -> str:
     """
     if not config.methods:
         raise ValueError("expected at least one of --methods, got none")
-    for method in config.methods:
-        check_method(method)
     if unknown := [method for method in config.methods if method not in GRIDS]:
-        raise ValueError(f"expected --methods among {', '.join(GRIDS)}, which have a grid; got {', '.join(unknown)}")
+        raise ValueError(
+            f"expected --methods among {', '.join(GRIDS)}, which have a grid; got {', '.join(unknown)}"
+            f"{did_you_mean(unknown, GRIDS)}"
+        )
     config = replace(config, device=resolve_device(config.device).type, workers=config.workers or os.cpu_count() or 1)
     check_same(config.run, config)
     write_json(config.run / "config.json", to_json(config))
