@@ -15,18 +15,25 @@ from experiments.statistics import ClipDraws, interval
 
 
 class Peers(NamedTuple):
-    """What an agent shares with the blind policies that it may be set against."""
+    """What an agent shares with the blind policies that it may be set against: they are trained from the same, and as long.
+
+    :param backbone: the CNN itself, or in the joint regime where each run's own began
+    :param start: the run that training started from, whose CNN may be its own
+    """
 
     backbone: str
+    start: str
     seed: int
     group_size: int
     regime: str
     reuse: bool
+    rollouts: int
 
 
 def peers(config: Train) -> Peers:
     """Those of a run."""
-    return Peers(str(config.backbone), config.seed, config.group_size, config.regime, config.reuse)
+    paths = str(config.backbone), str(config.start)
+    return Peers(*paths, config.seed, config.group_size, config.regime, config.reuse, config.rollouts)
 
 
 def against_blind(played: Evaluation, policies: Sequence[Evaluation], *, cluster: int) -> dict[str, Any]:

@@ -50,9 +50,11 @@ def _worth(title: str, name: str) -> tuple[Column, Column]:
 
 TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
     "What adaptivity is worth": (
-        "*Best blind*: the hull, with mixtures, of the static runs of an agent's seed, CNN and groups, judged greedily, "
-        "sampled and by the top k, read off at the agent's own cost; ≥ where the hull ends below this cost in some seed, "
-        "so that nothing is subtracted. The other columns replay an agent's decisions: on another clip of the class, on "
+        "*Best blind*: the hull, with mixtures, of the static runs of an agent's seed, backbone, groups and number of "
+        "rollouts, judged greedily, sampled and by the top k, read off at the agent's own cost; ≥ where the hull ends below "
+        "this cost in some seed, so that nothing is subtracted. An agent that learned jointly with its CNN is set against "
+        "static runs that did so too, each with a CNN of its own, so that what the CNNs have learned is in the difference. "
+        "The other columns replay an agent's decisions: on another clip of the class, on "
         "any other clip, or with each decision redrawn for itself from the agent's shares at that site, frame and channel "
         "(blind, and at nearly its cost). *Commonest*: the same shares rounded to one decision for all clips, which is "
         "mostly cheaper. *Dearer by*: the agent's cost minus that of the column before.",
