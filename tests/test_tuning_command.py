@@ -57,6 +57,15 @@ def test_a_tie_goes_to_the_fewest_updates_and_then_to_the_reward():
     assert _choose(rows) == {"reward": 0.48, "updates": 200}
 
 
+def test_updates_that_are_not_known_are_a_dash_and_win_no_tie(tuned, tmp_path):
+    known, unknown = {"reward": 0.48, "updates": 200}, {"reward": 0.5, "updates": None}
+    assert _choose([unknown, known]) == known
+    found = json.loads((tuned[0].run / "tuning.json").read_text())
+    found["tried"]["reinforce"][0]["updates"] = None
+    (tmp_path / "tuning.json").write_text(json.dumps(found))
+    assert rebuild(tmp_path, tmp_path).count("| - |") == 1
+
+
 def test_no_comparison_uses_its_seed(tuned):
     assert {job.seed for job in tuned[2]} == {100}
 

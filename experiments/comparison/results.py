@@ -188,7 +188,7 @@ def gather(arms: Sequence[Arm], fixed: Sequence[Train], test: ClipSource, facts:
 def _learned(arm: str, job: Train) -> Run:
     result = read_result(job.run / "result.json")
     training = {name: getattr(job, name) for name in SETTINGS if getattr(job, name) is not None}
-    training |= {name: result[name] for name in MEASURED if name in result}
+    training |= {name: result[name] for name in MEASURED if result.get(name) is not None}
     key = (arm, row_method(job), job.group_size, job.cost_weight, job.reward, job.seed)
     return Run(*key, training, read_curve(job.run / "learning.json"), _judged(job.run))
 

@@ -98,7 +98,8 @@ def _backbone(config: Tune) -> Path:
 def _choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The best reward; of those that cannot be told from it, the fewest updates, which train the fastest."""
     best = max(row["reward"] for row in rows)
-    return min((row for row in rows if row["reward"] >= best - TIE), key=lambda row: (row["updates"], -row["reward"]))
+    tied = [row for row in rows if row["reward"] >= best - TIE]
+    return min(tied, key=lambda row: (math.inf if row["updates"] is None else row["updates"], -row["reward"]))
 
 
 def _candidates(best: Settings, stage: int, grid: Mapping[str, Sequence[float]]) -> list[Settings]:
@@ -157,6 +158,7 @@ def _markdown(found: dict[str, Any]) -> str:
         for row in rows:
             chosen = "chosen" if row["settings"] == found["chosen"][method] else ""
             cells = [f"{row['settings'][option]:g}" for option in options]
-            cells += [f"{row['updates']:,}", *(f"{row['runs'][str(weight)]['reward']:.3f}" for weight in weights)]
+            cells.append("-" if row["updates"] is None else f"{row['updates']:,}")
+            cells += [f"{row['runs'][str(weight)]['reward']:.3f}" for weight in weights]
             lines.append(f"| {' | '.join([*cells, format(row['reward'], '.3f'), chosen])} |")
     return "\n".join(lines) + "\n"
