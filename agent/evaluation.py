@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from agent.policy import FusionPolicy
+from agent.policies.policy import FusionPolicy
 from backbone import Decision, FusionBackbone, one_hot
-from backbone.accounting import clip_macs
-from backbone.naming import did_you_mean
+from backbone.common.naming import did_you_mean
+from backbone.cost.adafuse import clip_macs
 from envs.clips import ClipSource
 from envs.episodes import Episodes
 from envs.layout import Layout
@@ -265,7 +265,7 @@ def accounted_cost(
     accounting: str,
     batch_size: int = 64,
 ) -> np.ndarray:
-    """Each clip's cost as a share of dense by another accounting (``backbone/accounting.py``), (N,).
+    """Each clip's cost as a share of dense by another accounting (``backbone/cost/adafuse.py``), (N,).
 
     :param layout: of the environment that was evaluated
     :param own_macs: per site, MACs per frame of the agent itself

@@ -14,7 +14,7 @@ import torch
 
 from agent.evaluation import Evaluation, play, site_decisions
 from backbone import Decision, FusionBackbone, one_hot
-from backbone.accounting import frame_macs
+from backbone.cost.adafuse import frame_macs
 from envs.clips import ClipSource
 from envs.layout import Layout
 

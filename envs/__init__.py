@@ -8,7 +8,7 @@ from envs.episodes import Episodes, Outcome
 from envs.fusion_env import FusionEnv
 from envs.fusion_vector_env import FusionVectorEnv
 from envs.layout import Layout
-from envs.render import animate_episode, draw_episode
+from envs.rendering.episodes import animate_episode, draw_episode
 from envs.sb3_vec_env import FusionVecEnv
 
 ENV_ID = "AdaFuse/Fusion-v0"

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from backbone import Decision, Site, one_hot
-from backbone.accounting import frame_macs
+from backbone.cost.adafuse import frame_macs
 from envs.episodes import Episodes, Outcome
 
 NONE_YET = -1  # stands where a decision has not been made

@@ -13,7 +13,7 @@ from backbone import FusionBackbone, create_cnn, load_backbone
 from envs.clips import ClipSource, motions
 from envs.episode import EpisodeRecord
 from envs.episodes import Deck, Episodes
-from envs.render import draw_episode
+from envs.rendering.episodes import draw_episode
 
 DEFAULT_CLIPS = 64
 

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from backbone import Decision, Observation, Site
-from backbone.naming import did_you_mean
+from backbone.common.naming import did_you_mean
 
 ORDERS = ("frame", "site")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional as F
 
-from backbone.naming import did_you_mean
+from backbone.common.naming import did_you_mean
 
 
 def correctness(logits: Tensor, labels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import tyro
 
-from backbone.naming import did_you_mean
+from backbone.common.naming import did_you_mean
 
 PROGRAM = "python -m experiments"
 

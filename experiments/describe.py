@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from agent.gate import GateNetwork
+from agent.policies.gate import GateNetwork
 from backbone import BACKBONES, FusionBackbone, create_cnn, load_backbone
-from backbone.naming import did_you_mean
+from backbone.common.naming import did_you_mean
 from experiments.config import Describe
 from experiments.methods import gate_options
 from experiments.runs import import_plugins

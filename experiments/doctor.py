@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from backbone.files import load_checkpoint
-from envs.clips.decode import decode_frames, write_video
-from envs.clips.layouts import SIDECAR
+from backbone.common.files import load_checkpoint
+from envs.clips.datasets import SIDECAR
+from envs.clips.video.decode import decode_frames, write_video
 from experiments.config import DEFAULT_ROOT, Doctor, Train
 
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"

@@ -14,16 +14,16 @@ from torch import Tensor
 from agent import adaptivity, evaluate, evaluate_selections, pair_accuracy, swap_test
 from agent.evaluation import Evaluation, Predictor, accounted_cost, agent_macs, average_views, selections_of
 from backbone import Decision, FusionBackbone, Observation, fold_batchnorm, one_hot, recalibrate
-from backbone.files import write_json, write_whole
+from backbone.common.files import write_json, write_whole
 from envs.clips import ClipError, ClipSource
 from envs.clips.loader import Loader
 from envs.clips.source import BrokenClip
 from envs.episodes import Deck
 from envs.layout import Layout
+from experiments.analysis.statistics import Interval, over_clips
 from experiments.board import log_test
 from experiments.config import Evaluate
 from experiments.runs import open_clips, open_views, set_up_cpu
-from experiments.statistics import Interval, over_clips
 from experiments.train import load_trained
 
 RECALIBRATION_CLIPS, RECALIBRATION_BATCH = 2_048, 64

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from agent.adafuse import ImportedPolicy, load_adafuse
-from agent.checkpoint import KIND
+from agent.callbacks.checkpoint import KIND
+from agent.policies.imported import ImportedPolicy, load_adafuse
 from backbone import FusionBackbone, save_backbone
-from backbone.files import save_checkpoint
+from backbone.common.files import save_checkpoint
 from envs.clips import motions
-from envs.clips.layouts import find_clips
+from envs.clips.datasets import find_clips
 from envs.layout import Layout
 from experiments.config import Data, Import, Train, to_json
 from experiments.methods import gate_options

@@ -9,7 +9,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agent import REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
 from backbone import FusionBackbone
-from backbone.naming import did_you_mean
+from backbone.common.naming import did_you_mean
 from envs import FusionVecEnv
 from envs.clips import ClipSource
 from experiments.config import Describe, Train

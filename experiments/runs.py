@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from backbone.files import write_json
-from backbone.naming import did_you_mean, paths_nearby
+from backbone.common.files import write_json
+from backbone.common.naming import did_you_mean, paths_nearby
 from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, VideoViews, motions
 from envs.clips.cache import CacheTooLarge
 from envs.clips.flips import flip_targets

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agent.adafuse import ImportedPolicy
-from agent.callbacks import Checkpoints, CostWarmup, Evaluations, Progress, effort
-from agent.checkpoint import load_agent, load_cnn, load_gates
-from agent.episode_log import EpisodeLog
-from agent.joint import JointTraining, check_joint
-from agent.schedules import WarmupCosine
+from agent.algorithms.joint import JointTraining, check_joint
+from agent.algorithms.schedules import WarmupCosine
+from agent.callbacks.checkpoint import load_agent, load_cnn, load_gates
+from agent.callbacks.episode_log import EpisodeLog
+from agent.callbacks.training import Checkpoints, CostWarmup, Evaluations, Progress, effort
+from agent.policies.imported import ImportedPolicy
 from backbone import FusionBackbone, fold_batchnorm, load_backbone, save_backbone
-from backbone.files import write_json
-from backbone.naming import paths_nearby
+from backbone.common.files import write_json
+from backbone.common.naming import paths_nearby
 from envs.clips import ClipSource
 from experiments.board import log_hparams, open_logger
 from experiments.config import Train, from_json, to_json

@@ -81,7 +81,7 @@ def test_every_room_is_looked_at(room):
     ("check", "room", "source"),
     [
         (wrong_imports, "backbone", "import envs"),
-        (wrong_imports, "backbone", "from agent.gate import GateNetwork"),
+        (wrong_imports, "backbone", "from agent.policies.gate import GateNetwork"),
         (wrong_imports, "envs", "def late():\n    import agent.algorithms.ppo as ppo"),
         (wrong_imports, "envs", "from .. import agent"),
         (wrong_imports, "agent", "from experiments import config"),
@@ -113,9 +113,6 @@ def test_control_the_check_passes_good_source(check: Check, room: str, source: s
 
 
 def test_every_module_has_its_test_file():
-    def wanted(path: Path) -> str:
-        folders = path.relative_to(ROOT).parts[1:-1]
-        return f"test_{''.join(f'{folder}_' for folder in folders)}{path.stem.strip('_')}.py"
-
-    modules = [path for path in SOURCES if path.stem != "__init__"]
-    assert not [str(path) for path in modules if not (ROOT / "tests" / wanted(path)).exists()]
+    modules = [path.relative_to(ROOT) for path in SOURCES if path.stem != "__init__"]
+    wanted = {path: ROOT / "tests" / path.parent / f"test_{path.stem.strip('_')}.py" for path in modules}
+    assert not [str(path) for path, test in wanted.items() if not test.exists()]

@@ -9,9 +9,9 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
 from agent.algorithms.whole_clips import WholeClips
-from agent.distribution import log_softmax
 from agent.estimators.cost import site_cost
 from agent.estimators.relaxations import Relaxation, find_relaxation
+from agent.policies.distribution import log_softmax
 from backbone import Observation
 from envs.reward import log_probability
 

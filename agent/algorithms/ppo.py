@@ -11,11 +11,11 @@ from torch import Tensor
 
 from agent.algorithms.fusion_algorithm import check_env
 from agent.algorithms.rollouts import FusionRolloutBuffer, RolloutMixin
+from agent.algorithms.schedules import WarmupCosine
 from agent.estimators.baselines import leave_one_out
 from agent.estimators.cost import decision_costs, own_cost_advantages
-from agent.policy import FusionPolicy
-from agent.schedules import WarmupCosine
-from backbone.naming import did_you_mean
+from agent.policies.policy import FusionPolicy
+from backbone.common.naming import did_you_mean
 from envs.layout import Rows
 
 RATIOS = ("decision", "joint")

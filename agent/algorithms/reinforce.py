@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from agent.algorithms.rollouts import FusionRolloutBuffer, RolloutMixin
+from agent.algorithms.schedules import WarmupCosine
 from agent.estimators.baselines import Baseline, find_baseline
 from agent.estimators.cost import step_cost
-from agent.policy import FusionPolicy
-from agent.schedules import WarmupCosine
+from agent.policies.policy import FusionPolicy
 from envs.layout import Rows
 
 

@@ -10,8 +10,8 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from torch import Tensor
 
 from agent.algorithms.fusion_algorithm import FusionAlgorithm, check_env
-from agent.policy import FusionPolicy
-from agent.schedules import WarmupCosine
+from agent.algorithms.schedules import WarmupCosine
+from agent.policies.policy import FusionPolicy
 from backbone import FusionBackbone
 from envs.episodes import Episodes
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backbone.naming import did_you_mean
+from backbone.common.naming import did_you_mean
 
 MOVING_AVERAGE = 0.95
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from backbone import Ledger, Observation, Site
-from backbone.flops import Live
+from backbone.cost.ledger import Live
 from envs.layout import Layout, Rows
 
 

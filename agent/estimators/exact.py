@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agent.distribution import log_softmax
-from agent.gate import GateNetwork
+from agent.policies.distribution import log_softmax
+from agent.policies.gate import GateNetwork
 from backbone import Decision, FusionBackbone, Observation, one_hot
 from envs.reward import cost_reward, log_probability
 

@@ -10,9 +10,9 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 from torch.nn import functional as F
 
-from agent.distribution import log_softmax
-from agent.schedules import Linear
-from backbone.naming import did_you_mean
+from agent.algorithms.schedules import Linear
+from agent.policies.distribution import log_softmax
+from backbone.common.naming import did_you_mean
 
 
 @dataclass(frozen=True)

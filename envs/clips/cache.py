@@ -25,12 +25,12 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from envs.clips.decode import decode_frames
+from envs.clips.datasets import Listing, find_clips
 from envs.clips.files import Crop, check_broken, check_sampling, hash_files, listed, stat_files, whereabouts
-from envs.clips.layouts import Listing, find_clips
 from envs.clips.sampling import gather
 from envs.clips.source import ClipError, ClipSource
 from envs.clips.transforms import crop_and_resize, multi_scale_box
+from envs.clips.video.decode import decode_frames
 
 try:
     import fcntl

@@ -15,12 +15,12 @@ from typing import Literal, get_args
 import numpy as np
 from tqdm import tqdm
 
-from envs.clips.decode import centre, sample_frames
-from envs.clips.layouts import Listing, find_clips
+from envs.clips.datasets import Listing, find_clips
 from envs.clips.sampling import Sampling, Short, crop, dense_indices, evaluation_indices, fewest_frames, segment_indices
 from envs.clips.source import BrokenClip, ClipError, ClipSource, select_reversals
 from envs.clips.transforms import crop_and_resize, cut, evaluation_boxes, multi_scale_box
-from envs.clips.video import open_video
+from envs.clips.video.decode import centre, sample_frames
+from envs.clips.video.read import open_video
 
 Crop = Literal["random", "multi_scale"]
 

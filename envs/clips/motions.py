@@ -28,9 +28,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from envs.clips.decode import write_video
-from envs.clips.layouts import SIDECAR, UNFINISHED
+from envs.clips.datasets import SIDECAR, UNFINISHED
 from envs.clips.source import ArrayClips, ClipError
+from envs.clips.video.decode import write_video
 
 CLASSES = ("right", "left", "down", "up", "down-right", "up-left", "down-left", "up-right")
 REVERSED_CLASS = (1, 0, 3, 2, 5, 4, 7, 6)

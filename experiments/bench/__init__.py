@@ -7,8 +7,8 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from backbone.files import write_json
-from backbone.naming import did_you_mean
+from backbone.common.files import write_json
+from backbone.common.naming import did_you_mean
 from experiments.bench.cnn import cnn_ratios
 from experiments.bench.data import data_ratios, report_fuzz
 from experiments.bench.environment import environment_ratios

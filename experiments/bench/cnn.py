@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from agent import GateNetwork
 from agent.estimators.relaxations import straight_through_gumbel
 from backbone import FusionBackbone, Observation, create_cnn
-from backbone.resnet import Bottleneck, ResNet
+from backbone.cnns.resnet import Bottleneck, ResNet
 from experiments.bench.measure import Ratio, interleave, summarise
 
 CLASSES = 174  # Something-Something

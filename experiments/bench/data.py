@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from envs.clips import ClipError
 from envs.clips.sampling import segment_indices
-from envs.clips.video import open_video
+from envs.clips.video.read import open_video
 from experiments.bench.measure import Ratio, interleave, summarise
 
 FPS = 30

@@ -9,8 +9,8 @@ import numpy as np
 from stable_baselines3.common.logger import configure
 
 from agent import REINFORCE, gate_macs
-from agent.callbacks import Evaluations
-from agent.episode_log import EpisodeLog, find_writer
+from agent.callbacks.episode_log import EpisodeLog, find_writer
+from agent.callbacks.training import Evaluations
 from backbone import FusionBackbone, fold_batchnorm
 from envs import FusionVecEnv
 from envs.clips import ClipSource, motions

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from experiments.analysis.statistics import CLIPS, Interval, holm, interval
 from experiments.comparison.measures import HYPERVOLUME, Figure, Measure, difference, figure_of, measures_of
 from experiments.comparison.results import JOINT
 from experiments.comparison.tables import Front, Table, fronts
-from experiments.statistics import CLIPS, Interval, holm, interval
 
 RELAXATION = "gumbel"
 BLIND = "static"  # learned, ignores its input: with every selection, the best blind policy

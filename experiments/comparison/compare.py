@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backbone.files import write_json
-from backbone.naming import did_you_mean
+from backbone.common.files import write_json
+from backbone.common.naming import did_you_mean
 from experiments.comparison.jobs import (
     judge_fixed,
     measure_rate,

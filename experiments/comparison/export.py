@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.analysis.statistics import Interval
 from experiments.comparison.claims import Sentence, claims_of, rivals
 from experiments.comparison.measures import Measure, difference, figure_of, measures_of
 from experiments.comparison.tables import Front, Row, Table, fronts
-from experiments.statistics import Interval
 
 DIGITS = 6  # significant ones: the last ones of a double differ from machine to machine
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
+from experiments.analysis.statistics import Interval
 from experiments.comparison.claims import BLIND, FROZEN, RELAXATION, front_title, rivals, show_figure
 from experiments.comparison.measures import HYPERVOLUME, Measure, accuracy_measure, cost_measure, difference, figure_of
 from experiments.comparison.tables import Front, Row, Table, fronts
-from experiments.statistics import Interval
 
 Grid = tuple[list[str], list[list[str]]]
 """A table's header and cells."""

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.comparison.fronts import Reading
+from experiments.analysis.fronts import Reading
+from experiments.analysis.statistics import Interval, interval
 from experiments.comparison.tables import PERCENT, SHARE_OF_DENSE, Front
-from experiments.statistics import Interval, interval
 
 REACHED = 0.95  # share of resamples that must have a value too, where a seed is said to have one
 

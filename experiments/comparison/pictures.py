@@ -9,10 +9,10 @@ from typing import Any, Literal
 import matplotlib
 import numpy as np
 
-from backbone.files import write_whole
+from backbone.common.files import write_whole
+from experiments.analysis.statistics import interval
 from experiments.comparison.claims import front_title
 from experiments.comparison.tables import PERCENT, SELECTIONS, Front, Key, Row, Table, fronts
-from experiments.statistics import interval
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backbone.files import write_json, write_whole
+from backbone.common.files import write_json, write_whole
+from experiments.analysis.statistics import RESAMPLES
 from experiments.comparison.claims import Sentence, claims_of, sentences_of
 from experiments.comparison.export import as_json
 from experiments.comparison.grids import (
@@ -24,7 +25,6 @@ from experiments.comparison.pictures import draw_learning, draw_pareto
 from experiments.comparison.results import JudgedClips, load_results
 from experiments.comparison.tables import Table, tables_of
 from experiments.config import Compare, to_json
-from experiments.statistics import RESAMPLES
 
 CLAIMS = (
     "The report makes {count} claims. A difference is called one where p < 0.05 after Holm's correction for all of them "

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agent.callbacks import read_curve
-from backbone.files import write_whole
+from agent.callbacks.training import read_curve
+from backbone.common.files import write_whole
 from envs.clips import ClipSource
 from experiments.config import Train
 from experiments.evaluate import cluster_of, read_result

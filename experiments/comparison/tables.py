@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.comparison.fronts import Hull, Reading, accuracy_at, cost_at, hull, hypervolume
+from experiments.analysis.fronts import Hull, Reading, accuracy_at, cost_at, hull, hypervolume
+from experiments.analysis.statistics import ClipDraws, Interval, interval, over_seeds
 from experiments.comparison.results import Results, Run
-from experiments.statistics import ClipDraws, Interval, interval, over_seeds
 
 SELECTIONS = {"greedy": "", "sampled": "sampled_", "top-k": "top_k_"}
 """Ways to play an agent, and how names of their figures and arrays begin."""

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from agent.callbacks import BetweenRollouts, CostWarmup
-from agent.checkpoint import load_gates
+from agent.callbacks.checkpoint import load_gates
+from agent.callbacks.training import BetweenRollouts, CostWarmup
 from backbone import FusionBackbone
 from envs.clips import ClipSource
 from experiments.config import Train, from_json

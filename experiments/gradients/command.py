@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from backbone import FusionBackbone
-from backbone.files import write_json
-from backbone.naming import did_you_mean
+from backbone.common.files import write_json
+from backbone.common.naming import did_you_mean
 from envs.clips import ClipSource
+from experiments.analysis.statistics import holm
 from experiments.config import Gradients, Train, to_json
 from experiments.gradients.along import OTHER_GATES, Point, Trained, train_along
 from experiments.gradients.measure import Samples, passes_per_rollout, sample
@@ -32,7 +33,6 @@ from experiments.gradients.statistics import (
 )
 from experiments.methods import METHODS
 from experiments.runs import check_same, import_plugins, open_clips, provenance, set_up_cpu
-from experiments.statistics import holm
 from experiments.train import open_frozen
 
 ROLLOUTS, ROLLOUTS_PER_CLIP = 128, 8  # of an estimate on real clips, where nothing else is said

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from backbone.files import write_whole
+from backbone.common.files import write_whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from agent.algorithms.fusion_algorithm import FusionAlgorithm
 from agent.estimators.exact import Enumeration, enumerate_decisions, exact_gradient
-from agent.gate import GateNetwork, gate_macs
+from agent.policies.gate import GateNetwork, gate_macs
 from backbone import FusionBackbone
-from backbone.resnet import BasicBlock, ResNet
+from backbone.cnns.resnet import BasicBlock, ResNet
 from envs.clips import ArrayClips, ClipSource
 from experiments.config import Train
 from experiments.methods import build_method, gate_options

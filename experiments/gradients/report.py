@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from backbone.files import write_json, write_whole
+from backbone.common.files import write_json, write_whole
 from experiments.config import Gradients, to_json
 from experiments.gradients.pictures import draw_along, draw_bias, draw_groups, draw_rollouts, draw_variance
 from experiments.gradients.statistics import LEVEL, SCARCE, can_be_told

@@ -10,13 +10,13 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from agent.callbacks import read_curve
-from agent.episode_log import record_episodes, write_chances, write_episode
+from agent.callbacks.episode_log import record_episodes, write_chances, write_episode
+from agent.callbacks.training import read_curve
 from agent.evaluation import Evaluation, evaluate
-from backbone.files import write_whole
+from backbone.common.files import write_whole
 from envs.clips import ClipSource
 from envs.episode import EpisodeRecord
-from envs.render import animate_episode, encode_png
+from envs.rendering.episodes import animate_episode, encode_png
 from experiments.comparison.grids import Grid
 from experiments.comparison.results import row_method
 from experiments.config import Inspect, Predict, Train

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agent.episode_log import FAILURES, FIXED_CLIPS, extremes, failures, fixed_clips
+from agent.callbacks.episode_log import FAILURES, FIXED_CLIPS, extremes, failures, fixed_clips
 from agent.evaluation import Evaluation
-from backbone.naming import did_you_mean
+from backbone.common.naming import did_you_mean
 from envs.clips import ArrayClips
 from experiments.config import Data, Inspect
 from experiments.videos.prediction import read_frames
@@ -37,7 +37,7 @@ def asks_for_clips(config: Inspect) -> bool:
 
 
 def choose(config: Inspect, result: Evaluation, classes: Sequence[str]) -> list[Choice]:
-    """The clips asked for; by default those of TensorBoard's rule, see ``agent/episode_log.py``.
+    """The clips asked for; by default those of TensorBoard's rule, see ``agent/callbacks/episode_log.py``.
 
     :raises ValueError: no such class, no clip of it, or no failure
     """

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.comparison.fronts import Reading, accuracy_at, hull
+from experiments.analysis.fronts import Reading, accuracy_at, hull
+from experiments.analysis.statistics import ClipDraws, interval
 from experiments.comparison.measures import REACHED
 from experiments.config import Train
-from experiments.statistics import ClipDraws, interval
 
 
 class Peers(NamedTuple):

@@ -8,8 +8,8 @@ import numpy as np
 
 from agent.evaluation import SELECTIONS, Evaluation
 from agent.probes import SwapTest
+from experiments.analysis.statistics import ClipDraws
 from experiments.probing.blind import Outcome, best_blind
-from experiments.statistics import ClipDraws
 
 Clips = dict[str, np.ndarray]
 """PROBE/correct and PROBE/follows -> (N,) booleans, PROBE/cost -> (N,) shares of dense. A probe is a selection, greedy or

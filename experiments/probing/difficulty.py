@@ -8,7 +8,7 @@ import numpy as np
 
 from backbone import Decision
 from envs.clips.motions import ClipFacts
-from experiments.statistics import ClipDraws, Interval, percentiles
+from experiments.analysis.statistics import ClipDraws, Interval, percentiles
 
 RANKS_AT_ONCE = 1 << 20  # 8 MiB an array
 PHASES = ("before", "inside", "after")

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 
 from backbone import Decision
-from backbone.files import write_whole
+from backbone.common.files import write_whole
 from envs.clips.motions import ClipFacts
 
 matplotlib.use("Agg")

@@ -11,9 +11,10 @@ import numpy as np
 
 from agent.evaluation import SELECTIONS, Evaluation, agent_macs, evaluate_selections
 from agent.probes import frame_costs, frame_shares, pair_accuracy, swap_test, without_adaptivity
-from backbone.files import write_json
+from backbone.common.files import write_json
 from envs.clips import motions
 from envs.layout import Layout
+from experiments.analysis.statistics import ClipDraws, Interval, over_clips
 from experiments.comparison.claims import BLIND
 from experiments.config import Probe, Train, from_json
 from experiments.evaluate import adaptivity_of, cluster_of
@@ -24,7 +25,6 @@ from experiments.probing.pictures import draw_probes
 from experiments.probing.summary import check_seeds, summarise, to_json
 from experiments.probing.text import HOW, describe_probes
 from experiments.runs import open_clips, read_config, set_up_cpu
-from experiments.statistics import ClipDraws, Interval, over_clips
 from experiments.train import load_trained
 
 

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backbone.files import write_whole
+from backbone.common.files import write_whole
+from experiments.analysis.statistics import ClipDraws, Interval, interval, over_seeds
 from experiments.comparison.claims import BLIND
 from experiments.comparison.results import pack, row_method, unpack
 from experiments.config import Train
 from experiments.probing.blind import peers
 from experiments.probing.clips import Clips, drawn_figures, policies_of
-from experiments.statistics import ClipDraws, Interval, interval, over_seeds
 
 DIGITS = 6  # significant ones, in JSON
 Drawn = dict[tuple[str, ...], np.ndarray]  # as ``drawn_figures`` gives it

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backbone.files import write_json, write_whole
-from backbone.naming import did_you_mean
+from backbone.common.files import write_json, write_whole
+from backbone.common.naming import did_you_mean
 from experiments.comparison.jobs import run_jobs, train_and_validate
 from experiments.config import Pretrain, Train, Tune, to_json
 from experiments.pretrain import pretrain

@@ -25,10 +25,10 @@ from rich.table import Table
 from tqdm import tqdm
 
 from envs.clips import ClipError
-from envs.clips.layouts import SPLITS, Listing, find_clips
-from envs.clips.layouts.places import frame_names
-from envs.clips.layouts.reading import LabelError
-from envs.clips.video import open_video
+from envs.clips.datasets import SPLITS, Listing, find_clips
+from envs.clips.datasets.places import frame_names
+from envs.clips.datasets.reading import LabelError
+from envs.clips.video.read import open_video
 from experiments.config import CheckData
 
 KINDS = {

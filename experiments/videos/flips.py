@@ -8,9 +8,9 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from envs.clips.datasets import find_clips
+from envs.clips.datasets.reading import read_classes
 from envs.clips.flips import flip_labels
-from envs.clips.layouts import find_clips
-from envs.clips.layouts.reading import read_classes
 from experiments.config import Flips
 
 

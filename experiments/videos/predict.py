@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from backbone import Decision, one_hot
-from envs.clips.decode import write_video
 from envs.clips.sampling import DENSE_WINDOW
-from envs.overlay import PICTURE, draw_overlay
+from envs.clips.video.decode import write_video
+from envs.rendering.overlay import PICTURE, draw_overlay
 from experiments.config import Data, Predict
 from experiments.describe import LOOK, NARROWEST, SMALL, UNITS
 from experiments.runs import read_config

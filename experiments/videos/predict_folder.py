@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from agent.callbacks import Interrupted
-from backbone.files import write_whole
+from agent.callbacks.training import Interrupted
+from backbone.common.files import write_whole
 from envs.clips import ClipError
-from envs.clips.layouts.reading import VIDEO_SUFFIXES
+from envs.clips.datasets.reading import VIDEO_SUFFIXES
 from experiments.config import Predict
 from experiments.videos.prediction import Trained, open_trained, play, ranking
 

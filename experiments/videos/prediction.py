@@ -16,11 +16,11 @@ from torch import Tensor
 
 from agent.evaluation import Predictor, agent_macs, site_decisions
 from backbone import FusionBackbone, load_backbone, one_hot
-from backbone.accounting import clip_macs
+from backbone.cost.adafuse import clip_macs
 from envs.clips import ArrayClips
-from envs.clips.decode import centre, sample_frames
 from envs.clips.sampling import evaluation_indices, fewest_frames
-from envs.clips.video import open_video
+from envs.clips.video.decode import centre, sample_frames
+from envs.clips.video.read import open_video
 from envs.episodes import Episodes
 from envs.layout import Layout
 from experiments.config import Data, Predict, Train, from_json

@@ -1,0 +1,1 @@
+"""What happens beside training: evaluations, checkpoints, progress, episodes in TensorBoard."""

@@ -1,0 +1,109 @@
+"""Training that can be taken up again bit for bit: any stable-baselines3 model in JSON and tensors."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from backbone.common.files import load_checkpoint, save_checkpoint
+
+KIND = "agent"
+
+
+def save_agent(path: Path, model: BaseAlgorithm, *, cnn: dict[str, Any] | None = None, **facts: Any) -> None:
+    """Save policy, optimiser, counters, random generators and the place in the clips.
+
+    To be called between rollouts: at the start of one, or after training.
+
+    :param cnn: tensors of the run's own CNN under "backbone" (BatchNorms not folded), and what else it needs to train
+        on; None where the agent plays on a CNN that is kept elsewhere
+    :param facts: JSON facts about the run (its configuration, class names)
+    """
+    _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 (stable-baselines3 draws from it)
+    version, internal, gauss = random.getstate()
+    content = {
+        "algorithm": type(model).__name__,
+        "num_timesteps": model.num_timesteps,
+        "n_updates": model._n_updates,
+        "progress_remaining": model._current_progress_remaining,
+        "env": model.env.env_method("state_dict", indices=[0])[0],
+        "numpy": [position, has_gauss, cached],
+        "python": [version, list(internal), gauss],
+        "extra": model.extra_state() if hasattr(model, "extra_state") else {},
+        "facts": facts,
+    }
+    generators = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(keys.astype(np.int64))}
+    if torch.cuda.is_available():
+        generators["cuda"] = torch.cuda.get_rng_state()
+    tensors = {"parameters": model.get_parameters(), "generators": generators}
+    save_checkpoint(path, KIND, content, tensors if cnn is None else {**tensors, "cnn": cnn})
+
+
+def load_agent(path: Path, model: BaseAlgorithm, *, training: bool = True) -> dict:
+    """Put a saved agent's state into a model built like it; returns the facts saved with it.
+
+    :param training: False takes the policy only, and leaves optimiser, generators and environment alone
+    :raises ValueError: not a checkpoint of ours, or one of another algorithm or architecture
+    """
+    content, tensors = load_checkpoint(path, KIND)
+    if content["algorithm"] != type(model).__name__:
+        raise ValueError(
+            f"expected a checkpoint of {type(model).__name__} in {path}, got one of {content['algorithm']}"
+        )
+    parameters = tensors["parameters"]
+    try:
+        if not training:
+            model.policy.load_state_dict(parameters["policy"])
+            return content["facts"]
+        model.set_parameters(parameters, device=model.device)
+    except (RuntimeError, ValueError) as error:
+        raise _other_weights(path, error) from error
+    model.num_timesteps = content["num_timesteps"]
+    model._n_updates = content["n_updates"]
+    model._current_progress_remaining = content["progress_remaining"]
+    model.env.env_method("load_state_dict", content["env"], indices=[0])
+    if hasattr(model, "load_extra_state"):
+        model.load_extra_state(content["extra"])
+    position, has_gauss, cached = content["numpy"]
+    keys = tensors["generators"]["numpy"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", keys, position, has_gauss, cached))  # noqa: NPY002
+    version, internal, gauss = content["python"]
+    random.setstate((version, tuple(internal), gauss))
+    torch.set_rng_state(tensors["generators"]["torch"])
+    if "cuda" in tensors["generators"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["generators"]["cuda"])
+    return content["facts"]
+
+
+def load_cnn(path: Path) -> dict[str, Any] | None:
+    """The run's own CNN, as it was given to ``save_agent``; None where the run has none of its own.
+
+    :raises ValueError: not a checkpoint of ours
+    """
+    return load_checkpoint(path, KIND)[1].get("cnn")
+
+
+def load_gates(path: Path, model: BaseAlgorithm) -> None:
+    """Put the gates of a saved agent into a model of this or any other method.
+
+    :raises ValueError: not a checkpoint of ours, or gates of another architecture
+    """
+    policy, prefix = load_checkpoint(path, KIND)[1]["parameters"]["policy"], "gates."
+    gates = {key.removeprefix(prefix): value for key, value in policy.items() if key.startswith(prefix)}
+    try:
+        model.policy.gates.load_state_dict(gates)
+    except (RuntimeError, AttributeError) as error:  # a foreign policy has no gates
+        raise _other_weights(path, error) from error
+
+
+def _other_weights(path: Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())[:200]
+    return ValueError(
+        f"expected weights for this backbone, group size and gate in {path}, got others ({reason}): "
+        "use the configuration the run was trained with"
+    )

@@ -1,0 +1,194 @@
+"""Episodes to look at: played greedily side by side, chosen by a rule, shown in TensorBoard.
+
+The rule, of a split's clips:
+
+- ``clip_0``, ``clip_1``, ``clip_2``: the first clip of each of three classes, spread evenly over the list of classes: the same
+  at every evaluation, so that TensorBoard's slider shows the agent learning;
+- ``failure_0``: of the clips classified wrongly, the one whose label is the least probable (there may be
+  none: then there is no picture at that evaluation);
+- ``cheapest``, ``dearest``: the clip of the least cost, and of the most. Of equal clips the first.
+
+The latter three are chosen anew at each evaluation, from its results.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from stable_baselines3.common.logger import TensorBoardOutputFormat
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import SummaryWriter
+
+from agent.callbacks.training import BetweenRollouts, Evaluations
+from agent.evaluation import Evaluation, agent_macs
+from agent.policies.distribution import FactoredCategorical
+from backbone import Decision, FusionBackbone
+from envs.clips import ClipSource
+from envs.episode import EpisodeRecord, record_outcome
+from envs.episodes import Episodes
+from envs.rendering.episodes import animate_episode, encode_png
+
+FIXED_CLIPS, FAILURES = 3, 1
+BINS = np.linspace(0, 1, 41)  # of the histograms of probabilities
+
+
+def fixed_clips(labels: np.ndarray, count: int = FIXED_CLIPS) -> dict[str, int]:
+    """The fixed clips by name: indices of the first clips of ``count`` classes, spread evenly, or of all."""
+    _, firsts = np.unique(labels, return_index=True)
+    spread = np.unique(np.linspace(0, len(firsts), min(count, len(firsts)), endpoint=False).astype(int))
+    return {f"clip_{number}": int(clip) for number, clip in enumerate(firsts[spread])}
+
+
+def failures(result: Evaluation, count: int = FAILURES) -> dict[str, int]:
+    """Indices of the clips classified wrongly whose labels are the least probable; fewer, or none, if there are not so many."""
+    wrong = np.flatnonzero(~result.correct)
+    worst = wrong[np.argsort(result.log_prob[wrong], kind="stable")][:count]
+    return {f"failure_{number}": int(clip) for number, clip in enumerate(worst)}
+
+
+def extremes(result: Evaluation) -> dict[str, int]:
+    """Indices of the cheapest and of the dearest clip."""
+    return {"cheapest": int(result.macs_ratio.argmin()), "dearest": int(result.macs_ratio.argmax())}
+
+
+def record_episodes(
+    model: Any,
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    indices: Sequence[int],
+    *,
+    order: str = "site",
+    reward: str = "log_prob",
+    cost_weight: float = 1.0,
+) -> list[EpisodeRecord]:
+    """Play clips greedily, all side by side, and keep all of it.
+
+    Draws no random number that training would have drawn.
+
+    :param reward, cost_weight: as in FusionEnv
+    """
+    episodes = Episodes(backbone, clips, order=order, reward=reward, cost_weight=cost_weight)
+    layout, episodes.agent_macs = episodes.layout, agent_macs(model, episodes.layout)
+    decisions, chances, rewards, outcome = [], [], [], None
+    device = backbone.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        observation = episodes.start(np.asarray(indices))
+        while outcome is None:
+            site, first = layout.sites[episodes.site], episodes.frame
+            actions = np.asarray(model.predict(observation, deterministic=True)[0])
+            shape = (len(actions), layout.step_frames, layout.decisions)
+            chances.append(_chances(model, observation, shape, site.decisions))
+            decisions.append((site.index, first, actions.reshape(shape)[..., : site.decisions].astype(np.int64)))
+            observation, reward_of_step, outcome = episodes.step(actions)
+            rewards.append(reward_of_step)
+    records = record_outcome(episodes, decisions, rewards, outcome)
+    if all(step is not None for step in chances):
+        for row, record in enumerate(records):
+            record.chances = [step[row] for step in chances]
+    return records
+
+
+@torch.no_grad()
+def _chances(model: Any, observation: np.ndarray, shape: tuple[int, int, int], width: int) -> np.ndarray | None:
+    """Probabilities of a step's decisions, (N, F, width, 3); None of an agent that has none to tell."""
+    policy = getattr(model, "policy", None)
+    if not hasattr(policy, "get_distribution"):
+        return None
+    distribution = policy.get_distribution(torch.as_tensor(observation, device=policy.device))
+    if isinstance(distribution, FactoredCategorical):
+        probabilities = distribution.probs
+    else:  # stable-baselines3's MultiCategorical, a list of one categorical a column
+        probabilities = torch.stack([one.probs for one in distribution.distribution], 1)
+    return probabilities.view(*shape, len(Decision))[:, :, :width].cpu().numpy()
+
+
+class EpisodeLog(BetweenRollouts):
+    """Show episodes in TensorBoard at each new evaluation, by the rule above.
+
+    Each has a picture and a card of text under ``episodes/NAME``; after the last evaluation the fixed clips have an
+    animation, too, under ``animations/NAME``. ``probabilities/SITE/use`` and so on are histograms of the probabilities
+    of a site's decisions in the fixed clips. No random number is drawn that training would have drawn.
+
+    :param reward, cost_weight: of the rewards that are shown, all through training; the warm-up is left out
+    """
+
+    def __init__(self, evaluations: Evaluations, *, reward: str = "log_prob", cost_weight: float = 1.0) -> None:
+        super().__init__()
+        self.evaluations, self.reward, self.cost_weight = evaluations, reward, cost_weight
+        self.drawn = -1  # rollouts at the latest evaluation that is shown
+
+    def _on_training_start(self) -> None:
+        curve = self.evaluations.curve
+        self.drawn = curve[-1]["rollouts"] if curve else -1  # of a resumed run
+
+    def act(self) -> None:
+        self.show(animate=False)
+
+    def _on_training_end(self) -> None:
+        self.show(animate=True)
+
+    def show(self, *, animate: bool) -> None:
+        """Write the latest evaluation's episodes, unless that is done."""
+        source = self.evaluations
+        writer = find_writer(self.logger)
+        if source.result is None or source.curve[-1]["rollouts"] == self.drawn or writer is None:
+            return
+        self.drawn = source.curve[-1]["rollouts"]
+        fixed = fixed_clips(source.clips.labels)
+        chosen = {**fixed, **failures(source.result), **extremes(source.result)}
+        records = record_episodes(
+            self.model,
+            source.backbone,
+            source.clips,
+            list(chosen.values()),
+            order=self.layout.order,
+            reward=self.reward,
+            cost_weight=self.cost_weight,
+        )
+        for name, record in zip(chosen, records):
+            gif = animate_episode(record) if animate and name in fixed else None
+            write_episode(writer, name, record, self.drawn, png=encode_png(record), gif=gif)
+        write_chances(writer, records[: len(fixed)], self.drawn)
+
+
+def find_writer(logger: Any) -> SummaryWriter | None:
+    """TensorBoard's writer among a logger's outputs; None where there is none."""
+    return next((form.writer for form in logger.output_formats if isinstance(form, TensorBoardOutputFormat)), None)
+
+
+def write_episode(
+    writer: SummaryWriter, name: str, record: EpisodeRecord, step: int, *, png: bytes, gif: bytes | None = None
+) -> None:
+    """Picture, card and, if there is one, animation of an episode."""
+    write_image(writer, f"episodes/{name}", png, step)
+    writer.add_text(f"episodes/{name}", record.card(), step)
+    if gif is not None:
+        write_image(writer, f"animations/{name}", gif, step)
+
+
+def write_image(writer: SummaryWriter, tag: str, encoded: bytes, step: int) -> None:
+    """An image that is encoded already, as PNG or animated GIF: ``add_image`` would take pixels, and encode them slowly."""
+    width, height = Image.open(io.BytesIO(encoded)).size
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
+    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+
+def write_chances(writer: SummaryWriter, records: Sequence[EpisodeRecord], step: int) -> None:
+    """Histograms of the probabilities of each site's decisions, over all steps of these episodes."""
+    for site in records[0].sites:
+        steps = [
+            chances.reshape(-1, len(Decision))
+            for record in records
+            for (at, _, _), chances in zip(record.decisions, record.chances)
+            if at == site.index
+        ]
+        if steps:
+            of_site = np.concatenate(steps)
+            for decision in Decision:
+                tag = f"probabilities/{site.name}/{decision.name.lower()}"
+                writer.add_histogram(tag, of_site[:, decision], step, bins=BINS)

@@ -1,0 +1,85 @@
+"""From frames to a clip: the mean of the frames' logits (TSN), or an LSTM over their features.
+
+Both also give the causal prediction, what is known after each frame: the running mean, or the LSTM's own output.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from backbone.common.naming import did_you_mean
+
+CONSENSUS = ("mean", "lstm")
+
+Recurrent = tuple[Tensor, Tensor]  # an LSTM's hidden and cell state, each (1, R, hidden)
+
+
+class MeanConsensus(nn.Module):
+    """TSN's average consensus: the CNN's own classifier on every frame, then the mean."""
+
+    def scores(self, features: Tensor, classifier: nn.Linear, memory: Recurrent | None) -> tuple[Tensor, None]:
+        """(R, T, F) -> logits of each frame (R, T, classes); keeps nothing for the next chunk."""
+        return classifier(features), None
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Per-frame logits (R, T, classes) -> the clip's (R, classes)."""
+        return logits.mean(1)
+
+    def causal(self, logits: Tensor) -> Tensor:
+        """Per-frame logits (R, T, classes) -> the prediction after each frame, same shape."""
+        return logits.cumsum(1) / torch.arange(1, logits.shape[1] + 1, device=logits.device).view(-1, 1)
+
+    def layers(self) -> None:
+        """The CNN's classifier stays in the ledger as it is."""
+
+
+class LSTMConsensus(nn.Module):
+    """An LSTM over the frames' features and a classifier of its own, in place of the CNN's.
+
+    :param num_features: F
+    :param hidden: units of the LSTM
+    """
+
+    def __init__(self, num_features: int, hidden: int, num_classes: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(num_features, hidden, batch_first=True)
+        self.classifier = nn.Linear(hidden, num_classes)
+
+    def scores(self, features: Tensor, classifier: nn.Linear, memory: Recurrent | None) -> tuple[Tensor, Recurrent]:
+        """(R, T, F) -> logits after each frame (R, T, classes), and the LSTM's state for the next chunk."""
+        hidden, memory = self.lstm(features, memory)
+        return self.classifier(hidden), memory
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Logits after each frame (R, T, classes) -> after the last one, (R, classes)."""
+        return logits[:, -1]
+
+    def causal(self, logits: Tensor) -> Tensor:
+        """Logits after each frame already are causal."""
+        return logits
+
+    def layers(self) -> list[tuple[str, int, bool]]:
+        """(name, MACs per frame, reads the features): four gates read input and hidden state."""
+        return [
+            ("consensus.lstm.input", self.lstm.weight_ih_l0.numel(), True),
+            ("consensus.lstm.hidden", self.lstm.weight_hh_l0.numel(), False),
+            ("consensus.classifier", self.classifier.weight.numel(), False),
+        ]
+
+
+def make_consensus(name: str, classifier: nn.Linear, hidden: int) -> MeanConsensus | LSTMConsensus:
+    """Consensus by name.
+
+    :param classifier: the CNN's, for the number of features and of classes
+    :raises ValueError: an unknown name, or no hidden unit
+    """
+    if name not in CONSENSUS:
+        raise ValueError(
+            f"expected consensus to be one of {', '.join(CONSENSUS)}, got {name!r}{did_you_mean(name, CONSENSUS)}"
+        )
+    if name == "mean":
+        return MeanConsensus()
+    if hidden < 1:
+        raise ValueError(f"expected at least 1 hidden unit of the LSTM, got {hidden}")
+    return LSTMConsensus(classifier.in_features, hidden, classifier.out_features)

@@ -1,0 +1,1 @@
+"""Weights: foreign checkpoints in, ours in and out, statistics estimated anew, BatchNorms folded."""

@@ -1,0 +1,120 @@
+"""Layouts by name, and the listing that each of them makes of a folder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backbone.common.naming import did_you_mean, paths_nearby
+from envs.clips.datasets.reading import SIDECAR
+from envs.clips.source import ClipError
+
+SPLITS = ("train", "val", "test")
+UNFINISHED = SIDECAR + ".part"
+LAYOUTS: dict[str, Layout] = {}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The N clips of one split.
+
+    :param paths: relative to the root: files, or folders of frames where `template` is given.
+    :param labels: in 0..K-1.
+    :param classes: K names.
+    :param reversed_class: for each class the class of its videos played backwards, or None.
+    :param paired: clips 2i and 2i+1 are each other's reversal.
+    :param note: a sentence or more when the split is not exactly the one asked for, else empty.
+    :param frames: how many images each folder of frames holds according to the list; None where it does not say.
+    :param template: of the images' names, such as "{:05d}.jpg", where the clips are folders of frames; else None.
+    :param absent: clips that the list has and the disk has not, left out because the layout allows that.
+    :param layout: the layout's name.
+    :param places: where each clip is listed, such as "/data/train.txt:7"; empty where folders tell what there is.
+    """
+
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+    reversed_class: tuple[int, ...] | None = None
+    paired: bool = False
+    note: str = ""
+    frames: tuple[int, ...] | None = None
+    template: str | None = None
+    absent: tuple[str, ...] = ()
+    layout: str = ""
+    places: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> int:
+        """Clips that were listed and left out."""
+        return len(self.absent)
+
+
+class Layout(ABC):
+    """One way in which a data set lies on the disk.
+
+    `name` is what a user calls it; layouts of a lower `order` are asked first whether a folder is theirs.
+    """
+
+    name: str
+    order: int = 1
+
+    @abstractmethod
+    def recognise(self, root: Path) -> bool:
+        """Whether the folder has this layout, judged by the names in it."""
+
+    @abstractmethod
+    def list(self, root: Path, split: str, bad: list[ClipError] | None) -> Listing:
+        """The clips of a split.
+
+        :param bad: takes an error for each line that cannot be used, which is left out then; None raises the first.
+        :raises ClipError: when the folder or a list is missing, empty or contradicts itself.
+        """
+
+
+def register_layout(kind: type[Layout]) -> type[Layout]:
+    """Record a layout under its name."""
+    if kind.name in LAYOUTS:
+        raise ValueError(f"a layout named {kind.name} is registered already: choose another name")
+    LAYOUTS[kind.name] = kind()
+    return kind
+
+
+def find_clips(
+    root: str | Path, split: str, layout: str | None = None, *, bad: list[ClipError] | None = None
+) -> Listing:
+    """The clips of a split ("train", "val" or "test").
+
+    :param layout: the layout's name; None recognises it.
+    :param bad: takes an error for each line that cannot be used, and the others are listed; None raises the first.
+    :raises ClipError: when the folder or a list is missing, empty or contradicts itself, or the layout is unknown.
+    """
+    root = Path(root)
+    if split not in SPLITS:
+        raise ClipError(f"expected a split among {', '.join(SPLITS)}, got {split!r}{did_you_mean(split, SPLITS)}")
+    if not root.is_dir():
+        came = "it is a file" if root.exists() else "there is nothing"
+        raise ClipError(f"{root}: expected a folder of videos, but {came}; correct the path{paths_nearby(root)}")
+    if (root / UNFINISHED).exists():
+        raise ClipError(
+            f"{root}: expected whole data, but their generation is still running or was interrupted; run it again"
+        )
+    chosen = _recognise(root) if layout is None else layout
+    if chosen not in LAYOUTS:
+        raise ClipError(
+            f"expected a layout among {', '.join(sorted(LAYOUTS))}, got {layout!r}{did_you_mean(layout, LAYOUTS)}"
+        )
+    return replace(LAYOUTS[chosen].list(root, split, bad), layout=chosen)
+
+
+def _recognise(root: Path) -> str:
+    for order in sorted({layout.order for layout in LAYOUTS.values()}):
+        names = [name for name, layout in LAYOUTS.items() if layout.order == order and layout.recognise(root)]
+        if len(names) > 1:
+            raise ClipError(
+                f"{root}: expected one data set, but this looks like {' and '.join(sorted(names))}; "
+                "name the layout or give each its own folder"
+            )
+        if names:
+            return names[0]
+    raise ClipError(f"{root}: expected one of the layouts {', '.join(sorted(LAYOUTS))}, but it has none of them")

@@ -1,0 +1,1 @@
+"""Episodes as pictures: frames over decision maps, charts, animations, overlays of videos."""

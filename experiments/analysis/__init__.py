@@ -1,0 +1,1 @@
+"""From results to statements: intervals and fronts, the same for every command."""
