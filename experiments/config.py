@@ -215,10 +215,10 @@ class Probe:
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Folders of training runs; probes.json and probes.png are written there. An agent is set against the best blind policy
-    of its seed: the hull of all static runs among these on the same CNN and with the same groups, each judged greedily,
-    sampled, and by the top k."""
+    of its seed: the hull of all static runs among these of the same backbone, regime, groups and number of rollouts, each
+    judged greedily, sampled, and by the top k."""
     out: Path | None = None
-    """Folder for probes.json and probes.md of all runs together, over seeds."""
+    """Folder for probes.json, probes.npz (what each run did with each clip) and probes.md of all runs together, over seeds."""
     split: Literal["train", "val", "test"] = "test"
     """Which clips."""
     threads: int = 2

@@ -104,8 +104,8 @@ def rollouts_played(folder: Path) -> int:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """What ``train`` leaves of a finished run; older ones call rollouts clips."""
-    found = json.loads(path.read_text())
+    """What ``train`` leaves of a finished run; older ones call rollouts clips, and do not know their updates (None)."""
+    found = {"updates": None, "clipped_updates": None, **json.loads(path.read_text())}
     return found if "rollouts" in found else {**found, "rollouts": found["clips"]}
 
 

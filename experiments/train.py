@@ -109,6 +109,8 @@ def train(
 ) -> Path:
     """Train an agent; returns the run's folder, which then holds result.json.
 
+    Updates and seconds there are of all sittings; None where an older checkpoint, which did not count them, was resumed.
+
     :param resume: go on from the checkpoint in the run's folder, bit for bit on a CPU
     :param report: called with the rollouts played, in place of a progress bar
     :param stop: asked between rollouts; True saves a checkpoint and raises Interrupted, as Ctrl-C does
@@ -137,7 +139,7 @@ def train(
     open_run(config.run, config, resume=resume, train=clips.data_hash, val=validation.data_hash)
     seconds = 0.0
     if resumed:
-        seconds = load_agent(checkpoint, model).get("seconds", 0.0)
+        seconds = load_agent(checkpoint, model).get("seconds")  # which older checkpoints lack
         if joint is not None:
             joint.load_state_dict(cnn)
     own_cnn = None if cnn is None else lambda: {"backbone": cnn["backbone"]}  # of the run that this one starts from

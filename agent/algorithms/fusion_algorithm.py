@@ -42,6 +42,7 @@ class GradientWatch:
         self.mean_square, self.updates = 0.0, 0
         self.norms: deque[float] = deque(maxlen=100)  # of the latest updates
         self.counts = {"updates": 0, "clipped": 0, "norm_square": 0.0}  # over all sittings, kept in checkpoints
+        self.counts["complete"] = True  # False after a sitting that did not count: then the limit alone may use them
 
     def __call__(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         everything = [p for group in optimizer.param_groups for p in group["params"]]
@@ -114,14 +115,15 @@ class FusionAlgorithm(BaseAlgorithm):
         return self.num_timesteps // self.layout.num_steps
 
     @property
-    def updates(self) -> int:
-        """Steps of the optimiser so far."""
-        return self.gradient_watch.counts["updates"]
+    def updates(self) -> int | None:
+        """Steps of the optimiser so far; None where an earlier sitting did not count them."""
+        counts = self.gradient_watch.counts
+        return counts["updates"] if counts["complete"] else None
 
     @property
-    def clipped_updates(self) -> float:
-        """Share of them whose gradient was shortened as an outlier."""
-        return self.gradient_watch.counts["clipped"] / max(self.updates, 1)
+    def clipped_updates(self) -> float | None:
+        """Share of them whose gradient was shortened as an outlier; None where that is not known."""
+        return None if self.updates is None else self.gradient_watch.counts["clipped"] / max(self.updates, 1)
 
     @property
     def cost_weight(self) -> float:
@@ -176,7 +178,8 @@ class FusionAlgorithm(BaseAlgorithm):
         if watch.norms:
             self.logger.record("train/gradient_norm", float(np.mean(watch.norms)))
             self.logger.record("train/gradient_noise", watch.noise)
-            self.logger.record("train/clipped_updates", self.clipped_updates)
+            if self.clipped_updates is not None:
+                self.logger.record("train/clipped_updates", self.clipped_updates)
         elapsed = max((now - self.start_time) / 1e9, 1e-9)
         fresh = (self.num_timesteps - self._num_timesteps_at_start) / self.layout.num_steps
         self.logger.record("time/rollouts_per_second", fresh / elapsed)
@@ -192,7 +195,7 @@ class FusionAlgorithm(BaseAlgorithm):
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Take back what ``extra_state`` gave."""
-        self.gradient_watch.counts.update(state.get("gradient_watch", {}))  # which older checkpoints lack
+        self.gradient_watch.counts.update(state.get("gradient_watch", {"complete": False}))  # older checkpoints lack it
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []  # BaseAlgorithm's own leaves the optimiser out

@@ -53,10 +53,10 @@ class BetweenRollouts(BaseCallback):
         return self.training_env.get_attr("layout")[0]
 
 
-def effort(model: BaseAlgorithm) -> dict[str, int]:
+def effort(model: BaseAlgorithm) -> dict[str, int | None]:
     """What training has taken so far: rollouts, clips drawn for them, updates.
 
-    Of a learner that is not ours, updates are what it counts itself.
+    Of a learner that is not ours, updates are what it counts itself; None where an earlier sitting did not count them.
     """
     layout, rollouts_per_clip = (model.env.get_attr(name)[0] for name in ("layout", "rollouts_per_clip"))
     rollouts = model.num_timesteps // layout.num_steps
@@ -156,7 +156,7 @@ class Checkpoints(BetweenRollouts):
     """Save at each new evaluation and on Ctrl-C; the first Ctrl-C waits for the rollout, a second one does not.
 
     :param facts: kept in the checkpoint, beside the seconds of training that went before it
-    :param seconds: of earlier sittings
+    :param seconds: of earlier sittings, None where they are not known
     :param cnn: asked at each checkpoint for the run's own CNN, as in ``save_agent``
     :param stop: asked at each rollout; True saves and stops as Ctrl-C does
     """
@@ -167,7 +167,7 @@ class Checkpoints(BetweenRollouts):
         evaluations: Evaluations,
         *,
         facts: dict[str, Any],
-        seconds: float = 0.0,
+        seconds: float | None = 0.0,
         cnn: Callable[[], dict[str, Any]] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> None:
@@ -203,9 +203,9 @@ class Checkpoints(BetweenRollouts):
         save_agent(self.path, self.model, cnn=cnn, seconds=self.seconds, **self.facts)
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> float | None:
         """Of training so far, over all sittings; what came after the last checkpoint of a killed one is lost."""
-        return self.earlier + time.monotonic() - self.started
+        return None if self.earlier is None else self.earlier + time.monotonic() - self.started
 
     def release(self) -> None:
         """Give Ctrl-C back to whoever had it."""

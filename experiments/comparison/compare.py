@@ -119,7 +119,8 @@ def pretrained(config: Compare) -> dict[int, Path]:
             pretrain(replace(one, resume=(one.run / "config.json").exists()))
     else:
         total = sum(one.clips for one in missing)
-        run_jobs([(pretrain_backbone, one) for one in missing], config.workers, title="pretraining", total=total)
+        jobs = [(pretrain_backbone, one) for one in missing]
+        run_jobs(jobs, config.workers, title="pretraining", total=total, unit="clip")
     return {seed: wanted.get(seed, wanted[seeds[0]]).run / "backbone.pt" for seed in config.seeds}
 
 

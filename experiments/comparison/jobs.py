@@ -34,10 +34,11 @@ Job = tuple[Callable[[Any], None], Pretrain | Train]
 """One of the functions below, which are called in a worker, and its configuration."""
 
 
-def run_jobs(jobs: Sequence[Job], workers: int, *, title: str, total: int = 0) -> None:
+def run_jobs(jobs: Sequence[Job], workers: int, *, title: str, total: int = 0, unit: str = "rollout") -> None:
     """Do them in so many processes, in this order, under one progress bar.
 
-    :param total: rollouts of all jobs together (of pretraining, clips), for the bar
+    :param total: of all jobs together, in this unit, for the bar
+    :param unit: what jobs report the number of: rollouts, or clips of pretraining
     :raises Interrupted: after Ctrl-C, once every worker has saved its checkpoint
     """
     if not jobs:
@@ -50,7 +51,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, *, title: str, total: int = 0) -
     before = signal.signal(signal.SIGINT, lambda number, frame: stop.set())
     try:
         futures = [pool.submit(function, config) for function, config in jobs]
-        _watch(futures, progress, total=total, title=title)
+        _watch(futures, progress, total=total, title=title, unit=unit)
         done, pending = wait(futures, return_when=FIRST_EXCEPTION)
         failed = [future for future in done if future.exception() is not None]
         if failed:
@@ -63,22 +64,22 @@ def run_jobs(jobs: Sequence[Job], workers: int, *, title: str, total: int = 0) -
         signal.signal(signal.SIGINT, before)
 
 
-def _watch(futures: list, progress: Any, *, total: int, title: str) -> None:
+def _watch(futures: list, progress: Any, *, total: int, title: str, unit: str) -> None:
     """Show the progress of all workers together until every job has ended or one has failed."""
     seen: dict[str, int] = {}
-    with tqdm(total=total, desc=title, unit="rollout", disable=None, smoothing=0.05) as bar:
+    with tqdm(total=total, desc=title, unit=unit, disable=None, smoothing=0.05) as bar:
         while True:
             done = sum(future.done() for future in futures)
             over = done == len(futures)
             bar.set_postfix_str(f"{done} of {len(futures)} jobs done")  # judging, after training, takes a while too
             failed = any(future.done() and future.exception() is not None for future in futures)
             try:
-                run, clips = progress.get(timeout=0.5)
+                run, count = progress.get(timeout=0.5)
             except Empty:
                 if over or failed:
                     return
                 continue
-            seen[run] = clips
+            seen[run] = count
             bar.update(min(sum(seen.values()), total) - bar.n)
 
 

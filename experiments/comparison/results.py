@@ -8,7 +8,7 @@ be made again, or questioned, without training.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,9 +107,7 @@ class Results:
     def save(self, folder: Path) -> None:
         """Write results.npz, then results.json: where the latter is, both are whole."""
         everything = [*self.runs, *self.fixed]
-        arrays = {"labels": self.test.labels.astype(np.uint16)}
-        for name in dict.fromkeys(name for run in everything for name in run.clips):
-            arrays[name] = _pack(np.stack([run.clips[name] for run in everything if name in run.clips]))
+        arrays = {"labels": self.test.labels.astype(np.uint16), **pack([run.clips for run in everything])}
         write_whole(Path(folder) / "results.npz", lambda file: np.savez_compressed(file, **arrays))
         content = {
             "cost_quantum": COST_QUANTUM,
@@ -131,16 +129,31 @@ def load_results(folder: Path) -> Results:
         content["test"], labels=arrays.pop("labels").astype(np.int64), classes=tuple(content["test"]["classes"])
     )
     test["reversed_class"] = test["reversed_class"] and tuple(test["reversed_class"])
-    unpacked = {name: iter(_unpack(packed, len(test["labels"]))) for name, packed in arrays.items()}
-    runs, fixed = (
-        [Run(**{**run, "clips": {name: next(unpacked[name]) for name in run["clips"]}}) for run in content[kind]]
-        for kind in ("runs", "fixed")
-    )
+    everything = [*content["runs"], *content["fixed"]]
+    unpacked = unpack(arrays, [run["clips"] for run in everything], len(test["labels"]))
+    found = [Run(**{**run, "clips": clips}) for run, clips in zip(everything, unpacked)]
+    runs, fixed = found[: len(content["runs"])], found[len(content["runs"]) :]
     return Results(runs, fixed, JudgedClips(**test), content["facts"])
 
 
 def _described(run: Run) -> dict[str, Any]:
     return {**vars(run), "clips": list(run.clips)}
+
+
+def pack(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """(N,) booleans and costs of each run by name, of which some may lack some -> small arrays for ``np.savez_compressed``."""
+    names = dict.fromkeys(name for run in runs for name in run)
+    return {name: _pack(np.stack([run[name] for run in runs if name in run])) for name in names}
+
+
+def unpack(arrays: Mapping[str, np.ndarray], names: Sequence[Sequence[str]], clips: int) -> list[dict[str, np.ndarray]]:
+    """What ``pack`` was given, costs rounded to their quantum.
+
+    :param names: of each run's arrays
+    :param clips: N
+    """
+    unpacked = {name: iter(_unpack(packed, clips)) for name, packed in arrays.items()}
+    return [{name: next(unpacked[name]) for name in own} for own in names]
 
 
 def _pack(values: np.ndarray) -> np.ndarray:
@@ -188,7 +201,7 @@ def gather(arms: Sequence[Arm], fixed: Sequence[Train], test: ClipSource, facts:
 def _learned(arm: str, job: Train) -> Run:
     result = read_result(job.run / "result.json")
     training = {name: getattr(job, name) for name in SETTINGS if getattr(job, name) is not None}
-    training |= {name: result[name] for name in MEASURED if name in result}
+    training |= {name: result[name] for name in MEASURED if result.get(name) is not None}
     key = (arm, row_method(job), job.group_size, job.cost_weight, job.reward, job.seed)
     return Run(*key, training, read_curve(job.run / "learning.json"), _judged(job.run))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,13 +22,14 @@ from experiments.gradients.measure import Samples, passes_per_rollout, sample
 from experiments.gradients.problem import Estimator, Gates, TinyProblem, initial_gates, make_estimator
 from experiments.gradients.report import write_report
 from experiments.gradients.statistics import (
-    LEVEL,
     Pool,
     Reference,
+    can_be_told,
     judge_bias,
     lacking,
     measure_direction,
     measure_signal,
+    verdict,
 )
 from experiments.methods import METHODS
 from experiments.runs import check_same, import_plugins, open_clips, provenance, set_up_cpu
@@ -134,11 +135,19 @@ def exact_part(config: Gradients, methods: Sequence[str], effort: Effort) -> dic
         case: stage(config.run, f"exact-{case}", lambda case=case: exact_case(config, methods, effort, case))
         for case in ("initial", "perturbed")
     }
-    rows = [row for found in cases.values() for row in found["methods"].values()]
-    for row, p in zip(rows, holm([row["p"] for row in rows])):
-        row["p"] = p
-        row["biased"] = None if row["biased"] is None else p < LEVEL
+    correct_verdicts(cases.values())
     return {"estimates": effort.exact_estimates, "rollouts": effort.exact_rollouts, "cases": cases}
+
+
+def correct_verdicts(cases: Iterable[dict[str, Any]]) -> None:
+    """Correct p, and the least that it can be, for being one of all methods and cases (Holm); judge bias by them."""
+    tests = [(row, found) for found in cases for row in found["methods"].values()]
+    ps = [row["p"] for row, _ in tests]
+    for place, ((row, found), p) in enumerate(zip(tests, holm(ps))):
+        least = row.get("least_p", 0.0)  # which stages of older runs lack
+        row["p"], row["least_p"] = p, holm([*ps[:place], least, *ps[place + 1 :]])[place]
+        told = can_be_told(found["lack"], found["coordinates"])
+        row["biased"] = verdict(row["p"], row["least_p"], told=told)
 
 
 def exact_case(config: Gradients, methods: Sequence[str], effort: Effort, case: str) -> dict[str, Any]:

@@ -95,6 +95,11 @@ def exact_tables(exact: dict[str, Any]) -> list[Table]:
                 f"in such a sample carry {found['lack']:,.0f} standard errors of the gradient, and a sample without them "
                 "does not show it"
             )
+        elif rare := [method for method, row in found["methods"].items() if row["biased"] is None]:
+            note += (
+                f". Bias of {', '.join(rare)} cannot be told from these estimates: a coordinate is other than usual in so few "
+                "of them that resamples without any, which have no spread there, keep p above the level whatever else is seen"
+            )
         columns = ("method", "bias", "largest t", "p", "relative bias", "noise floor", "cosine")
         rows = [
             (

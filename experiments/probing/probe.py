@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from experiments.analysis.statistics import ClipDraws, Interval, over_clips
 from experiments.comparison.claims import BLIND
 from experiments.config import Probe, Train, from_json
 from experiments.evaluate import adaptivity_of, cluster_of
-from experiments.probing.blind import Peers, against_blind, peers
+from experiments.probing.blind import Outcome, Peers, against_blind, peers
+from experiments.probing.clips import Clips, clips_of, outcomes, policies_of
 from experiments.probing.difficulty import against_difficulty
 from experiments.probing.pictures import draw_probes
 from experiments.probing.summary import check_seeds, summarise, to_json
@@ -32,13 +33,13 @@ class Probed:
     """What was found of a run.
 
     :param figures: each with its interval
-    :param played: under each selection, greedy alone but of a static policy
+    :param clips: under each selection, greedy alone but of a static policy, and under each probe
     :param data_hash: of the clips
     :param cluster: of clips that belong together
     """
 
     figures: dict[str, Any]
-    played: dict[str, Evaluation]
+    clips: Clips
     data_hash: str
     cluster: int
 
@@ -54,24 +55,24 @@ def probe(config: Probe) -> str:
     trained = {run: from_json(Train, read_config(run)) for run in config.runs}
     if config.out is not None:
         check_seeds(trained)
-    blind: dict[Peers, list[Evaluation]] = defaultdict(list)
-    figures, data_hash = {}, None
+    blind: dict[Peers, list[Outcome]] = defaultdict(list)
+    probed, data_hash = {}, None
     for run in sorted(trained, key=lambda run: trained[run].method != BLIND):
         found = probe_run(run, config)
         if data_hash not in (None, found.data_hash):
             raise ValueError(f"expected runs on the same clips, got others in {run}: probe it in a call of its own")
         data_hash, rivals = found.data_hash, blind[peers(trained[run])]
         if trained[run].method == BLIND:
-            rivals.extend(
-                replace(played, actions=[]) for played in found.played.values()
-            )  # which would fill the memory
+            rivals.extend(policies_of(found.clips))
         elif rivals:
-            found.figures["best_blind"] = against_blind(found.played["greedy"], rivals, cluster=found.cluster)
-        figures[run] = found.figures
+            greedy = outcomes(found.clips)["greedy"]
+            found.figures["best_blind"] = against_blind(greedy, rivals, cluster=found.cluster)
+        probed[run] = found
         write_json(run / "probes.json", to_json(found.figures))
-    texts = [*("\n".join(describe_probes(run, figures[run])) for run in trained), HOW]
+    texts = [*("\n".join(describe_probes(run, probed[run].figures)) for run in trained), HOW]
     if config.out is not None:
-        texts.append(summarise(config.out, [(config, figures[run]) for run, config in trained.items()]))
+        kept = [(config, probed[run].figures, probed[run].clips) for run, config in trained.items()]
+        texts.append(summarise(config.out, kept, cluster=found.cluster))
     return "\n\n".join(texts)
 
 
@@ -114,7 +115,7 @@ def probe_run(run: Path, config: Probe) -> Probed:
             facts, shares=shares, costs=costs, correct=played.correct, draws=draws
         )
     draw_probes(run / "probes.png", title=run.name, shares=shares, costs=costs, facts=facts)
-    return Probed(figures, selected, clips.data_hash, cluster)
+    return Probed(figures, clips_of(selected, swap, others), clips.data_hash, cluster)
 
 
 def _percent(values: np.ndarray, cluster: int) -> Interval:

@@ -1,4 +1,5 @@
-"""The probes of several runs over seeds: probes.json, and tables in probes.md."""
+"""The probes of several runs over seeds: figures in probes.json, what each did with each clip in probes.npz, tables in
+probes.md."""
 
 from __future__ import annotations
 
@@ -9,18 +10,26 @@ from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from backbone.common.files import write_whole
-from experiments.analysis.statistics import Interval, over_seeds
-from experiments.comparison.results import row_method
+from experiments.analysis.statistics import ClipDraws, Interval, interval, over_seeds
+from experiments.comparison.claims import BLIND
+from experiments.comparison.results import pack, row_method, unpack
 from experiments.config import Train
+from experiments.probing.blind import peers
+from experiments.probing.clips import Clips, drawn_figures, policies_of
 
 DIGITS = 6  # significant ones, in JSON
+Drawn = dict[tuple[str, ...], np.ndarray]  # as ``drawn_figures`` gives it
 ROW = {"method": "method", "group_size": "groups of", "cost_weight": "cost weight", "rollouts": "rollouts"}
 """What the runs of a row, which differ by their seed, have in common, and how tables call it."""
 
 HOW = (
-    "Greedy policies on {clips} clips of {split}. ˢ: 95% intervals over seeds, Student's t, of one figure at a time; with a "
-    "single seed there is none. Cost is MACs as a share of the dense CNN's, the agent's own included."
+    "Greedy policies on {clips} clips of {split}. Intervals are 95%, Student's t, of one figure at a time: ˢᶜ over seeds and "
+    "clips at once; ᶜ over clips alone, of a single seed or where seeds agree; ˢ over seeds alone, where clips agree or where "
+    "what happened to each is not kept (of a single seed there is none then). Cost is MACs as a share of the dense CNN's, the "
+    "agent's own included."
 )
 
 
@@ -50,9 +59,11 @@ def _worth(title: str, name: str) -> tuple[Column, Column]:
 
 TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
     "What adaptivity is worth": (
-        "*Best blind*: the hull, with mixtures, of the static runs of an agent's seed, CNN and groups, judged greedily, "
-        "sampled and by the top k, read off at the agent's own cost; ≥ where the hull ends below this cost in some seed, "
-        "so that nothing is subtracted. The other columns replay an agent's decisions: on another clip of the class, on "
+        "*Best blind*: the hull, with mixtures, of the static runs of an agent's seed, backbone, groups and number of "
+        "rollouts, judged greedily, sampled and by the top k, read off at the agent's own cost; ≥ where the hull ends below "
+        "this cost in some seed, so that nothing is subtracted. An agent that learned jointly with its CNN is set against "
+        "static runs that did so too, each with a CNN of its own, so that what the CNNs have learned is in the difference. "
+        "The other columns replay an agent's decisions: on another clip of the class, on "
         "any other clip, or with each decision redrawn for itself from the agent's shares at that site, frame and channel "
         "(blind, and at nearly its cost). *Commonest*: the same shares rounded to one decision for all clips, which is "
         "mostly cheaper. *Dearer by*: the agent's cost minus that of the column before.",
@@ -124,26 +135,70 @@ def _row(config: Train) -> dict[str, Any]:
     }
 
 
-def summarise(folder: Path, runs: Sequence[tuple[Train, dict[str, Any]]]) -> str:
-    """Write probes.json and probes.md of runs and their figures, and return the latter."""
-    kept = [to_json({**figures, **_row(config), "seed": config.seed}) for config, figures in runs]
+def summarise(folder: Path, runs: Sequence[tuple[Train, dict[str, Any], Clips]], *, cluster: int) -> str:
+    """Write probes.npz, probes.json and probes.md of runs, their figures and what they did with each clip; return the last.
+
+    :param cluster: as in ``ClipDraws``
+    """
+    kept = [
+        to_json(
+            {
+                **figures,
+                **_row(config),
+                "seed": config.seed,
+                "cluster": cluster,
+                "kept": list(clips),  # in probes.npz
+                "rivals": [place for place, (other, *_) in enumerate(runs) if _is_rival(other, config)],
+            }
+        )
+        for config, figures, clips in runs
+    ]
+    arrays = pack([clips for *_, clips in runs])
+    write_whole(folder / "probes.npz", lambda file: np.savez_compressed(file, **arrays))
     lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in kept)  # a run a line
     write_whole(folder / "probes.json", lambda file: file.write(f"[\n{lines}\n]\n".encode()))
     return rebuild(folder, folder)
 
 
+def _is_rival(other: Train, config: Train) -> bool:
+    return other.method == BLIND and config.method != BLIND and peers(other) == peers(config)
+
+
 def rebuild(folder: Path, out: Path) -> str:
-    """Write ``out``/probes.md from ``folder``/probes.json alone, and return it."""
-    text = markdown(json.loads((folder / "probes.json").read_text()))
+    """Write ``out``/probes.md from ``folder``/probes.json and probes.npz, which older ones lack, and return it."""
+    runs = json.loads((folder / "probes.json").read_text())
+    text = markdown(runs, load_clips(folder, runs))
     write_whole(out / "probes.md", lambda file: file.write(text.encode()))
     return text
 
 
-def markdown(runs: Sequence[dict[str, Any]]) -> str:
-    """The tables of the figures of runs, over seeds."""
+def load_clips(folder: Path, runs: Sequence[dict[str, Any]]) -> list[Clips]:
+    """What each run of probes.json did with each clip, costs rounded; nothing where that was not kept."""
+    if not (folder / "probes.npz").is_file():
+        return [{} for _ in runs]
+    with np.load(folder / "probes.npz") as stored:
+        return unpack(stored, [run["kept"] for run in runs], runs[0]["clips"])
+
+
+def _draw(runs: Sequence[dict[str, Any]], clips: Sequence[Clips]) -> list[Drawn]:
+    """The figures of each run that can be counted from its clips."""
+    if not any(clips):
+        return [{} for _ in runs]
+    draws = ClipDraws(runs[0]["clips"], cluster=runs[0]["cluster"])
+    return [
+        drawn_figures(own, [policy for place in run["rivals"] for policy in policies_of(clips[place])], draws)
+        for run, own in zip(runs, clips)
+    ]
+
+
+def markdown(runs: Sequence[dict[str, Any]], clips: Sequence[Clips]) -> str:
+    """The tables of the figures of runs, over seeds, and over clips where it is known what each did with them.
+
+    :param clips: of each run, as ``load_clips`` gives them
+    """
     rows = defaultdict(list)
-    for run in runs:
-        rows[tuple(run[name] for name in ROW)].append(run)
+    for run, drawn in zip(runs, _draw(runs, clips), strict=True):
+        rows[tuple(run[name] for name in ROW)].append((run, drawn))
     lines = ["# Probes", "", HOW.format(clips=runs[0]["clips"], split=runs[0]["split"])]
     for title, (how, columns) in TABLES.items():
         head = [*ROW.values(), "seeds", *(column.title for column in columns)]
@@ -162,14 +217,20 @@ def markdown(runs: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(column: Column, runs: Sequence[dict[str, Any]]) -> str:
+def _cell(column: Column, of_row: Sequence[tuple[dict[str, Any], Drawn]]) -> str:
     """Over seeds; no figure of some seeds alone, for which ones lack it is no accident."""
+    runs, drawn = zip(*of_row)
     values = [_look_up(run, column.path) for run in runs]
     known = [column.factor * value for value in values if value is not None]
     if len(known) < len(values):
         return f"- ({len(known)} of {len(values)})" if known else "-"
     bound = column.path == ("best_blind", "accuracy") and any(run["best_blind"]["reached"] == "bound" for run in runs)
-    return ("≥ " if bound else "") + format(over_seeds(known, bounds=column.bounds), column.spec)
+    if all(column.path in one and np.isfinite(one[column.path][0]) for one in drawn):
+        figure = column.factor * np.stack([one[column.path] for one in drawn], -1)  # (R + 1, S)
+        found = interval(figure, units=runs[0]["clips"] // runs[0]["cluster"], bounds=column.bounds)
+    else:
+        found = over_seeds(known, bounds=column.bounds)
+    return ("≥ " if bound else "") + format(found, column.spec)
 
 
 def _look_up(figures: Any, path: tuple[str, ...]) -> float | None:

@@ -9,7 +9,10 @@ from typing import Any
 from experiments.comparison.claims import BLIND
 
 NO_FACTS = "Decisions against difficulty: left out, for only the embedded data say how hard each clip is."
-NO_BLIND = "Against the best blind policy: left out, for no RUN is a static policy on the same CNN, of the same seed and groups."
+NO_BLIND = (
+    "Against the best blind policy: left out, for no RUN is a static policy of the same backbone, regime, seed, groups and "
+    "number of rollouts."
+)
 TITLES = {
     "same class": "decisions of another clip of the class",
     "reversed class": "decisions of a clip of the reversed class",
@@ -21,7 +24,9 @@ HOW = (
     "ᶜ: 95% intervals over clips, a clip and its reversal as one: Student's t, but for frames, strata and rank correlations "
     "a percentile bootstrap; what has none is of these clips as they are. Shares: every decision redrawn for itself, so "
     "that nothing of the clip is left at nearly the agent's cost. Most common: the same, rounded to one decision for all "
-    "clips; where that is cheaper, the difference is not one at equal cost."
+    "clips; where that is cheaper, the difference is not one at equal cost. Best blind: static runs of the same backbone, "
+    "regime, seed, groups and number of rollouts; in the joint regime each run has trained a CNN of its own from that "
+    "backbone, so that what the CNNs have learned is in the difference too."
 )
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from backbone.common.files import write_json, write_whole
+from backbone.common.naming import did_you_mean
 from experiments.comparison.jobs import run_jobs, train_and_validate
 from experiments.config import Pretrain, Train, Tune, to_json
-from experiments.methods import check_method
 from experiments.pretrain import pretrain
 from experiments.runs import check_same, open_clips, provenance, resolve_device
 from experiments.tuned import UNTUNED
@@ -41,10 +41,11 @@ def tune(config: Tune) -> str:
     """
     if not config.methods:
         raise ValueError("expected at least one of --methods, got none")
-    for method in config.methods:
-        check_method(method)
     if unknown := [method for method in config.methods if method not in GRIDS]:
-        raise ValueError(f"expected --methods among {', '.join(GRIDS)}, which have a grid; got {', '.join(unknown)}")
+        raise ValueError(
+            f"expected --methods among {', '.join(GRIDS)}, which have a grid; got {', '.join(unknown)}"
+            f"{did_you_mean(unknown, GRIDS)}"
+        )
     config = replace(config, device=resolve_device(config.device).type, workers=config.workers or os.cpu_count() or 1)
     check_same(config.run, config)
     write_json(config.run / "config.json", to_json(config))
@@ -97,7 +98,8 @@ def _backbone(config: Tune) -> Path:
 def _choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The best reward; of those that cannot be told from it, the fewest updates, which train the fastest."""
     best = max(row["reward"] for row in rows)
-    return min((row for row in rows if row["reward"] >= best - TIE), key=lambda row: (row["updates"], -row["reward"]))
+    tied = [row for row in rows if row["reward"] >= best - TIE]
+    return min(tied, key=lambda row: (math.inf if row["updates"] is None else row["updates"], -row["reward"]))
 
 
 def _candidates(best: Settings, stage: int, grid: Mapping[str, Sequence[float]]) -> list[Settings]:
@@ -158,6 +160,7 @@ def _markdown(found: dict[str, Any]) -> str:
         for row in rows:
             chosen = "chosen" if row["settings"] == found["chosen"][method] else ""
             cells = [f"{row['settings'][option]:g}" for option in options]
-            cells += [f"{row['updates']:,}", *(f"{row['runs'][str(weight)]['reward']:.3f}" for weight in weights)]
+            cells.append("-" if row["updates"] is None else f"{row['updates']:,}")
+            cells += [f"{row['runs'][str(weight)]['reward']:.3f}" for weight in weights]
             lines.append(f"| {' | '.join([*cells, format(row['reward'], '.3f'), chosen])} |")
     return "\n".join(lines) + "\n"

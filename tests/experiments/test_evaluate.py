@@ -9,7 +9,7 @@ from agent import evaluate, fixed_policy
 from envs.clips import ClipError
 from envs.layout import Layout
 from experiments.config import Data, Evaluate, Train
-from experiments.evaluate import evaluate_run, judge, recalibrated, save_judgement
+from experiments.evaluate import evaluate_run, judge, read_result, recalibrated, save_judgement
 from experiments.runs import open_clips
 from experiments.train import load_trained, train
 
@@ -137,3 +137,9 @@ def test_views_are_averaged_and_kept_in_a_file_of_their_own(run):
     assert kept["views"] == 6
     assert f"{kept['clips']} clips of val, 6 views each: the cost is that of one" in text
     assert kept["swap"] is None
+
+
+def test_results_older_than_the_counts_do_not_know_them(tmp_path):
+    (tmp_path / "result.json").write_text('{"clips": 8, "seconds": 2.0}')
+    found = read_result(tmp_path / "result.json")
+    assert (found["rollouts"], found["updates"], found["clipped_updates"]) == (8, None, None)

@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from agent import GateOptions, evaluate
 from agent.callbacks.checkpoint import load_cnn
 from agent.callbacks.training import Interrupted
 from backbone import load_backbone, save_backbone
-from backbone.common.files import load_checkpoint
+from backbone.common.files import load_checkpoint, save_checkpoint
 from experiments.config import Data, Train
 from experiments.runs import open_clips
 from experiments.train import load_trained, open_frozen, resume_training, train
@@ -46,6 +47,24 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(videos, backbo
     assert all(torch.equal(first[key], second[key]) for key in first)
     curves = [json.loads((run / "learning.json").read_text()) for run in (whole, parts.run)]
     assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_counts_that_an_older_checkpoint_lacks_are_unknown_ever_after(videos, backbone_file, tmp_path, method):
+    config = config_for(videos, backbone_file, tmp_path / "run", method=method)
+    for sitting in range(2):
+        with pytest.raises(Interrupted):
+            train(config, resume=sitting > 0, stop=partial(next, iter([False, False, True]), False))
+        if sitting == 0:
+            content, tensors = load_checkpoint(config.run / "checkpoint.pt", "agent")
+            del content["extra"]["gradient_watch"], content["facts"]["seconds"]
+            save_checkpoint(config.run / "checkpoint.pt", "agent", content, tensors)
+    resume_training(config.run)
+    result = json.loads((config.run / "result.json").read_text())
+    assert {name for name, value in result.items() if value is None} == {"updates", "clipped_updates", "seconds"}
+    assert (result["rollouts"], result["clips_drawn"]) == (96, 24 if method in ("reinforce", "ppo") else 96)
+    curve = json.loads((config.run / "learning.json").read_text())
+    assert [point["updates"] is None for point in curve] == [False, False, True, True]
 
 
 @pytest.mark.parametrize("method", ["reinforce", "gumbel"])

@@ -120,6 +120,13 @@ def test_threads_and_workers_do_not_make_a_run_another(finished):
         check_same(job.run, replace(job, data=replace(job.data, num_frames=4)))
 
 
+def test_pretraining_side_by_side_is_counted_in_clips(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("experiments.comparison.compare.run_jobs", lambda todo, workers, **kwargs: asked.append(kwargs))
+    pretrained(Compare(preset="full", seeds=(0, 1), pretrain_clips=64, device="cpu", run=tmp_path).settled())
+    assert asked == [{"title": "pretraining", "total": 2 * 64, "unit": "clip"}]
+
+
 @pytest.fixture
 def here(monkeypatch):
     """Jobs run one after the other in this process: no worker has to start."""

@@ -4,6 +4,7 @@ import queue
 import signal
 import threading
 import time
+from concurrent.futures import Future
 
 import pytest
 
@@ -44,6 +45,15 @@ def test_ctrl_c_stops_workers_at_a_checkpoint_from_which_they_go_on(videos, back
         run_jobs([(train_and_judge, endless)] * 2, 1, title="runs", total=10**6)
     assert (run / "checkpoint.pt").exists()
     assert not (run / "result.json").exists()
+
+
+@pytest.mark.parametrize("unit", ["rollout", "clip"])
+def test_the_bar_counts_what_the_jobs_report(monkeypatch, unit):
+    bars, bar, over = [], jobs.tqdm, Future()
+    over.set_result(None)
+    monkeypatch.setattr(jobs, "tqdm", lambda **kwargs: bars.append(kwargs) or bar(**kwargs))
+    jobs._watch([over], queue.Queue(), total=5, title="nothing", unit=unit)
+    assert [(one["total"], one["unit"]) for one in bars] == [(5, unit)]
 
 
 @pytest.fixture

@@ -44,6 +44,14 @@ def test_what_runs_left_is_gathered(tmp_path):
     assert found.facts == {"a": "fact"}
 
 
+def test_what_a_run_does_not_know_of_its_training_is_left_out(tmp_path):
+    job = Train(method="ppo", run=finished_run(tmp_path / "a", arrays_of(0.9, 0.3)))
+    (job.run / "result.json").write_text(json.dumps({**RESULT, "updates": None, "clipped_updates": None}))
+    (run,) = gather([SimpleNamespace(title="arm", jobs=[job])], [], JUDGED_ON, {}).runs
+    assert not {"updates", "clipped_updates"} & set(run.training)
+    assert run.training["clips_drawn"] == RESULT["clips_drawn"]
+
+
 def test_runs_that_were_judged_on_other_clips_are_refused(tmp_path):
     job = Train(method="ppo", run=finished_run(tmp_path / "a", {n: v[:6] for n, v in arrays_of(0.9, 0.3).items()}))
     with pytest.raises(ValueError, match="the 400 clips of the test split, found 6"):

@@ -103,6 +103,24 @@ def test_runs_are_measured_along_their_training(finished, tmp_path):
     assert (tmp_path / "run" / "along.png").exists()
 
 
+def test_verdicts_are_of_all_tests_together():
+    def row(p, least_p=1e-4):
+        return {"p": p, "least_p": least_p, "biased": None}
+
+    methods = {"biased": row(1e-4), "no longer": row(0.006), "none": row(0.5), "scarce": row(0.5, 0.006)}
+    cases = [{"lack": 0.0, "coordinates": 9, "methods": methods},
+             {"lack": 99.0, "coordinates": 9, "methods": {"certain": row(1e-4)}}]  # fmt: skip
+    command.correct_verdicts(cases)
+    assert {name: one["biased"] for name, one in methods.items()} == {
+        "biased": True, "no longer": False, "none": False, "scarce": None
+    }  # fmt: skip
+    assert methods["no longer"]["p"] == pytest.approx(3 * 0.006)
+    assert cases[1]["methods"]["certain"]["biased"] is None
+    del (older := {"p": 0.5, "least_p": 0.0, "biased": False})["least_p"]
+    command.correct_verdicts([{"lack": 0.0, "coordinates": 9, "methods": {"older": older}}])
+    assert older["biased"] is False
+
+
 def test_gates_that_ignore_their_input_are_refused(finished, tmp_path):
     write_json(tmp_path / "config.json", to_json(agent(finished, tmp_path, method="static")))
     with pytest.raises(ValueError, match="expected a run with gates that all methods share, got static"):

@@ -59,6 +59,13 @@ def test_why_bias_cannot_be_told_stands_beside_the_table(exact):
     assert "carry 797 standard errors" in table.note
 
 
+def test_methods_whose_estimates_are_too_alike_to_tell_are_named(exact):
+    case = {**exact["cases"]["initial"], "methods": {"reinforce": {**JUDGED, "biased": None}, "gumbel": BIASED}}
+    table = exact_tables({**exact, "cases": {"initial": case}})[0]
+    assert [row[1] for row in table.rows] == ["cannot be told", "biased"]
+    assert "Bias of reinforce cannot be told from these estimates" in table.note
+
+
 def test_cosines_stand_with_their_errors_and_clips(clips):
     equal, compute, *_ = tables = clip_tables(clips)
     assert equal.rows[0] == ("reinforce", "0.600 +- 0.100")

@@ -91,6 +91,39 @@ def test_a_coordinate_that_is_always_zero_is_no_bias():
     assert judge_bias(gradients, exact).biased
 
 
+@pytest.mark.parametrize("few", [1, 2, 3])
+@pytest.mark.parametrize("shift", [0.0, 2.0])
+def test_no_verdict_where_a_coordinate_is_other_than_usual_in_few_estimates(few, shift):
+    """A shift that is found without that coordinate cannot be beside it: then none is no sign of being unbiased."""
+    exact = np.where(np.arange(P) == 5, 0, MU)
+    gradients = noisy(50, mean=exact + shift * (np.arange(P) == 3))
+    gradients[:, 5] = 0
+    assert judge_bias(gradients, exact).biased is (shift > 0)
+    gradients[:few, 5] = np.array([1, 2, -1])[:few]
+    found = judge_bias(gradients, exact)
+    assert found.biased is None
+    assert found.least_p == pytest.approx((1 - few / 50) ** 50, abs=0.02)
+    assert LEVEL < found.least_p <= found.p
+
+
+def test_a_bias_beyond_what_a_scarce_coordinate_blurs_is_told():
+    exact = np.where(np.arange(P) == 5, 0, MU)
+    gradients = noisy(50, mean=exact)
+    gradients[:, 5] = 0
+    gradients[0, 5] = 1e-3
+    assert judge_bias(gradients, exact).biased is None
+    gradients[:, 3] = MU[3] + 2 + 1e-3 * gradients[:, 3]
+    assert judge_bias(gradients, exact).biased is True
+
+
+def test_coordinates_that_are_zero_in_many_estimates_are_judged():
+    exact = np.where(np.arange(P) == 5, 0, MU)
+    gradients = noisy(50, mean=exact)
+    gradients[:35, 5] = 0
+    found = judge_bias(gradients, exact)
+    assert (found.biased, found.least_p) == (False, 1 / 10_000)
+
+
 def test_the_signal_needs_no_reference():
     signals = [measure_signal(noisy(20, seed=seed)) for seed in range(200)]
     assert np.mean([found.square for found in signals]) == pytest.approx(MU @ MU, rel=0.05)

@@ -68,7 +68,9 @@ def test_agent_and_hull_are_drawn_together():
     assert lead.high - lead.low < alone.high - alone.low
 
 
-def test_rivals_are_of_the_same_cnn_seed_and_groups():
+def test_rivals_are_trained_from_the_same_and_as_long():
     assert peers(Train(method="static", cost_weight=4.0)) == peers(Train(method="ppo", cost_weight=1.0))
-    for other in ({"seed": 1}, {"group_size": 8}, {"regime": "joint"}, {"reuse": False}, {"backbone": "other.pt"}):
+    others = [{"seed": 1}, {"group_size": 8}, {"regime": "joint"}, {"reuse": False}, {"backbone": "other.pt"},
+              {"start": "run"}, {"rollouts": 5}]  # fmt: skip
+    for other in others:
         assert peers(Train(**other)) != peers(Train())

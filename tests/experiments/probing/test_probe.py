@@ -4,9 +4,12 @@ import shutil
 import pytest
 
 from envs.clips import motions
+from experiments.analysis.statistics import ClipDraws
 from experiments.config import Data, Probe, Train
 from experiments.probing import probe as module
+from experiments.probing.clips import drawn_figures, policies_of
 from experiments.probing.probe import Probed, probe
+from experiments.probing.summary import load_clips, rebuild
 from experiments.probing.text import NO_BLIND, NO_FACTS
 from experiments.train import train
 
@@ -94,6 +97,23 @@ def test_all_runs_together_are_kept_with_what_they_are(runs, text, out):
         figures = read(run)
         assert {name: of_run[name] for name in figures} == figures
     assert (out / "probes.md").read_text() in text
+
+
+def test_what_each_run_did_with_each_clip_is_kept_and_gives_its_figures(text, out, tmp_path):
+    runs = read(out)
+    stored = load_clips(out, runs)
+    for run, own in zip(runs, stored):
+        policies = [policy for place in run["rivals"] for policy in policies_of(stored[place])]
+        found = drawn_figures(own, policies, ClipDraws(16, cluster=run["cluster"]))
+        paths = set(found) if run["best_blind"] else set(found) - {("best_blind", "accuracy"), ("best_blind", "lead")}
+        for path in paths:
+            figure = run
+            for part in path:
+                figure = figure[part]
+            if figure is not None:
+                assert found[path][0] == pytest.approx(figure[0], abs=0.05), path
+        assert {("swap", "follows"), ("without_adaptivity", "shares", "cost")} < paths
+    assert rebuild(out, tmp_path) == (out / "probes.md").read_text()
 
 
 def test_the_facts_are_those_of_the_clips_played(runs, videos, text):

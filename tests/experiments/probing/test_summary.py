@@ -6,11 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.analysis.statistics import CLIPS, Interval, over_seeds
+from agent.evaluation import SELECTIONS
+from experiments.analysis.statistics import CLIPS, ClipDraws, Interval, interval, over_clips, over_seeds
 from experiments.config import Train
-from experiments.probing.summary import TABLES, check_seeds, markdown, rebuild, summarise, to_json
+from experiments.probing.blind import against_blind
+from experiments.probing.clips import drawn_figures, outcomes, policies_of
+from experiments.probing.summary import TABLES, check_seeds, load_clips, markdown, rebuild, summarise, to_json
 
 SITES = 12  # as many as the embedded CNN has, and more
+CLIP_COUNT = 200
+OTHERS = ("same class", "reversed class", "any class", "shares", "most common")
 
 
 def figure(rng, centre: float) -> Interval:
@@ -27,7 +32,6 @@ def probed(seed: int, reached: str = "cost", facts: bool = True):
     frames = ("use", "reuse", "skip", "cost", "cost_above_position")
     known = {"cost": (80.0, 3.0), "bound": (90.0, None), "none": (None, None)}[reached]
     blind = [None if value is None else figure(rng, value) for value in known]
-    others = ("same class", "reversed class", "any class", "shares", "most common")
     difficulty = {
         "phases": {
             phase: {"frames": 1, **{name: figure(rng, 0.2) for name in frames}}
@@ -47,9 +51,58 @@ def probed(seed: int, reached: str = "cost", facts: bool = True):
         "pairs": {"left / right": 200 / 3},
         "adaptivity": {name: {key: value * (1 + 1e-3 * seed) for key, value in parts.items()} for name in range(SITES)}
         | {"all": parts},
-        "without_adaptivity": {name: {**results(), "adaptive_minus_this": differences()} for name in others},
+        "without_adaptivity": {name: {**results(), "adaptive_minus_this": differences()} for name in OTHERS},
         "difficulty": difficulty if facts else None,
     }
+
+
+def clips(seed: int, *, static: bool = False, count: int = CLIP_COUNT, accuracy: float = 0.9, cost: float = 0.3):
+    """What a run did with each clip, hard ones being hard for all runs."""
+    rng, hard = np.random.default_rng(seed), np.random.default_rng(999).random(count)
+    found = {}
+    for place, name in enumerate((*(SELECTIONS if static else ("greedy",)), *OTHERS)):
+        right = hard + rng.normal(0, 0.1, count) < accuracy - 0.02 * place
+        spread = np.zeros(count) if static else 0.02 * rng.standard_normal(count)
+        found |= {f"{name}/correct": right, f"{name}/cost": cost + 0.01 * place + spread}
+    follows = rng.random(count) < 0.1
+    return found | {"swap/correct": ~follows & found["greedy/correct"], "swap/follows": follows}
+
+
+def figures_of(own, rivals):
+    """Figures as a probe leaves them of a run that did this with each clip."""
+    percent = lambda values: over_clips(100 * values, cluster=2)  # noqa: E731
+    greedy, figures = outcomes(own)["greedy"], probed(0)
+    figures |= {"accuracy": percent(greedy.correct), "cost": over_clips(greedy.macs_ratio, cluster=2)}
+    figures["clips"] = len(greedy.correct)
+    figures["swap"] = {"accuracy": percent(own["swap/correct"]), "follows": percent(own["swap/follows"])}
+    figures["best_blind"] = against_blind(greedy, rivals, cluster=2) if rivals else None
+    figures["without_adaptivity"] = {
+        name: {
+            "accuracy": percent(other.correct),
+            "cost": over_clips(other.macs_ratio, cluster=2),
+            "adaptive_minus_this": {
+                "accuracy": percent(1.0 * greedy.correct - other.correct),
+                "cost": over_clips(greedy.macs_ratio - other.macs_ratio, cluster=2),
+            },
+        }
+        for name, other in outcomes(own).items()
+        if name in OTHERS
+    }
+    return figures
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder of three seeds of an agent between two static policies, one of them of other seeds' too; what was kept."""
+    folder, runs = tmp_path_factory.mktemp("kept"), []
+    for seed in range(3):
+        blind = [(weight, clips(10 * seed + k, static=True, accuracy=accuracy, cost=cost))
+                 for k, (weight, accuracy, cost) in enumerate([(1.0, 0.8, 0.2), (8.0, 0.95, 0.5)])]  # fmt: skip
+        own = clips(100 + seed)
+        rivals = [policy for _, one in blind for policy in policies_of(one)]
+        runs.append((Train(method="ppo", seed=seed), figures_of(own, rivals), own))
+        runs += [(Train(method="static", seed=seed, cost_weight=w), figures_of(one, []), one) for w, one in blind]
+    return folder, runs, summarise(folder, runs, cluster=2)
 
 
 def rows_of(text: str, title: str) -> list[dict[str, str]]:
@@ -68,7 +121,7 @@ def test_rows_are_over_the_seeds_of_a_method_a_group_size_and_a_cost_weight(tmp_
         for weight in (1.0, 4.0)
         for seed in range(3)
     ]
-    text = summarise(tmp_path, runs)
+    text = summarise(tmp_path, [(*run, {}) for run in runs], cluster=2)
     assert text == (tmp_path / "probes.md").read_text()
     rows = rows_of(text, WORTH)
     assert [(row["method"], row["groups of"], row["cost weight"], row["seeds"]) for row in rows] == [
@@ -86,20 +139,80 @@ def test_rows_are_over_the_seeds_of_a_method_a_group_size_and_a_cost_weight(tmp_
 
 
 def test_tables_are_made_again_from_the_json_alone(tmp_path):
-    text = summarise(tmp_path / "a", [(Train(seed=seed), probed(seed)) for seed in range(2)])
-    assert rebuild(tmp_path / "a", tmp_path / "b") == text
+    text = summarise(tmp_path / "a", [(Train(seed=seed), probed(seed), {}) for seed in range(2)], cluster=2)
+    kept = json.loads((tmp_path / "a" / "probes.json").read_text())
+    for run in kept:
+        del run["cluster"], run["kept"], run["rivals"]  # as older ones are
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "probes.json").write_text(json.dumps(kept))
+    assert rebuild(tmp_path / "older", tmp_path / "b") == text
     assert (tmp_path / "b" / "probes.md").read_text() == text
+    assert "ˢᶜ" not in text.split("##", 1)[1]
+
+
+def test_tables_are_made_again_from_what_is_kept_of_each_clip(kept, tmp_path):
+    folder, _, text = kept
+    assert (
+        rebuild(folder, tmp_path) == text == (folder / "probes.md").read_text() == (tmp_path / "probes.md").read_text()
+    )
+
+
+def test_what_is_kept_of_each_clip_gives_the_figures_of_each_run(kept):
+    folder, given, _ = kept
+    runs = json.loads((folder / "probes.json").read_text())
+    stored = load_clips(folder, runs)
+    assert [run["rivals"] for run in runs[:4]] == [[1, 2], [], [], [4, 5]]
+    for run, own, (_, _, before) in zip(runs, stored, given):
+        assert set(own) == set(before)
+        rivals = [policy for place in run["rivals"] for policy in policies_of(stored[place])]
+        found = drawn_figures(own, rivals, ClipDraws(CLIP_COUNT, cluster=2))
+        assert len(found) == 4 + 4 * sum(name in run["without_adaptivity"] for name in OTHERS) + 2 * bool(rivals)
+        for path, drawn in found.items():
+            figure = run
+            for part in path:
+                figure = figure[part]
+            assert drawn[0] == pytest.approx(figure[0], abs=0.02 if path == ("best_blind", "lead") else 1e-3), path
+
+
+def test_intervals_are_over_seeds_and_clips_where_clips_are_kept(kept):
+    _, given, text = kept
+    row, agents = rows_of(text, WORTH)[0], [own for config, _, own in given if config.method == "ppo"]
+    draws = ClipDraws(CLIP_COUNT, cluster=2)
+    accuracy = interval(
+        draws.means(np.stack([100 * own["greedy/correct"] for own in agents])), units=draws.units, bounds=(0, 100)
+    )
+    assert row["accuracy %"] == f"{accuracy:.1f}"
+    for column in ("accuracy %", "minus best blind", "minus shares", "minus any other", "dearer by"):
+        assert row[column].endswith("]ˢᶜ"), column
+    told = rows_of(text, TELL)[0]
+    assert told["follows %"].endswith("]ˢᶜ")
+    assert "ᶜ" not in told["rest %"]  # of decisions, which are not kept
+    apart = over_seeds([figures["accuracy"].mean for config, figures, _ in given if config.method == "ppo"])
+    assert accuracy.high - accuracy.low > apart.high - apart.low
+
+
+def test_a_single_seed_has_an_interval_over_clips(kept, tmp_path):
+    text = summarise(tmp_path, kept[1][:3], cluster=2)
+    assert rows_of(text, WORTH)[0]["minus best blind"].endswith("]ᶜ")
+
+
+def test_what_forty_five_runs_did_with_two_thousand_clips_is_a_few_hundred_kilobytes(tmp_path):
+    runs = [(Train(method="static", seed=s, cost_weight=float(w)), probed(s), clips(s, static=True, count=2000))
+            for s in range(5) for w in range(5)]  # fmt: skip
+    runs += [(Train(method=m, seed=s), probed(s), clips(s, count=2000)) for s in range(5) for m in "abcd"]
+    summarise(tmp_path, runs, cluster=2)
+    assert (tmp_path / "probes.npz").stat().st_size < 500_000
 
 
 def test_a_bound_is_said_and_never_subtracted():
     """One seed's agent costs more than the best blind policy: nothing is said of the others' lead alone."""
     runs = [{**to_json(probed(seed, reached)), "seed": seed} for seed, reached in enumerate(["cost", "bound", "cost"])]
     runs = [{"method": "ppo", "group_size": 1, "cost_weight": 1.0, "rollouts": 8, **run} for run in runs]
-    row = rows_of(markdown(runs), WORTH)[0]
+    row = rows_of(markdown(runs, [{}] * 3), WORTH)[0]
     assert row["best blind at this cost %"].startswith("≥ ")
     assert row["minus best blind"] == "- (2 of 3)"
     runs[1] = runs[1] | to_json(probed(1, "none"))
-    row = rows_of(markdown(runs), WORTH)[0]
+    row = rows_of(markdown(runs, [{}] * 3), WORTH)[0]
     assert (row["best blind at this cost %"], row["minus best blind"]) == ("- (2 of 3)", "- (2 of 3)")
 
 
@@ -113,7 +226,7 @@ def test_what_was_not_probed_is_a_dash():
         **to_json(probed(0, facts=False)),
     }
     run |= {"best_blind": None, "swap": None}
-    text = markdown([run])
+    text = markdown([run], [{}])
     assert rows_of(text, WORTH)[0]["minus best blind"] == rows_of(text, TELL)[0]["follows %"] == "-"
     assert rows_of(text, SPENT)[0]["use inside %"] == "-"
 
@@ -134,7 +247,7 @@ def test_json_rounds_and_keeps_every_estimate_inside():
 
 
 def test_twenty_five_runs_are_a_small_file(tmp_path):
-    runs = [(Train(method=m, seed=s), probed(s)) for m in ("a", "b", "c", "d", "e") for s in range(5)]
-    summarise(tmp_path, runs)
+    runs = [(Train(method=m, seed=s), probed(s), {}) for m in ("a", "b", "c", "d", "e") for s in range(5)]
+    summarise(tmp_path, runs, cluster=2)
     assert (tmp_path / "probes.json").stat().st_size < 300_000
     assert len(json.loads((tmp_path / "probes.json").read_text())) == 25

@@ -57,10 +57,22 @@ def test_a_tie_goes_to_the_fewest_updates_and_then_to_the_reward():
     assert _choose(rows) == {"reward": 0.48, "updates": 200}
 
 
+def test_updates_that_are_not_known_are_a_dash_and_win_no_tie(tuned, tmp_path):
+    known, unknown = {"reward": 0.48, "updates": 200}, {"reward": 0.5, "updates": None}
+    assert _choose([unknown, known]) == known
+    found = json.loads((tuned[0].run / "tuning.json").read_text())
+    found["tried"]["reinforce"][0]["updates"] = None
+    (tmp_path / "tuning.json").write_text(json.dumps(found))
+    assert rebuild(tmp_path, tmp_path).count("| - |") == 1
+
+
 def test_no_comparison_uses_its_seed(tuned):
     assert {job.seed for job in tuned[2]} == {100}
 
 
-def test_a_method_without_a_grid_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"expected --methods among reinforce, .*; got reinmax"):
-        tune(Tune(methods=("reinmax",), run=tmp_path))
+@pytest.mark.parametrize(
+    ("method", "said"), [("reinmax", "got reinmax$"), ("gumbell", "got gumbell: did you mean 'gumbel'[?]$")]
+)
+def test_a_method_without_a_grid_is_named_and_one_that_was_meant_suggested(tmp_path, method, said):
+    with pytest.raises(ValueError, match=rf"^expected --methods among reinforce, .*; {said}"):
+        tune(Tune(methods=(method,), run=tmp_path))
