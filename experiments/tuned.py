@@ -1,7 +1,7 @@
 """How each method is trained where nothing else is said: chosen on validation clips by ``python -m experiments tune``.
 
-Learning rate and updates per rollout are what methods differ most in, so each has its own; ``results/tuning`` has the
-figures. The seeds and the backbone of that choice are no seeds of any comparison.
+Learning rate and updates per rollout are what methods differ most in, so each has its own; ``results/tuning`` and
+``results/tuning-per-channel`` have the figures. The seeds and the backbone of that choice are no seeds of any comparison.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ UNTUNED: dict[str, Any] = {"learning_rate": 1e-2, "num_clips": 8, "batch_size": 
 
 TUNED: dict[int, dict[str, dict[str, Any]]] = {
     1: {
-        "reinforce": {"num_clips": 4, "warmup": 0.0},
-        "ppo": {"num_clips": 4, "n_epochs": 1},
-        "gumbel": {"batch_size": 8, "learning_rate": 2e-2},
+        "reinforce": {"num_clips": 4, "learning_rate": 2e-2, "warmup": 0.0},
+        "ppo": {"num_clips": 4, "warmup": 0.0},
+        "gumbel": {"batch_size": 8, "learning_rate": 2e-2, "warmup": 0.0},
         "static": {"learning_rate": 0.3, "warmup": 0.0},
     },
     8: {

@@ -27,7 +27,7 @@ def test_every_name_is_a_method_and_every_setting_an_option():
         assert set(settings) <= set(Train.__dataclass_fields__)
 
 
-@pytest.mark.parametrize(("folder", "group_size"), [("tuning", 8)])
+@pytest.mark.parametrize(("folder", "group_size"), [("tuning", 8), ("tuning-per-channel", 1)])
 def test_they_are_those_that_the_committed_search_chose(folder, group_size):
     found = json.loads((RESULTS / folder / "tuning.json").read_text())
     assert found["config"]["group_size"] == group_size
