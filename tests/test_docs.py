@@ -1,0 +1,130 @@
+"""What the documentation shows must run, lead somewhere, and name every method. ``make docs`` builds it; this needs no mkdocs."""
+
+import gc
+import importlib.util
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+
+from agent.estimators.relaxations import RELAXATIONS
+from backbone import BACKBONES, FusionBackbone, create_cnn
+from envs.clips.datasets import LAYOUTS, find_clips
+from experiments.config import Data, Train
+from experiments.methods import METHODS
+from experiments.train import train
+from tests import test_readme as readme
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+REGISTRIES = (BACKBONES, LAYOUTS, METHODS, RELAXATIONS)
+PYTHON = [(page, number) for page in PAGES for number in range(len(readme.blocks(page, "python")))]
+
+
+def _hooks():
+    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+hooks = _hooks()
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """What a page registers is gone afterwards."""
+    before = [dict(registry) for registry in REGISTRIES]
+    yield
+    for registry, entries in zip(REGISTRIES, before, strict=True):
+        for name in set(registry) - set(entries):
+            del registry[name]
+
+
+@pytest.mark.parametrize(
+    ("page", "number"), PYTHON, ids=lambda value: name_of(value) if isinstance(value, Path) else ""
+)
+def test_python_runs(page, number, as_before, tmp_path, monkeypatch, backbone_file, videos):
+    monkeypatch.chdir(tmp_path)
+    before = [set(registry) for registry in REGISTRIES]
+    text = readme.blocks(page, "python")[number]
+    exec(compile(text, f"{name_of(page)}, python block {number}", "exec"), {"__name__": "page"})
+    cnns, layouts, methods, _ = (set(registry) - known for registry, known in zip(REGISTRIES, before, strict=True))
+    for name in cnns:
+        backbone = FusionBackbone(create_cnn(name, num_classes=3)).eval()
+        result = backbone(torch.rand(1, 2, 3, backbone.cnn.size, backbone.cnn.size), backbone.all_use)
+        assert result.macs.sum() == 2 * backbone.ledger.dense_macs
+    for name in layouts:
+        (tmp_path / "clips.tsv").write_text("train\ta.mp4\tjump\ntrain\tb.mp4\trun\ntest\tc.mp4\trun\n")
+        assert find_clips(tmp_path, "test", name).labels == (1,)
+    for name in methods:
+        short = {"rollouts": 8, "num_clips": 2, "rollouts_per_clip": 2, "batch_size": 4, "validation_clips": 2}
+        options = {"backbone": backbone_file, "data": Data(root=videos), "run": tmp_path / "run", "device": "cpu"}
+        assert (train(Train(method=name, **options, **short)) / "result.json").exists()
+    gc.collect()  # environments that a block leaves open close their files here, not in another test
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_are_spelt_right(page):
+    readme.test_commands_are_spelt_right(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files(page):
+    assert all((ROOT / path).is_file() for _, path in hooks.links(page.read_text(encoding="utf-8"), name_of(page)))
+
+
+def test_control_a_dead_link_is_found():
+    with pytest.raises(ValueError, match=r"docs/index.md: .* got methods/pppo.md"):
+        list(hooks.links("[PPO](methods/pppo.md#equation)", "docs/index.md"))
+
+
+def test_links_inside_code_are_none():
+    assert not list(
+        hooks.links("`METHODS[name](config)` and\n```python\nMETHODS[name](config)\n```\n", "docs/index.md")
+    )
+
+
+def test_links_of_a_page_are_turned_to_the_site():
+    text = "[a](../../agent/algorithms/ppo.py), [b](../../README.md#figures), [c](ppo.md), ![d](../../experiments/results/episode.png)"
+    turned = "[a](../agent/algorithms/ppo.py.md), [b](../overview.md#figures), [c](ppo.md), ![d](../experiments/results/episode.png)"
+    assert hooks.relinked(text, "docs/methods/index.md") == turned
+
+
+def test_every_method_has_its_page():
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "methods").glob("*.md")}
+    for name in METHODS:
+        assert f"[`{name}`](" in pages["index"], name
+        (page,) = [text for text in pages.values() if f"<!-- figures: {name} -->" in text]
+        for heading in ("Equation", "Source", "What it is biased by", "What an update costs", "Figures", "Code"):
+            assert f"\n## {heading}\n" in page, (name, heading)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "fixed"])
+def test_figures_are_those_of_the_reports(method):
+    table = hooks.figures(method)
+    reports = "".join((ROOT / report).read_text(encoding="utf-8") for report in hooks.COMMANDS)
+    cells = [cell for line in table.splitlines() if re.match(r"\| .*\d", line) for cell in line.split("|")[2:-1]]
+    numbers = re.findall(r"[+-]?\d+\.\d+(?: \[[^]]+\])?", " ".join(cells))
+    assert numbers
+    assert all(number in reports for number in numbers)
+
+
+def test_a_method_without_figures_is_refused():
+    with pytest.raises(ValueError, match="expected a method that the reports name, got 'gumble'"):
+        hooks.figures("gumble")
+
+
+def test_reference_has_every_public_name():
+    pages = hooks.reference_pages()
+    assert {"backbone", "envs", "agent"} <= set(pages)
+    for module, page in pages.items():
+        for name in re.findall(rf"^::: {module}\.(\w+)$", page, re.MULTILINE):
+            assert hasattr(import_module(module), name)
