@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 IN_VENV := $(VENV)/bin/python
 
-.PHONY: quick compare test test-browser screenshots chromium bench clean
+.PHONY: quick compare test test-browser screenshots chromium docs bench clean
 
 quick: $(VENV)/.run  ## see everything once: data, pretraining, four methods, table, pictures (about a minute on 2 cores)
 	$(IN_VENV) -m experiments compare --preset quick
@@ -23,6 +23,9 @@ test-browser: $(VENV)/.browser chromium  ## what TensorBoard and inspect's page 
 screenshots: $(VENV)/.browser chromium  ## the same tests, which keep what they see: make screenshots RUN=runs/compare
 	BROWSER_RUN=$(RUN) BROWSER_SCREENSHOTS=experiments/results $(IN_VENV) -m pytest -m browser tests/test_browser.py
 
+docs: $(VENV)/.docs  ## the documentation, in site/; a warning fails
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
+
 bench: $(VENV)/.run  ## speeds as ratios
 	$(IN_VENV) -m experiments bench
 
@@ -37,6 +40,10 @@ $(VENV)/.run: requirements.txt
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.docs: requirements-docs.txt $(VENV)/.run
+	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	touch $@
 
 $(VENV)/.browser: requirements-browser.txt $(VENV)/.dev

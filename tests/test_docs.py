@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from agent import FIXED
 from agent.estimators.relaxations import RELAXATIONS
 from backbone import BACKBONES, FusionBackbone, create_cnn
 from envs.clips.datasets import LAYOUTS, find_clips
@@ -20,8 +22,18 @@ from tests import test_readme as readme
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-REGISTRIES = (BACKBONES, LAYOUTS, METHODS, RELAXATIONS)
-PYTHON = [(page, number) for page in PAGES for number in range(len(readme.blocks(page, "python")))]
+REGISTRIES = (BACKBONES, LAYOUTS, METHODS, FIXED, RELAXATIONS)
+AWAITED = "register_outcome"  # written for envs/reward.py as it will be; the mark fails when it is there, and goes
+
+
+def python_blocks() -> list:
+    """Every block of Python in the pages, with where it stands as its name."""
+    found = []
+    for page in PAGES:
+        for number, text in enumerate(readme.blocks(page, "python")):
+            waits = [pytest.mark.xfail(raises=ImportError, strict=True)] if AWAITED in text else []
+            found.append(pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}", marks=waits))
+    return found
 
 
 def _hooks():
@@ -48,15 +60,14 @@ def as_before() -> Iterator[None]:
             del registry[name]
 
 
-@pytest.mark.parametrize(
-    ("page", "number"), PYTHON, ids=lambda value: name_of(value) if isinstance(value, Path) else ""
-)
-def test_python_runs(page, number, as_before, tmp_path, monkeypatch, backbone_file, videos):
+@pytest.mark.parametrize("text", python_blocks())
+def test_python_runs(text, as_before, tmp_path, monkeypatch, backbone_file, videos):
     monkeypatch.chdir(tmp_path)
     before = [set(registry) for registry in REGISTRIES]
-    text = readme.blocks(page, "python")[number]
-    exec(compile(text, f"{name_of(page)}, python block {number}", "exec"), {"__name__": "page"})
-    cnns, layouts, methods, _ = (set(registry) - known for registry, known in zip(REGISTRIES, before, strict=True))
+    exec(compile(text, "a page", "exec"), {"__name__": "page"})
+    cnns, layouts, methods, rules, _ = (
+        set(registry) - known for registry, known in zip(REGISTRIES, before, strict=True)
+    )
     for name in cnns:
         backbone = FusionBackbone(create_cnn(name, num_classes=3)).eval()
         result = backbone(torch.rand(1, 2, 3, backbone.cnn.size, backbone.cnn.size), backbone.all_use)
@@ -64,6 +75,8 @@ def test_python_runs(page, number, as_before, tmp_path, monkeypatch, backbone_fi
     for name in layouts:
         (tmp_path / "clips.tsv").write_text("train\ta.mp4\tjump\ntrain\tb.mp4\trun\ntest\tc.mp4\trun\n")
         assert find_clips(tmp_path, "test", name).labels == (1,)
+    for name in rules:
+        assert FIXED[name](6, np.random.default_rng(0)).shape == (6,)
     for name in methods:
         short = {"rollouts": 8, "num_clips": 2, "rollouts_per_clip": 2, "batch_size": 4, "validation_clips": 2}
         options = {"backbone": backbone_file, "data": Data(root=videos), "run": tmp_path / "run", "device": "cpu"}
