@@ -42,7 +42,7 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-$(VENV)/.docs: requirements-docs.txt $(VENV)/.run
+$(VENV)/.docs: requirements-docs.txt $(VENV)/.dev
 	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	touch $@
 

@@ -2,7 +2,7 @@
 
 - The site is this folder laid over the repository: a page may link to any file of the repository, as it may on a code host,
   and the file comes along, a Markdown file as a page of its own. So every text keeps its one owner, and no link needs a network.
-- The reference has a page for each module that declares ``__all__``.
+- The reference has a page for each module that declares ``__all__``, or takes what users register.
 - ``<!-- figures: METHOD -->`` becomes that method's rows of the committed reports, digit by digit.
 - A fence ``math`` holds LaTeX, which becomes MathML.
 """
@@ -21,6 +21,8 @@ FLOORS = ("backbone", "envs", "agent", "experiments")
 HOME = "overview.md"  # of the repository's README: "README.md" would be the site's first page
 CODE = {".py": "python", ".yml": "yaml", ".toml": "toml", ".txt": "text", ".cff": "yaml", "": "make"}
 LINK = re.compile(r"(?P<code>^```.*?^```|`[^`\n]+`)|(?<=\]\()(?P<target>[^)\s#]+)(?=[)#])", re.MULTILINE | re.DOTALL)
+DEFINITION = re.compile(r"^(?:class|def) (\w+)", re.MULTILINE)
+REGISTERING = re.compile(r"^(?:def )?(register_\w+)", re.MULTILINE)
 FIGURES = re.compile(r"^<!-- figures: (\w+) -->$", re.MULTILINE)
 
 
@@ -85,20 +87,26 @@ def public_names(source: str) -> list[str]:
 
 
 def reference_pages() -> dict[str, str]:
-    """Text of a page for each module that declares what is public, by its dotted name, floor by floor."""
+    """Text of a page for each module of the reference, by its dotted name, floor by floor.
+
+    A module is there if it declares ``__all__``, or if a user's own things are registered in it and no ``__all__`` says so.
+    Classes and functions have an entry; of a constant there is nothing to say but its value, of a module its own page.
+    """
+    paths = [path for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))]
+    sources = {path: path.read_text(encoding="utf-8") for path in paths}
+    listed = {name for source in sources.values() for name in public_names(source)}
+    defined = {name for source in sources.values() for name in DEFINITION.findall(source)}
     pages = {}
-    for path in (path for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))):
-        source = path.read_text(encoding="utf-8")
+    for path, source in sources.items():
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        names = [name for name in public_names(source) if not _is_module(path.parent / name)]
-        if names:
-            entries = [f"::: {module}.{name}\n" for name in names]
-            pages[module] = "\n".join([f"# {module}\n", (ast.get_docstring(ast.parse(source)) or "") + "\n", *entries])
+        names = public_names(source)
+        if set(REGISTERING.findall(source)) - listed:
+            names = names or [name for name in DEFINITION.findall(source) if not name.startswith("_")]
+        entries = [f"::: {module}.{name}\n" for name in names if name in defined]
+        if entries:
+            about = ast.get_docstring(ast.parse(source)) or ""
+            pages[module] = "\n".join([f"# {module}\n", f"{about}\n", *entries])
     return pages
-
-
-def _is_module(path: Path) -> bool:
-    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 # -- figures --------------------------------------------------------------------------------------------------------
