@@ -64,6 +64,9 @@ def as_before() -> Iterator[None]:
 @pytest.mark.parametrize("text", python_blocks())
 def test_python_runs(text, as_before, tmp_path, monkeypatch, backbone_file, videos):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(
+        "SB3_LOGDIR", str(tmp_path / "sb3")
+    )  # where a stock algorithm makes a folder even to log nothing
     before = [set(registry) for registry in REGISTRIES]
     exec(compile(text, "a page", "exec"), {"__name__": "page"})
     cnns, layouts, methods, rules, _ = (
