@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from backbone.common.rows import repeat_rows
 from backbone.decision import Decision, per_channel
@@ -77,6 +78,8 @@ class SiteContext(NamedTuple):
 
     def repeated(self, rows: int) -> SiteContext:
         """The same for B*K rollouts of B clips."""
+        if len(self.ready) == len(self.has_previous) == rows:
+            return self
         live = None if self.input_live is None else Live(*(repeat_rows(part, rows) for part in self.input_live))
         return SiteContext(repeat_rows(self.ready, rows), repeat_rows(self.has_previous, rows), live)
 
@@ -184,16 +187,16 @@ class Ledger:
 
         :param decisions: (R, T, D, 3) one-hot decisions, or probabilities for the exact expected cost
         :param context: of as many rows
-        :param live: what ``live`` says of these decisions, if it was asked already
+        :param live: (R, T) how many channels ``live`` counts for these decisions, if it was asked already
         :raises ValueError: the site's convolution reads another site, and the context does not say what is live there
         """
-        live = self.live(decisions, context) if live is None else live
+        live = self.count(site, self.live(decisions, context)) if live is None else live
         used = decisions[..., Decision.USE]
         late = None  # reused, and computed only now: y_{t-1}
         if self.history == "raw":
             ready = torch.cat([context.ready.unsqueeze(1), used[:, :-1]], 1)
             late = decisions[..., Decision.REUSE] * (1 - ready)
-        macs = self._column_macs[site] * self.count(site, live).double() + self.fixed_macs[site]
+        macs = self._column_macs[site] * live.double() + self.fixed_macs[site]
         for start, stop, reads, each in self._writers[site]:
             now = self.count(site, used, start, stop).double()
             before = None if late is None else self.count(site, late, start, stop).double() * context.has_previous
@@ -216,11 +219,7 @@ class Ledger:
         pairs, written, read = [], [], []
         sites = range(len(self.channels))
         for site in sites:
-            rows = [
-                torch.arange(self.channels[site]) // self.group_size == decision
-                for decision in range(self.decisions(site))
-            ]
-            of_channel = torch.stack(rows).double()  # (D, C)
+            of_channel = F.one_hot(torch.arange(self.channels[site]) // self.group_size).T.double()  # (D, C)
             channels.append(of_channel.sum(1))
             live.append(channels[-1] * self._column_macs[site])
             computed.append(torch.zeros_like(channels[-1]))

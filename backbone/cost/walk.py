@@ -83,8 +83,8 @@ class CostWalk:
         site, rows, ledger = self.site, len(decisions), self.ledger
         context = (context or self.context()).repeated(rows)
         alive = ledger.live(decisions, context)
-        macs = ledger.site_macs(site, decisions, context, alive) + agent_macs
         now = ledger.count(site, alive)
+        macs = ledger.site_macs(site, decisions, context, now) + agent_macs
         before = now.new_zeros(rows) if self.previous is None else repeat_rows(self.previous[site].live, rows)
         live = Live(now, torch.cat([before.unsqueeze(1), now[:, :-1]], 1))
         ready = (decisions[..., Decision.USE] if ledger.history == "raw" else alive)[:, -1]
