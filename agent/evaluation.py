@@ -273,10 +273,7 @@ def accounted_cost(
     decisions = site_decisions(evaluation.actions, layout)
     ratios = []
     for start in range(0, len(evaluation.label), batch_size):
-        chosen = [
-            site.to_channels(one_hot(torch.from_numpy(of_site[start : start + batch_size])))
-            for site, of_site in zip(backbone.sites, decisions)
-        ]
+        chosen = [one_hot(torch.from_numpy(of_site[start : start + batch_size])) for of_site in decisions]
         macs = clip_macs(backbone.ledger, chosen, accounting=accounting, agent_macs=own_macs)
         ratios.append(macs / (backbone.ledger.dense_macs * layout.num_frames))
     return torch.cat(ratios).numpy()

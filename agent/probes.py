@@ -13,8 +13,7 @@ import numpy as np
 import torch
 
 from agent.evaluation import Evaluation, play, site_decisions
-from backbone import Decision, FusionBackbone, one_hot
-from backbone.cost.adafuse import frame_macs
+from backbone import Decision, FusionBackbone, one_hot, walk_macs
 from envs.clips import ClipSource
 from envs.layout import Layout
 
@@ -186,11 +185,8 @@ def frame_costs(
     """
     decisions, costs = site_decisions(evaluation.actions, layout), []
     for start in range(0, len(evaluation.label), batch_size):
-        chosen = [
-            site.to_channels(one_hot(torch.from_numpy(of_site[start : start + batch_size])))
-            for site, of_site in zip(layout.sites, decisions)
-        ]
-        costs.append((frame_macs(backbone.ledger, chosen) + sum(own_macs)) / backbone.ledger.dense_macs)
+        chosen = [one_hot(torch.from_numpy(of_site[start : start + batch_size])) for of_site in decisions]
+        costs.append(walk_macs(backbone.ledger, chosen, agent_macs=own_macs).sum(-1) / backbone.ledger.dense_macs)
     return torch.cat(costs).numpy()
 
 

@@ -2,15 +2,19 @@
 
 from backbone.cnns import BACKBONES, create_cnn, register_backbone
 from backbone.cost.ledger import Ledger
+from backbone.cost.walk import CostWalk, walk_macs
 from backbone.decision import Decision, one_hot
-from backbone.fusion.backbone import FusionBackbone, FusionState, Observation, WalkResult
+from backbone.fusion.backbone import FusionBackbone
 from backbone.fusion.sites import Site
+from backbone.fusion.state import FusionState, Observation, WalkResult
+from backbone.fusion.temporal import register_temporal
 from backbone.weights.checkpoints import imagenet_weights, load_backbone, load_weights, num_classes_of, save_backbone
 from backbone.weights.fold import fold_batchnorm
 from backbone.weights.recalibrate import recalibrate
 
 __all__ = [
     "BACKBONES",
+    "CostWalk",
     "Decision",
     "FusionBackbone",
     "FusionState",
@@ -27,5 +31,7 @@ __all__ = [
     "one_hot",
     "recalibrate",
     "register_backbone",
+    "register_temporal",
     "save_backbone",
+    "walk_macs",
 ]

@@ -21,3 +21,18 @@ def one_hot(decisions: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     :raises IndexError: a number that is no Decision
     """
     return F.embedding(decisions.long(), torch.eye(len(Decision), dtype=dtype, device=decisions.device))
+
+
+def per_channel(decisions: Tensor, channels: int, group_size: int, *, dim: int) -> Tensor:
+    """What D groups of contiguous channels share, said for each of the C channels: D -> C along an axis.
+
+    :param group_size: channels in a group (the last group may be smaller)
+    :param dim: the axis of decisions, of length D
+    :raises ValueError: another number of decisions
+    """
+    expected = -(-channels // group_size)
+    if decisions.shape[dim] != expected:
+        raise ValueError(f"expected {expected} decisions on {channels} channels, got {decisions.shape[dim]}")
+    if group_size == 1:
+        return decisions
+    return decisions.repeat_interleave(group_size, dim).narrow(dim, 0, channels)

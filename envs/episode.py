@@ -10,8 +10,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from backbone import Decision, Site, one_hot
-from backbone.cost.adafuse import frame_macs
+from backbone import Decision, Site, one_hot, walk_macs
 from envs.episodes import Episodes, Outcome
 
 NONE_YET = -1  # stands where a decision has not been made
@@ -119,11 +118,8 @@ def record_outcome(
     causal = backbone.consensus.causal(torch.cat(episodes.frame_logits, 1))
     probabilities = causal.double().softmax(-1).cpu().numpy()
     by_site = [[chosen for at, _, chosen in decisions if at == site.index] for site in sites]
-    chosen = [
-        site.to_channels(one_hot(torch.as_tensor(np.concatenate(steps, 1), dtype=torch.int64)))
-        for site, steps in zip(sites, by_site)
-    ]
-    costs = (frame_macs(backbone.ledger, chosen) + sum(episodes.agent_macs)) / backbone.ledger.dense_macs
+    chosen = [one_hot(torch.as_tensor(np.concatenate(steps, 1), dtype=torch.int64)) for steps in by_site]
+    costs = walk_macs(backbone.ledger, chosen, agent_macs=episodes.agent_macs).sum(-1) / backbone.ledger.dense_macs
     return [
         EpisodeRecord(
             frames=episodes.pixels[row // episodes.rollouts_per_clip],

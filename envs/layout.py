@@ -106,12 +106,12 @@ class Layout:
         v, v_previous, ready, site, scalars = flat.split(self.widths, -1)
         v[..., : observation.v.shape[-1]] = observation.v
         v_previous[..., : observation.v.shape[-1]] = observation.v_previous
-        ready[:, 0, : observation.ready.shape[-1]] = observation.ready
+        ready[:, 0, : observation.cost.ready.shape[-1]] = observation.cost.ready
         site[..., observation.site] = 1
         scalars[..., 0] = torch.arange(frame, frame + frames, device=flat.device) / self.num_frames
         scalars[..., 1] = spent.unsqueeze(-1)
-        if observation.input_live is not None:
-            scalars[..., 2], scalars[..., 3] = observation.input_live
+        if observation.cost.input_live is not None:
+            scalars[..., 2], scalars[..., 3] = observation.cost.input_live
         return flat.flatten(1)
 
     def unpack(self, flat: Tensor) -> Rows:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from backbone import Ledger, Observation, Site
-from backbone.cost.ledger import Live
+from backbone.cost.ledger import Live, SiteContext
 from envs.layout import Layout, Rows
 
 
@@ -22,11 +22,10 @@ def step_cost(ledger: Ledger, layout: Layout, rows: Rows, decisions: Tensor) -> 
     for site in layout.sites:
         here = (rows.site == site.index).nonzero().squeeze(1)
         if len(here):
-            ready = site.to_channels(rows.ready[here, : site.decisions].unsqueeze(-1)).squeeze(-1)
-            chosen = site.to_channels(decisions[here][:, :, : site.decisions])
             live = Live(rows.live_now[here], rows.live_before[here])
-            macs = ledger.site_macs(site.index, chosen, ready, rows.has_previous[here], live)
-            cost[here] = macs.sum(1)
+            context = SiteContext(rows.ready[here, : site.decisions], rows.has_previous[here], live)
+            chosen = decisions[here][:, :, : site.decisions]
+            cost[here] = ledger.site_macs(site.index, chosen, context).sum(1)
     return cost / (ledger.dense_macs * layout.num_frames)
 
 
@@ -36,18 +35,7 @@ def site_cost(ledger: Ledger, site: Site, observation: Observation, decisions: T
     :param decisions: (R, T, D, 3), R = B or B*K
     """
     rows, frames = decisions.shape[:2]
-
-    def repeated(part: Tensor) -> Tensor:
-        return part if len(part) == rows else part.repeat_interleave(rows // len(part), 0)
-
-    live = observation.input_live
-    macs = ledger.site_macs(
-        site.index,
-        site.to_channels(decisions),
-        site.to_channels(repeated(observation.ready).unsqueeze(-1)).squeeze(-1),
-        repeated(observation.has_previous),
-        None if live is None else Live(*map(repeated, live)),
-    )
+    macs = ledger.site_macs(site.index, decisions, observation.cost.repeated(rows))
     return macs.sum(1) / (ledger.dense_macs * frames)
 
 

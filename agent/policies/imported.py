@@ -25,6 +25,7 @@ from backbone.weights.foreign import ADAFUSE, translate
 from envs.layout import Layout
 
 COLUMNS = (Decision.SKIP, Decision.REUSE, Decision.USE)  # what AdaFuse's three logits of a channel stand for
+TEMPORAL = ("tsn", "tsm-adafuse")  # what AdaFuse's code has: without --shift, and with it
 _OF_BLOCK = re.compile(r"^(layer\d+\.\d+)\.policy_net\.(gate_fc0|gate_fc1|gate_bn)\.(\w+)$")
 _OF_INCEPTION = re.compile(r"^policy_net_(\d[a-e])\.(gate_fc0|gate_fc1|gate_bn)\.(\w+)$")
 _SHARED = re.compile(r"^(gate_fc[01])s\.(\d+_\d+)\.(\w+)$")
@@ -63,8 +64,8 @@ def load_adafuse(
             f"training from it, python -m experiments pretrain --weights {path}"
         )
     if temporal is None:
-        temporal = "tsm-adafuse" if "tsm" in Path(path).name.lower() else "tsn"
-    if temporal not in ("tsn", "tsm-adafuse"):
+        temporal = TEMPORAL["tsm" in Path(path).name.lower()]
+    if temporal not in TEMPORAL:
         raise ValueError(f"expected temporal tsn or tsm-adafuse for a checkpoint of AdaFuse, got {temporal!r}")
     cnn, architecture = load_foreign_cnn(weights.tensors, path, size=size)
     by_site, shared = _sort(weights.gates, path)

@@ -1,6 +1,7 @@
 """What decided clips cost, by our own count or by the one of AdaFuse's published code.
 
-``causal`` is this project's count (``backbone/cost/ledger.py``): exact, what an execution cut down to the live channels runs.
+``causal`` is this project's count (``backbone/cost/ledger.py``, ``walk_macs``): exact, what an execution cut down to the
+live channels runs.
 
 ``adafuse`` repeats ``compute_gflops_by_mask`` of the published code, so that its figures can be set beside ours. With
 u, r, s in {0, 1} for use, reuse and skip, averaged over frames and channels, it charges
@@ -24,39 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
 from backbone.common.naming import did_you_mean
-from backbone.cost.ledger import Ledger, Live
-from backbone.decision import Decision
-
-
-def frame_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
-    """This project's count frame by frame: float64 (R, T). A frame pays for what its decisions set off.
-
-    So reuse of an output that the frame before did not compute is charged where it is reused.
-
-    :param decisions: as in ``clip_macs``
-    """
-    total, passed = 0, []
-    for site, chosen in enumerate(decisions):
-        has_previous = chosen.new_ones(chosen.shape[:2])
-        has_previous[:, 0] = 0
-        ready = torch.zeros_like(chosen[:, 0, :, 0])
-        live = ledger.live(chosen, ready, has_previous)
-        reads = ledger.reads(site)
-        total = total + ledger.site_macs(
-            site, chosen, ready, has_previous, None if reads is None else passed[reads], live=live
-        )
-        now = live.sum(-1)
-        passed.append(Live(now, torch.cat([torch.zeros_like(now[:, :1]), now[:, :-1]], 1)))
-    return total
-
-
-def causal_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
-    """This project's count from decisions alone; see ``clip_macs``."""
-    return frame_macs(ledger, decisions).sum(1)
+from backbone.cost.ledger import Ledger
+from backbone.cost.walk import walk_macs
+from backbone.decision import Decision, per_channel
 
 
 def adafuse_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
@@ -68,7 +42,8 @@ def adafuse_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
     if frames < 2:
         raise ValueError("expected clips of at least 2 frames: AdaFuse's code has no count for a single one")
     saved = 0
-    for site, chosen in enumerate(decisions):
+    for site, of_groups in enumerate(decisions):
+        chosen = per_channel(of_groups, ledger.channels[site], ledger.group_size, dim=-2)
         use, reuse, skip = (chosen[..., decision].double() for decision in Decision)
         absent = 1 - use
         absent[:, :-1] *= 1 - reuse[:, 1:]
@@ -80,6 +55,11 @@ def adafuse_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
             if layer.reads == site and not layer.linear:
                 saved = saved + layer.macs * skip.mean((1, 2))
     return frames * (ledger.dense_macs - saved)
+
+
+def causal_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
+    """This project's count of whole clips; see ``clip_macs``."""
+    return walk_macs(ledger, decisions).sum((1, 2))
 
 
 ACCOUNTINGS: dict[str, Callable[[Ledger, Sequence[Tensor]], Tensor]] = {"causal": causal_macs, "adafuse": adafuse_macs}
@@ -94,9 +74,9 @@ def clip_macs(
 ) -> Tensor:
     """MACs of whole clips from their decisions alone: float64 (R,).
 
-    :param decisions: per site, one-hot per channel, (R, T, C, 3)
+    :param decisions: per site, one-hot, (R, T, D, 3)
     :param accounting: "causal" or "adafuse", see this module's text
-    :param agent_macs: per site, MACs per frame of the agent's own gate, added to both
+    :param agent_macs: per site, MACs per frame of the agent, added to both
     :raises ValueError: an unknown name
     """
     if accounting not in ACCOUNTINGS:

@@ -5,12 +5,12 @@ Both also give the causal prediction, what is known after each frame: the runnin
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from backbone.common.naming import did_you_mean
-
-CONSENSUS = ("mean", "lstm")
+from backbone.common.registry import Registry
 
 Recurrent = tuple[Tensor, Tensor]  # an LSTM's hidden and cell state, each (1, R, hidden)
 
@@ -68,18 +68,27 @@ class LSTMConsensus(nn.Module):
         ]
 
 
-def make_consensus(name: str, classifier: nn.Linear, hidden: int) -> MeanConsensus | LSTMConsensus:
-    """Consensus by name.
+Consensus = MeanConsensus | LSTMConsensus
+CONSENSUS: Registry[Callable[[nn.Linear, int], Consensus]] = Registry("consensus")
 
-    :param classifier: the CNN's, for the number of features and of classes
-    :raises ValueError: an unknown name, or no hidden unit
-    """
-    if name not in CONSENSUS:
-        raise ValueError(
-            f"expected consensus to be one of {', '.join(CONSENSUS)}, got {name!r}{did_you_mean(name, CONSENSUS)}"
-        )
-    if name == "mean":
-        return MeanConsensus()
+
+@CONSENSUS.register
+def mean(classifier: nn.Linear, hidden: int) -> MeanConsensus:
+    return MeanConsensus()
+
+
+@CONSENSUS.register
+def lstm(classifier: nn.Linear, hidden: int) -> LSTMConsensus:
     if hidden < 1:
         raise ValueError(f"expected at least 1 hidden unit of the LSTM, got {hidden}")
     return LSTMConsensus(classifier.in_features, hidden, classifier.out_features)
+
+
+def make_consensus(name: str, classifier: nn.Linear, hidden: int) -> Consensus:
+    """Consensus by name.
+
+    :param classifier: the CNN's, for the number of features and of classes
+    :param hidden: units, where the consensus has any of its own
+    :raises ValueError: an unknown name, or no hidden unit
+    """
+    return CONSENSUS.find(name)(classifier, hidden)

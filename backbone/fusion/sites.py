@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from backbone.common.naming import did_you_mean
-from backbone.cost.ledger import Layer, Ledger, layer_macs
+from backbone.cost.counts import layer_macs
+from backbone.cost.ledger import Layer, Ledger
+from backbone.decision import per_channel
 
 
 class Block(Protocol):
@@ -76,10 +78,8 @@ class Site:
     group_size: int
 
     def to_channels(self, decisions: Tensor) -> Tensor:
-        """(..., D, 3) or per-decision facts (..., D) with a last axis added -> the same per channel, (..., C, 3)."""
-        if self.group_size == 1:
-            return decisions
-        return decisions.repeat_interleave(self.group_size, dim=-2)[..., : self.channels, :]
+        """Decisions (..., D, 3) -> the same per channel, (..., C, 3)."""
+        return per_channel(decisions, self.channels, self.group_size, dim=-2)
 
 
 def all_blocks(cnn: FusibleCNN) -> dict[str, Block]:
@@ -184,7 +184,7 @@ def build_sites(
     if head is not None:
         for layer, count, reads_features in head:
             entries[layer] = Layer(layer, count, last, exposed if reads_features else None, linear=True)
-    return tuple(sites), Ledger(list(entries.values()), [site.channels for site in sites], history)
+    return tuple(sites), Ledger(list(entries.values()), [site.channels for site in sites], history, group_size)
 
 
 def _names(block: Block) -> set[str]:

@@ -14,6 +14,7 @@ from backbone.cnns.registry import BACKBONES, create_cnn
 from backbone.common.files import load_checkpoint, load_tensors, save_checkpoint
 from backbone.common.naming import did_you_mean, paths_nearby
 from backbone.fusion.backbone import FusionBackbone
+from backbone.fusion.temporal import TEMPORAL_MODES
 from backbone.weights.foreign import ADAFUSE, CLASSIFIER, TSM, translate
 
 OURS = "a backbone of this project"
@@ -80,7 +81,7 @@ class LoadedWeights:
 
     def warning(self, temporal: str) -> str | None:
         """A sentence where the CNN is about to run under another temporal option than its weights were trained for."""
-        if self.layout != TSM or temporal == "tsm":
+        if self.layout != TSM or TEMPORAL_MODES.find(temporal).takes_tsm_weights:
             return None
         return (
             f'These weights were trained with the shift of TSM, but the CNN runs with temporal="{temporal}": expect '

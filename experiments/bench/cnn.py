@@ -57,7 +57,7 @@ def dense_against_layers(cnn: ResNet, frames: Tensor, repeats: int) -> Ratio:
 @torch.no_grad()
 def walk_against_dense(backbone: FusionBackbone, frames: Tensor, repeats: int) -> Ratio:
     """A walk through all sites that uses everything, gates aside, over the dense forward."""
-    use = [backbone.all_use(Observation(s.index, torch.zeros(frames.shape[:2]), *[None] * 4)) for s in backbone.sites]
+    use = [backbone.all_use(Observation(s.index, torch.zeros(frames.shape[:2]), None, None)) for s in backbone.sites]
 
     def walk() -> None:
         backbone(frames, lambda observation: use[observation.site])

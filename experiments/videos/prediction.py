@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from agent.evaluation import Predictor, agent_macs, site_decisions
-from backbone import FusionBackbone, load_backbone, one_hot
-from backbone.cost.adafuse import clip_macs
+from backbone import FusionBackbone, load_backbone, one_hot, walk_macs
 from envs.clips import ArrayClips
 from envs.clips.sampling import evaluation_indices, fewest_frames
 from envs.clips.video.decode import centre, sample_frames
@@ -116,10 +115,7 @@ def play(trained: Trained, path: Path) -> Prediction:
         observation, _, outcome = episodes.step(actions[-1])
     causal = trained.backbone.consensus.causal(torch.cat(episodes.frame_logits, 1))
     decisions = site_decisions(actions, trained.layout)
-    chosen = [
-        site.to_channels(one_hot(torch.as_tensor(of_site, dtype=torch.int64)))
-        for site, of_site in zip(trained.layout.sites, decisions)
-    ]
+    chosen = [one_hot(torch.as_tensor(of_site, dtype=torch.int64)) for of_site in decisions]
     frame_macs, site_macs = split_macs(trained.backbone, chosen, trained.own_macs)
     return Prediction(
         probabilities=causal[0].double().softmax(-1).cpu().numpy(),
@@ -135,16 +131,10 @@ def split_macs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A clip's MACs frame by frame (T,), and site by site (S,): both sum up to the clip's.
 
-    Cost is causal, in time and through the CNN: the first frames, or sites, cost what they would without the others.
-
-    :param decisions: per site, one-hot per channel, (1, T, C, 3)
+    :param decisions: per site, one-hot, (1, T, D, 3)
     """
-    sites, frames = range(1, len(decisions) + 1), range(1, decisions[0].shape[1] + 1)
-    until_frame = [
-        clip_macs(backbone.ledger, [of_site[:, :t] for of_site in decisions], agent_macs=own_macs) for t in frames
-    ]
-    until_site = [clip_macs(backbone.ledger, decisions[:s], agent_macs=own_macs[:s]) for s in sites]
-    return tuple(np.diff(torch.cat(until).numpy(), prepend=0.0) for until in (until_frame, until_site))
+    macs = walk_macs(backbone.ledger, decisions, agent_macs=own_macs)[0].numpy()
+    return macs.sum(1), macs.sum(0)
 
 
 def ranking(probabilities: np.ndarray, top: int) -> list[int]:

@@ -18,7 +18,7 @@ def mixed() -> torch.Tensor:
     sites = tiny_backbone(group_size=1).sites
     mix = PretrainingMix(sites, CLIPS, torch.device("cpu"))
     v = torch.zeros(CLIPS, FRAMES, sites[2].in_channels)
-    decisions = mix(Observation(2, v, v, torch.zeros(CLIPS, 64), torch.ones(CLIPS, FRAMES), None))
+    decisions = mix(Observation(2, v, v, None))
     assert decisions.shape == (CLIPS, FRAMES, 64, 3)
     assert (decisions.sum(-1) == 1).all()
     return decisions.argmax(-1)

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from backbone import BACKBONES, Decision, FusionBackbone, Ledger, create_cnn, one_hot
+from backbone import BACKBONES, Decision, FusionBackbone, Ledger, create_cnn, one_hot, walk_macs
 from backbone.cnns import bn_inception, mobilenet_v2
-from backbone.cost.ledger import Layer, Live, layer_macs
+from backbone.cost.counts import layer_macs
+from backbone.cost.ledger import Layer
 from backbone.fusion.backbone import HISTORIES
 
 USE, REUSE, SKIP = Decision
@@ -288,22 +289,6 @@ def test_what_is_reused_runs_late_and_only_if_it_must():
 # -- without numbers: the published sizes ----------------------------------------------------------------------------
 
 
-def charge(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
-    """The ledger's account of whole clips, no CNN run: per site (B, T, C, 3) -> (B, T, S)."""
-    lives, macs = [], []
-    for site, chosen in enumerate(decisions):
-        has_previous = chosen.new_ones(chosen.shape[:2])
-        has_previous[:, 0] = 0
-        ready = chosen.new_zeros(chosen.shape[0], chosen.shape[2])
-        reads = ledger.reads(site)
-        macs.append(
-            ledger.site_macs(site, chosen, ready, has_previous, None if reads is None else lives[reads]),
-        )
-        now = ledger.live(chosen, ready, has_previous).sum(-1)
-        lives.append(Live(now, F.pad(now, (1, 0))[:, :-1]))
-    return torch.stack(macs, -1)
-
-
 @each_architecture
 def test_each_layer_costs_what_is_measured_of_it(name):
     backbone = on_meta(name)
@@ -328,7 +313,7 @@ def test_decisions_at_the_published_size(name, history):
     decisions = draw(backbone, "even", frames=2)
     with mock.patch.object(backbone, "history", history):
         execution = execute(backbone, torch.empty(2, 3, size, size, device="meta"), [chosen[0] for chosen in decisions])
-    assert torch.equal(charge(ledger, [one_hot(c, torch.float64) for c in decisions])[0], execution.macs.double())
+    assert torch.equal(walk_macs(ledger, [one_hot(c, torch.float64) for c in decisions])[0], execution.macs.double())
 
 
 @pytest.mark.parametrize(
@@ -387,7 +372,7 @@ def closed_form(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
 @few
 def test_causal_charges_sum_to_the_closed_form(name, history, mix, frames, seed):
     ledger, decisions = ledger_of(name, history), drawn_one_hot(name, mix, frames, seed)
-    assert charge(ledger, decisions).sum() == closed_form(ledger, decisions)
+    assert walk_macs(ledger, decisions).sum() == closed_form(ledger, decisions)
 
 
 @each_architecture
@@ -396,7 +381,9 @@ def test_causal_charges_sum_to_the_closed_form(name, history, mix, frames, seed)
 @few
 def test_cost_lies_between_all_skip_and_all_use(name, history, mix, frames, seed):
     ledger = ledger_of(name, history)
-    lowest, macs, highest = (charge(ledger, drawn_one_hot(name, m, frames, seed)) for m in ("all skip", mix, "all use"))
+    lowest, macs, highest = (
+        walk_macs(ledger, drawn_one_hot(name, m, frames, seed)) for m in ("all skip", mix, "all use")
+    )
     untouched = sum(layer.macs for layer in ledger.layers if layer.reads is None and layer.writes is None)
     assert lowest.min() >= 0
     assert lowest.sum() == frames * untouched > 0
@@ -417,7 +404,7 @@ def test_turning_skips_into_use_never_lowers_the_cost(name, history, mix, frames
         for chosen in decisions
     ]
     before, after = (
-        charge(ledger, [one_hot(chosen, torch.float64) for chosen in clip]).sum() for clip in (decisions, used)
+        walk_macs(ledger, [one_hot(chosen, torch.float64) for chosen in clip]).sum() for clip in (decisions, used)
     )
     changed = any((one != other).any() for one, other in zip(decisions, used, strict=True))
     assert after > before if changed else after == before
@@ -427,7 +414,7 @@ def test_turning_skips_into_use_never_lowers_the_cost(name, history, mix, frames
 def test_fused_history_costs_no_more_than_raw(name):
     for mix in MIXES:
         decisions = drawn_one_hot(name, mix, T, 0)
-        raw, fused = (charge(ledger_of(name, history), decisions).sum() for history in ("raw", "fused"))
+        raw, fused = (walk_macs(ledger_of(name, history), decisions).sum() for history in ("raw", "fused"))
         assert fused <= raw
 
 
@@ -523,7 +510,9 @@ def test_control_a_ledger_that_is_wrong_about_layers_between_two_sites(model, hi
         between = layer.reads is not None and layer.writes is not None
         wrong += MISTAKES[mistake](layer) if between else [layer]
     right, other = (
-        charge(Ledger(layers, backbone.ledger.channels, history), [one_hot(c, torch.float64) for c in decisions]).sum()
+        walk_macs(
+            Ledger(layers, backbone.ledger.channels, history), [one_hot(c, torch.float64) for c in decisions]
+        ).sum()
         for layers in (backbone.ledger.layers, wrong)
     )
     assert right == measured

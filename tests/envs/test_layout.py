@@ -58,13 +58,13 @@ def test_unpacking_gives_back_what_was_packed(order, kind):
         for unpacked, packed in (
             (rows.v[..., : site.in_channels], observation.v),
             (rows.v_previous[..., : site.in_channels], observation.v_previous),
-            (rows.ready[..., : site.decisions], observation.ready),
-            (rows.has_previous, observation.has_previous),
+            (rows.ready[..., : site.decisions], observation.cost.ready),
+            (rows.has_previous, observation.cost.has_previous),
         ):
             assert torch.equal(unpacked, packed)
         for name in ("now", "before"):
-            live = getattr(rows, f"live_{name}")
-            assert torch.equal(live, getattr(observation.input_live, name) if observation.input_live else 0 * live)
+            live, input_live = getattr(rows, f"live_{name}"), observation.cost.input_live
+            assert torch.equal(live, getattr(input_live, name) if input_live else 0 * live)
 
 
 @each_order

@@ -133,7 +133,7 @@ def test_the_backbones_observations_move_statistics_as_rows_do():
     for site in one.layout.sites:
         here = rows.site == site.index
         v, v_previous = (part[here][..., : site.in_channels] for part in (rows.v, rows.v_previous))
-        seen.append(Observation(site.index, v, v_previous, rows.ready[here], rows.has_previous[here], None))
+        seen.append(Observation(site.index, v, v_previous, None))
     one.policy.update_statistics(rows)
     other.policy.update_statistics(seen)
     torch.testing.assert_close(dict(one.policy.gates.named_buffers()), dict(other.policy.gates.named_buffers()))

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from backbone import Decision, FusionBackbone, create_cnn, fold_batchnorm, one_hot
 from backbone.cnns.bn_inception import BLOCKS, BNInception, InceptionBlock
-from backbone.cost.ledger import layer_macs
+from backbone.cost.counts import layer_macs
 from backbone.fusion.sites import build_sites
-from backbone.fusion.temporal_shift import shift_two_way
+from backbone.fusion.temporal.shift import shift_two_way
 
 IN_CHANNELS = dict(zip(BLOCKS, (192, 256, 320, 576, 576, 576, 608, 608, 1056, 1024), strict=True))
 CHANNELS = dict(zip(BLOCKS, (256, 320, 576, 576, 576, 608, 608, 1056, 1024, 1024), strict=True))

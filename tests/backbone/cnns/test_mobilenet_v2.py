@@ -10,7 +10,7 @@ from torch import nn
 
 from backbone import Decision, FusionBackbone, create_cnn, fold_batchnorm, one_hot
 from backbone.cnns.mobilenet_v2 import InvertedResidual, MobileNetV2
-from backbone.cost.ledger import layer_macs
+from backbone.cost.counts import layer_macs
 
 SIZE = 64
 TABLE = [  # the paper's table 2, a row per block: stage, input channels, expansion, output channels, stride

@@ -8,15 +8,11 @@ import torch
 from fusion_cases import KINDS, T, constant_decisions, follow, random_decisions, random_frames, tiny_backbone
 
 from backbone import Decision, FusionBackbone, Ledger, create_cnn, one_hot
-from backbone.cost.adafuse import ACCOUNTINGS, clip_macs, frame_macs
+from backbone.cost.adafuse import ACCOUNTINGS, clip_macs
 from backbone.cost.ledger import Layer
 from backbone.fusion.backbone import HISTORIES
 
 USE, REUSE, SKIP = Decision
-
-
-def channelwise(backbone, decisions):
-    return [site.to_channels(one_hot(chosen)) for site, chosen in zip(backbone.sites, decisions)]
 
 
 def count(ledger: Ledger, *decisions: list[int], accounting: str = "adafuse") -> float:
@@ -39,7 +35,7 @@ def test_the_causal_count_is_the_walks(kind, history):
     decisions, own = random_decisions(backbone, rows=3), [7.0 * (i + 1) for i in range(len(backbone.sites))]
     with torch.no_grad():
         walked = backbone(random_frames(3), follow(decisions), agent_macs=own).macs
-    assert torch.equal(clip_macs(backbone.ledger, channelwise(backbone, decisions), agent_macs=own), walked)
+    assert torch.equal(clip_macs(backbone.ledger, list(map(one_hot, decisions)), agent_macs=own), walked)
 
 
 def official_loop(backbone, decisions: list[np.ndarray]) -> float:
@@ -66,7 +62,7 @@ def official_loop(backbone, decisions: list[np.ndarray]) -> float:
 def test_the_official_count_equals_a_loop_written_from_the_official_code(kind, seed):
     backbone = tiny_backbone(kind)
     decisions = random_decisions(backbone, rows=2, seed=seed)
-    found = clip_macs(backbone.ledger, channelwise(backbone, decisions), accounting="adafuse")
+    found = clip_macs(backbone.ledger, list(map(one_hot, decisions)), accounting="adafuse")
     for clip in range(2):
         expected = T * official_loop(backbone, [chosen[clip].numpy() for chosen in decisions])
         assert found[clip].item() == pytest.approx(expected, rel=1e-12)
@@ -80,7 +76,7 @@ def test_the_worked_example_of_the_module():
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_counts_agree_on_the_dense_cnn(kind):
     backbone = tiny_backbone(kind)
-    chosen = channelwise(backbone, constant_decisions(backbone, USE))
+    chosen = list(map(one_hot, constant_decisions(backbone, USE)))
     for accounting in ACCOUNTINGS:
         assert clip_macs(backbone.ledger, chosen, accounting=accounting) == T * backbone.ledger.dense_macs
 
@@ -124,9 +120,20 @@ def test_trap_3_bn_inceptions_convolutions_between_two_sites_save_twice():
     assert exact - official == pytest.approx(2 * (between - classifier))  # the classifier saves in ours only
 
 
-def test_frames_add_up_to_the_clip():
-    backbone = tiny_backbone("both")
-    chosen = [one_hot(part) for part in random_decisions(backbone)]
-    of_frames = frame_macs(backbone.ledger, chosen)
-    assert of_frames.shape == (2, T)
-    assert torch.equal(of_frames.sum(1), clip_macs(backbone.ledger, chosen))
+@pytest.mark.parametrize("accounting", ACCOUNTINGS)
+def test_a_group_is_counted_as_its_channels(accounting):
+    """The last group is smaller than the others."""
+    ledger = Ledger(between_two(5).layers, [5], group_size=2)
+    decisions = torch.tensor([[[USE, REUSE, SKIP], [SKIP, REUSE, USE], [REUSE, REUSE, SKIP]]])
+    channelwise = decisions[..., [0, 0, 1, 1, 2]]
+    found = clip_macs(ledger, [one_hot(decisions)], accounting=accounting)
+    assert found.item() == pytest.approx(
+        clip_macs(between_two(5), [one_hot(channelwise)], accounting=accounting).item(), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("accounting", ACCOUNTINGS)
+def test_decisions_of_other_groups_are_refused(accounting):
+    ledger = Ledger(between_two(5).layers, [5], group_size=2)
+    with pytest.raises(ValueError, match=r"expected 3 decisions .*, got 5"):
+        clip_macs(ledger, [one_hot(torch.zeros(1, 2, 5))], accounting=accounting)

@@ -27,7 +27,7 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor, nn
 
 from backbone import Decision, FusionBackbone, Ledger, create_cnn
-from backbone.cost.ledger import Layer, Live, layer_macs
+from backbone.cost.ledger import Layer, Live, SiteContext
 from backbone.fusion.backbone import HISTORIES
 
 BACKBONES = {(kind, history): tiny_backbone(kind, history=history) for kind in KINDS for history in HISTORIES}
@@ -316,7 +316,7 @@ def site_macs(ledger: Ledger, site: int, decisions: np.ndarray | Tensor, input_l
     has_previous = torch.ones(decisions.shape[:2], dtype=decisions.dtype)
     has_previous[:, 0] = 0
     ready = torch.zeros(1, decisions.shape[2], dtype=decisions.dtype)
-    return ledger.site_macs(site, decisions, ready, has_previous, input_live)
+    return ledger.site_macs(site, decisions, SiteContext(ready, has_previous, input_live))
 
 
 def chain_macs(ledger: Ledger, decisions: list[Tensor]) -> Tensor:
@@ -435,34 +435,6 @@ def test_every_layer_stands_in_the_ledger_once(kind):
     backbone = tiny_backbone(kind)
     weighted = [name for name, m in backbone.cnn.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert sorted(layer.name for layer in backbone.ledger.layers) == sorted(weighted)
-
-
-def test_counting_leaves_the_cnn_as_it_was():
-    cnn = tiny_cnn("basic").train()
-    before = {name: value.clone() for name, value in cnn.state_dict().items()}
-    layer_macs(cnn, lambda ghost: ghost(torch.empty(1, 3, 16, 16, device="meta")))
-    assert cnn.training
-    assert all(torch.equal(value, before[name]) for name, value in cnn.state_dict().items())
-    assert not any(module._forward_hooks for module in cnn.modules())
-
-
-def test_a_layer_that_runs_twice_is_counted_twice():
-    layer = nn.Linear(3, 5)
-    assert layer_macs(nn.Sequential(layer), lambda net: (net(torch.empty(1, 3, device="meta")),) * 2) == {"0": 15}
-    twice = layer_macs(nn.Sequential(layer), lambda net: [net(torch.empty(1, 3, device="meta")) for _ in range(2)])
-    assert twice == {"0": 30}
-
-
-def test_grouped_convolutions_are_counted_by_their_weights():
-    conv = nn.Conv2d(8, 16, 3, padding=1, groups=4)
-    macs = layer_macs(nn.Sequential(conv), lambda net: net(torch.empty(1, 8, 5, 5, device="meta")))
-    assert macs == {"0": 25 * 16 * (8 // 4) * 9}
-
-
-@pytest.mark.parametrize("layer", [nn.Conv3d(3, 4, 1), nn.ConvTranspose2d(3, 4, 1), nn.LSTM(3, 4), nn.PReLU()])
-def test_a_kind_of_layer_without_a_rule_is_refused(layer):
-    with pytest.raises(ValueError, match=rf"got {type(layer).__name__} at '0': add its cost"):
-        layer_macs(nn.Sequential(layer), lambda net: None)
 
 
 class TwoLayerHead(PlainCNN):

@@ -1,5 +1,8 @@
 """The fusion formula and the walk, mostly as equivalences between ways to compute the same."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from fusion_cases import (
@@ -30,8 +33,9 @@ from backbone import (
     register_backbone,
 )
 from backbone import save_backbone as save
-from backbone.fusion.backbone import HISTORIES, Memory, _fuse
+from backbone.fusion.backbone import HISTORIES
 from backbone.fusion.sites import all_blocks
+from backbone.fusion.state import Memory
 
 CHUNKS = [(1, 1, 1, 1), (2, 2), (1, 3), (3, 1)]
 
@@ -97,23 +101,6 @@ def test_control_the_loop_tells_the_histories_apart():
     assert (backbone(frames, follow(decisions)).logits - other).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("history", "decisions", "expected"),
-    [
-        ("raw", "URRU", [1, 1, 2, 4]),
-        ("fused", "URRU", [1, 1, 1, 4]),
-        ("raw", "RSRS", [0, 0, 2, 0]),
-        ("fused", "USRR", [1, 0, 0, 0]),
-        ("raw", "SRSR", [0, 1, 0, 3]),
-    ],
-)
-def test_worked_examples(history, decisions, expected):
-    named = {"U": Decision.USE, "R": Decision.REUSE, "S": Decision.SKIP}
-    y = torch.tensor([1.0, 2, 3, 4]).view(1, 4, 1, 1, 1)
-    chosen = one_hot(torch.tensor([named[letter] for letter in decisions])).view(1, 4, 1, 3)
-    assert _fuse(y, chosen, None, history).flatten().tolist() == expected
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("history", HISTORIES)
 @torch.no_grad()
@@ -165,6 +152,25 @@ def test_rollouts_of_a_clip_equal_repeated_clips(kind, history, chunks):
     assert_same_walk(
         walk_in_chunks(backbone, frames, decisions, chunks), walk_in_chunks(backbone, repeated, decisions, chunks)
     )
+
+
+@pytest.mark.parametrize("chunks", [(T,), (1, 3)])
+@torch.no_grad()
+def test_a_walk_needs_no_cost(chunks):
+    """What is not counted on the way is priced afterwards; features and observations are the same."""
+    backbone, frames = tiny_backbone("both", history="fused"), random_frames(2)
+    decisions, state, start, seen = random_decisions(backbone, 6), None, 0, []
+    expected = walk_in_chunks(backbone, frames, decisions, chunks)[0]
+    for length in chunks:
+        state = backbone.begin(frames[:, start : start + length], state)
+        state = state if start else replace(state, cost=None)
+        for site in backbone.sites:
+            assert backbone.observe(state).cost is None
+            state = backbone.advance(state, one_hot(decisions[site.index][:, start : start + length]))
+        seen.append(backbone.logits(state))
+        start += length
+    assert state.cost is None
+    assert torch.equal(backbone.consensus(torch.cat(seen, 1)), expected)
 
 
 @torch.no_grad()
@@ -242,8 +248,8 @@ def test_observations_are_the_averages_of_the_convolutions_inputs():
         torch.testing.assert_close(observation.v, average)
         torch.testing.assert_close(observation.v_previous[:, 1:], average[:, :-1])
         assert observation.v_previous[:, 0].eq(0).all()
-        assert observation.has_previous.tolist() == [[0, 1, 1, 1]] * 2
-        assert observation.ready.eq(0).all()
+        assert observation.cost.has_previous.tolist() == [[0, 1, 1, 1]] * 2
+        assert observation.cost.ready.eq(0).all()
 
 
 @pytest.mark.parametrize("history", HISTORIES)
@@ -262,13 +268,14 @@ def test_observations_in_chunks_are_those_of_the_whole_clip(kind, history):
     state = backbone.begin(frames)
     for site, parts in zip(backbone.sites, chunked, strict=True):
         whole = backbone.observe(state)
-        for name in ("v", "v_previous", "has_previous"):
+        for name in ("v", "v_previous"):
             joined = torch.cat([getattr(part, name) for part in parts], 1)
             torch.testing.assert_close(joined, getattr(whole, name), rtol=0, atol=1e-5)
-        if whole.input_live is not None:
+        assert torch.equal(torch.cat([part.cost.has_previous for part in parts], 1), whole.cost.has_previous)
+        if whole.cost.input_live is not None:
             for name in ("now", "before"):
-                joined = torch.cat([getattr(part.input_live, name) for part in parts], 1)
-                assert torch.equal(joined, getattr(whole.input_live, name))
+                joined = torch.cat([getattr(part.cost.input_live, name) for part in parts], 1)
+                assert torch.equal(joined, getattr(whole.cost.input_live, name))
         state = backbone.advance(state, one_hot(decisions[site.index]))
 
 
@@ -287,7 +294,7 @@ def test_ready_in_the_next_chunk_is_what_makes_reuse_free(history, group_size):
         ready = second == Decision.USE
         if history == "fused":
             ready |= (first == Decision.USE) & (second == Decision.REUSE)
-        assert torch.equal(backbone.observe(state).ready.bool(), ready)
+        assert torch.equal(backbone.observe(state).cost.ready.bool(), ready)
         state = backbone.advance(state, one_hot(chosen[:, 2:]))
 
 
@@ -398,7 +405,7 @@ def test_a_chunk_after_the_last_one_is_refused(backbone):
 @pytest.fixture
 def plain_registered(monkeypatch):
     """PlainCNN in the registry, as a user's own file would put it there; gone after the test."""
-    monkeypatch.setattr("backbone.cnns.registry.BACKBONES", dict(BACKBONES))
+    monkeypatch.setattr("backbone.cnns.registry.BACKBONES", copy.copy(BACKBONES))
 
     @register_backbone
     def plain(num_classes: int, size: int = SIZE) -> PlainCNN:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from backbone import Decision, FusionBackbone, create_cnn, one_hot
 from backbone.fusion.sites import all_blocks
-from backbone.fusion.temporal_shift import shift_one_way, shift_two_way, shifting_blocks
+from backbone.fusion.temporal.shift import shift_one_way, shift_two_way, shifting_blocks
 
 RESIDUAL = ("basic", "bottleneck", "both")
 
