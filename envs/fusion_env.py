@@ -176,6 +176,7 @@ class FusionEnv(gym.Env):
         else:
             raise ValueError(f"expected options['clip'] from 0 to {len(self.episodes.clips) - 1}, got {clip!r}")
         observation = self.episodes.start(indices, rng if self.train else None)
+        self._steps = 0
         self.decisions: list[tuple[int, int, np.ndarray]] = []  # (site, first frame, (F, D_site)) of each step taken
         return observation[0], self._info()
 
@@ -184,6 +185,7 @@ class FusionEnv(gym.Env):
         observation, reward, outcome = self.episodes.step(np.asarray(action)[None])
         shape = (self.layout.step_frames, self.layout.decisions)
         self.decisions.append((site, frame, np.array(action).reshape(shape)[:, : self.layout.sites[site].decisions]))
+        self._steps += 1
         info = self._info()
         if outcome is not None:
             self.outcome = outcome
@@ -214,9 +216,10 @@ class FusionEnv(gym.Env):
         )
         if self.render_mode == "rgb_array":
             return draw_episode(record)
-        over = len(self.decisions) == self.layout.num_steps
-        record.outcome = self.outcome.per_episode()[0] if over else {}
-        return describe_step(record, float(episodes.spent[0]) / episodes.clip_dense_macs)
+        if self._steps == self.layout.num_steps:
+            record.outcome = self.outcome.per_episode()[0]
+        macs_ratio = float(episodes.spent[0]) / episodes.clip_dense_macs
+        return describe_step(record, steps=self._steps, step_frames=self.layout.step_frames, macs_ratio=macs_ratio)
 
     def _info(self) -> dict[str, Any]:
         return {"action_mask": self.action_masks()}

@@ -11,24 +11,25 @@ LETTERS = {Decision.USE: "U", Decision.REUSE: "R", Decision.SKIP: "."}
 COLUMNS = 64  # decisions that fit a line of a terminal; of more there are the counts alone
 
 
-def describe_step(record: EpisodeRecord, macs_ratio: float) -> str:
+def describe_step(record: EpisodeRecord, *, steps: int, step_frames: int, macs_ratio: float) -> str:
     """The site and the frames of the last step, a line of what was decided for each frame, and the cost so far.
 
     A line counts use, reuse and skip, and shows a letter for each decision: U, R, or a dot.
 
     :param record: of an episode under way or ended
+    :param steps: taken so far
+    :param step_frames: F, frames in one step
     :param macs_ratio: MACs spent so far, as a share of the clip's dense MACs
     """
-    head, lines = f"clip {record.name}, step {len(record.decisions)}: ", []
-    if record.decisions:
-        index, first, chosen = record.decisions[-1]
-        last = first + len(chosen)
-        frames = f"frame {last}" if len(chosen) == 1 else f"frames {first + 1} to {last}"
-        head += f"{record.sites[index].name} (site {index + 1} of {len(record.sites)}), "
-        head += f"{frames} of {len(record.frames)}"
-        lines = [f"  frame {first + at}: {_line(row)}" for at, row in enumerate(chosen, 1)]
-    else:
-        head += "nothing decided yet"
+    head, lines = f"clip {record.name}, step {steps}: nothing decided yet", []
+    if steps:
+        chunk, index = divmod(steps - 1, len(record.sites))
+        first, last = chunk * step_frames + 1, (chunk + 1) * step_frames
+        frames = f"frame {last}" if step_frames == 1 else f"frames {first} to {last}"
+        place = f"{record.sites[index].name} (site {index + 1} of {len(record.sites)})"
+        head = f"clip {record.name}, step {steps}: {place}, {frames} of {len(record.frames)}"
+        chosen = record.maps()[index][first - 1 : last]
+        lines = [f"  frame {frame}: {_line(row)}" for frame, row in enumerate(chosen, first)]
     lines.append(f"cost so far: {macs_ratio:.3f} of the clip's dense MACs")
     if record.outcome:
         verdict = "right" if record.outcome["correct"] else f"wrong, it is {record.label}"

@@ -13,7 +13,6 @@ from gymnasium.wrappers import HumanRendering
 
 from envs import FusionEnv, FusionVecEnv, FusionVectorEnv
 from envs.layout import ORDERS
-from envs.reward import OUTCOMES
 
 OURS = [spec.id for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("envs.")]
 each_env = pytest.mark.parametrize("env_id", OURS)
@@ -67,10 +66,14 @@ def test_make_takes_every_argument(clips, env_id):
     assert {*given, "weights", "render_mode"} == {*inspect.signature(FusionEnv).parameters}
     env = gymnasium.make(env_id, **given, render_mode="ansi").unwrapped
     assert (env.layout.order, env.train, env.render_mode) == ("site", False, "ansi")
-    assert (env.episodes.cost_weight, env.episodes.agent_macs) == (0.5, [10.0, 20.0, 30.0])
-    assert env.episodes.outcome_of is OUTCOMES["log_prob"]
+    assert env.episodes.agent_macs == [10.0, 20.0, 30.0]
     assert env.episodes.clips is clips
     assert env.episodes.backbone is given["backbone"]
+    env.reset()
+    for _ in range(3):
+        *_, info = env.step(env.action_space.sample())
+    clip = info["clip"]
+    assert clip["reward"] == pytest.approx(clip["log_prob"] - 0.5 * clip["macs_ratio"], abs=1e-5)
 
 
 @each_env
@@ -81,8 +84,12 @@ def test_make_vec_takes_every_argument(clips, env_id, mode):
     envs = gymnasium.make_vec(env_id, **given)
     assert isinstance(envs, FusionVectorEnv)
     assert (envs.num_envs, envs.layout.order, envs.train, envs.autoreset_mode) == (4, "site", False, mode)
-    assert (envs.episodes.cost_weight, envs.episodes.rollouts_per_clip) == (0.5, 2)
+    assert envs.episodes.rollouts_per_clip == 2
     assert envs.reset(seed=0)[0] in envs.observation_space
+    for _ in range(3):
+        *_, info = envs.step(envs.action_space.sample())
+    clip = info["final_info"]["clip"] if mode is AutoresetMode.SAME_STEP else info["clip"]
+    np.testing.assert_allclose(clip["reward"], clip["log_prob"] - 0.5 * clip["macs_ratio"], atol=1e-5)
     assert envs.spec.id == env_id
 
 
