@@ -13,9 +13,14 @@ from backbone import FusionBackbone, create_cnn, load_backbone
 from envs.clips import ClipSource, motions
 from envs.episode import EpisodeRecord
 from envs.episodes import Deck, Episodes
+from envs.rendering.ansi import describe_step
 from envs.rendering.episodes import draw_episode
 
 DEFAULT_CLIPS = 64
+NO_WINDOW = (
+    ": it opens no window; take rgb_array and show or record what render() returns (gymnasium.wrappers.HumanRendering, "
+    "RecordVideo), or look at a run's episodes with `python -m experiments inspect` or in TensorBoard"
+)
 
 
 def default_backbone(weights: str | Path | None, clips: ClipSource) -> FusionBackbone:
@@ -39,55 +44,98 @@ def make_episodes(
 
 
 class FusionEnv(gym.Env):
-    """Adaptive temporal fusion of a 2D-CNN (AdaFuse, ICLR 2021) as a decision process.
-
+    """
     ## Description
+    Adaptive temporal fusion of a 2D-CNN ([AdaFuse, ICLR 2021](https://arxiv.org/abs/2102.05775)) as a decision process.
+
     A 2D-CNN runs over the T frames of a video clip. At chosen convolutions, the S sites, an agent decides for every
-    channel whether to **use** the new output, **reuse** the previous frame's, or **skip** it (zero). Use costs
-    computation; reuse mixes time into the features for free; skip saves the next convolution's work too.
+    channel (or group of channels) whether to **use** the new output y_t, **reuse** the previous frame's y_{t-1}, or
+    **skip** it (zero). Use costs computation; reuse mixes time into the features for free; skip saves the next
+    convolution's work too. One clip is one episode: the agent is asked at every site, and the clip is classified at
+    the end. The goal is the right class for little computation.
 
     ## Action Space
-    `MultiDiscrete([3] * F * D)`: 0 = use, 1 = reuse, 2 = skip. D is the number of decisions of the widest site, F the
-    frames in one step: 1 with `order="frame"`, T with `order="site"`. Columns beyond a site's own decisions are
-    padding and do nothing; `info["action_mask"]` and `action_masks()` (F * D * 3 bools) allow only 0 there.
+    The action is an integer `ndarray` of shape `(F * D,)` in `MultiDiscrete([3] * F * D)`, frames outer:
+
+    - 0: use
+    - 1: reuse
+    - 2: skip
+
+    F is the number of frames in one step: 1 with `order="frame"`, T with `order="site"`. D is the number of decisions
+    of the widest site. The columns beyond a narrower site's own decisions are padding: every action is accepted there
+    and does nothing. `info["action_mask"]` and `action_masks()`, `(F * D * 3,)` bool, allow only 0 in the padding.
 
     ## Observation Space
-    `Box(float32)` of F times these columns; all finite:
+    The observation is a float32 `ndarray` of shape `(F * (2 V + D + S + 4),)`: for each of the step's F frames, with V
+    the input channels of the widest site,
 
-    | columns | content | bounds in practice |
-    |---|---|---|
-    | V | v_t: the convolution's input at frame t, averaged over positions; padded with zeros | >= 0 behind a ReLU |
-    | V | v_{t-1}: the same of the previous frame; zero at t = 0 | >= 0 behind a ReLU |
-    | D | does the previous output stand ready, so that reusing it costs nothing? (first frame of the step) | 0, 1 |
-    | S | the site, one-hot | 0, 1 |
-    | 1 | t / T | [0, 1) |
-    | 1 | MACs spent so far, as a share of the clip's dense MACs | [0, 1], above 1 only by the agent's own |
-    | 2 | live channels of the site that this convolution reads, at t and t-1; 0 where it reads none | [0, C] |
+    | Columns | Observation | Min | Max |
+    |---|---|---|---|
+    | V | v_t: the convolution's input at frame t, averaged over positions; zeros beyond a narrower site's channels | 0 behind a ReLU | unbounded |
+    | V | v_{t-1}: the same of the previous frame; zeros at t = 0 | 0 behind a ReLU | unbounded |
+    | D | 1 where the previous output stands ready, so that reusing it costs nothing; of the step's first frame, zeros in the others | 0 | 1 |
+    | S | the site, one-hot | 0 | 1 |
+    | 1 | t / T, frames counted from 0 | 0 | 1 - 1 / T |
+    | 1 | MACs spent before this step, as a share of the clip's dense MACs | 0 | 1, more only by `agent_macs` |
+    | 1 | channels of the site that this convolution reads which are not skipped at t; 0 where it reads none | 0 | that site's channels |
+    | 1 | the same at t - 1; 0 at t = 0 | 0 | that site's channels |
+
+    The `Box` itself is bounded by the float32 numbers, as a CNN's features have no limit of their own; an observation
+    is always finite.
 
     ## Rewards
-    Each step: minus `cost_weight` times the step's MACs as a share of the clip's dense MACs. The last step adds 1 if
-    the class is right (`reward="correctness"`), or the log-probability of the true class (`reward="log_prob"`).
+    Each step costs `cost_weight` times its MACs as a share of the clip's dense MACs: computing every channel of a clip
+    costs `cost_weight` in all, plus `agent_macs`. The last step adds 1 if the predicted class is right and 0 if not
+    (`reward="correctness"`), or the log-probability of the true class (`reward="log_prob"`).
 
     ## Starting State
-    A clip drawn from `clips`, each once before any comes again; `options={"clip": i}` names one.
+    The first site of a clip's first frame (of all its frames with `order="site"`). With `train=True` clips come
+    shuffled, each once before any comes again, cut out of the video at random; with `train=False` in their own order
+    from the centre. `reset(seed=...)` starts the order anew. `reset(options={"clip": i})` plays the i-th clip of the
+    source and leaves the order as it was.
 
     ## Episode End
-    Terminates after T * S steps (`order="frame"`) or S steps (`order="site"`); never truncates. Then
-    `info["clip"]` holds label, prediction, correct, log_prob, macs_ratio and reward.
+    Termination: after T * S steps with `order="frame"`, S steps with `order="site"`. Never truncation. The last step
+    returns zeros, as there is nothing more to decide, and `info["clip"]`: a dict with `clip` (its index), `label`,
+    `prediction`, `correct`, `log_prob`, `macs_ratio` and `reward` (the sum of the episode's rewards).
 
     ## Arguments
-    :param backbone: a FusionBackbone; None takes the small ResNet, untrained unless `weights` names a file
-    :param clips: a ClipSource; None takes a small in-memory sample of the embedded clips
-    :param weights: file written by `experiments pretrain`
-    :param order: "frame" (causal, as a stream arrives) or "site"
-    :param reward: "correctness" or "log_prob"
-    :param cost_weight: reward that a densely computed clip costs
-    :param agent_macs: per site, MACs per frame of the agent's own gate
-    :param train: True draws shuffled clips and random segments, False plays the clips in their order, centred
-    :param render_mode: "rgb_array" draws the frames above their decision map
+    ```python
+    >>> import gymnasium, envs
+    >>> gymnasium.make("AdaFuse/Fusion-v0", order="site", cost_weight=0.5)
+    <OrderEnforcing<PassiveEnvChecker<FusionEnv<AdaFuse/Fusion-v0>>>>
+
+    ```
+
+    | Parameter | Type | Default | Description |
+    |---|---|---|---|
+    | `backbone` | **FusionBackbone** | `None` | kept in eval mode, its weights are not touched; `None` takes the small ResNet, untrained unless `weights` names a file |
+    | `clips` | **ClipSource** | `None` | of the backbone's size and classes; `None` takes a few embedded clips, in memory |
+    | `weights` | **str** or **Path** | `None` | a file that `experiments pretrain` wrote; not beside a `backbone` |
+    | `order` | **str** | `"frame"` | `"frame"`: a step is one site at one frame, as a stream arrives; `"site"`: one site for all frames, as a two-way shift needs it |
+    | `reward` | **str** | `"correctness"` | what the last step adds: `"correctness"` or `"log_prob"` |
+    | `cost_weight` | **float** | `1.0` | reward that a densely computed clip costs |
+    | `agent_macs` | **list[float]** | `None` | per site, MACs per frame of the agent's own gate, charged with the site's step; `None` charges nothing |
+    | `train` | **bool** | `True` | shuffled clips and random cuts; `False` plays the clips in their order, centred |
+    | `render_mode` | **str** | `None` | `"rgb_array"`: the frames above the decisions so far; `"ansi"`: the last step's decisions as text |
+
+    Clips and backbone that do not fit each other, and unknown names, raise `ValueError`. For `"human"`,
+    `gymnasium.make` shows the `"rgb_array"` in a window (its own `HumanRendering`, which needs pygame).
+
+    ## Vectorized environment
+    ```python
+    >>> gymnasium.make_vec("AdaFuse/Fusion-v0", num_envs=32)
+    FusionVectorEnv(AdaFuse/Fusion-v0, num_envs=32)
+
+    ```
+    runs the CNN once for all episodes: see `FusionVectorEnv`, and `FusionVecEnv` for Stable-Baselines3.
+
+    ## Version History
+    * v0: initial version (0.1.0)
+        - 0.2.0: `render_mode="ansi"`; `autoreset_mode` of the vectorized environment
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (gymnasium's own convention)
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 4}  # noqa: RUF012 (gymnasium's own convention)
 
     def __init__(
         self,
@@ -103,7 +151,8 @@ class FusionEnv(gym.Env):
         render_mode: str | None = None,
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"expected render_mode None or rgb_array, got {render_mode!r}")
+            hint = NO_WINDOW if render_mode == "human" else ""
+            raise ValueError(f"expected render_mode None, rgb_array or ansi, got {render_mode!r}{hint}")
         self.episodes = make_episodes(
             backbone, clips, weights, order=order, reward=reward, cost_weight=cost_weight, agent_macs=agent_macs
         )
@@ -127,6 +176,7 @@ class FusionEnv(gym.Env):
         else:
             raise ValueError(f"expected options['clip'] from 0 to {len(self.episodes.clips) - 1}, got {clip!r}")
         observation = self.episodes.start(indices, rng if self.train else None)
+        self._steps = 0
         self.decisions: list[tuple[int, int, np.ndarray]] = []  # (site, first frame, (F, D_site)) of each step taken
         return observation[0], self._info()
 
@@ -135,6 +185,7 @@ class FusionEnv(gym.Env):
         observation, reward, outcome = self.episodes.step(np.asarray(action)[None])
         shape = (self.layout.step_frames, self.layout.decisions)
         self.decisions.append((site, frame, np.array(action).reshape(shape)[:, : self.layout.sites[site].decisions]))
+        self._steps += 1
         info = self._info()
         if outcome is not None:
             self.outcome = outcome
@@ -146,15 +197,29 @@ class FusionEnv(gym.Env):
         """(F * D * 3,) bool: which actions the current site allows, as sb3-contrib asks for them."""
         return self.episodes.action_masks(1)[0]
 
-    def render(self) -> np.ndarray | None:
-        """The frames above the decision map so far, (H, W, 3) uint8; None without render_mode="rgb_array"."""
+    def render(self) -> np.ndarray | str | None:
+        """The episode so far: "rgb_array" gives (H, W, 3) uint8, "ansi" the last step in words, None nothing.
+
+        :raises RuntimeError: before the first reset
+        """
         if self.render_mode is None:
             return None
         if not hasattr(self, "decisions"):
             raise RuntimeError("expected an episode under way, there is none: call reset() before render()")
         episodes = self.episodes
-        frames, classes = episodes.pixels[0], tuple(episodes.clips.classes)
-        return draw_episode(EpisodeRecord(frames, self.layout.sites, classes, decisions=self.decisions))
+        record = EpisodeRecord(
+            episodes.pixels[0],
+            self.layout.sites,
+            tuple(episodes.clips.classes),
+            name=str(episodes.clips.names[episodes.indices[0]]),
+            decisions=self.decisions,
+        )
+        if self.render_mode == "rgb_array":
+            return draw_episode(record)
+        if self._steps == self.layout.num_steps:
+            record.outcome = self.outcome.per_episode()[0]
+        macs_ratio = float(episodes.spent[0]) / episodes.clip_dense_macs
+        return describe_step(record, steps=self._steps, step_frames=self.layout.step_frames, macs_ratio=macs_ratio)
 
     def _info(self) -> dict[str, Any]:
         return {"action_mask": self.action_masks()}

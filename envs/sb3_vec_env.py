@@ -18,6 +18,10 @@ from envs.episodes import Deck, Episodes
 class FusionVecEnv(VecEnv):
     """N = num_clips * rollouts_per_clip episodes in lockstep; row i plays clip i // rollouts_per_clip.
 
+    Its defaults are those of the registered environment; training takes ``order="site"``, which has far fewer steps,
+    and ``reward="log_prob"``, which is smoother. stable-baselines3 knows one kind of autoreset, that of Gymnasium's
+    SAME_STEP.
+
     :param num_clips: B, clips played side by side
     :param rollouts_per_clip: K, rollouts of each; the stem and the first site's convolution run once a clip
     :param train: True draws shuffled clips and random segments, False plays them in their order, centred
@@ -33,8 +37,8 @@ class FusionVecEnv(VecEnv):
         *,
         num_clips: int = 16,
         rollouts_per_clip: int = 1,
-        order: str = "site",
-        reward: str = "log_prob",
+        order: str = "frame",
+        reward: str = "correctness",
         cost_weight: float = 1.0,
         agent_macs: Sequence[float] | None = None,
         train: bool = True,

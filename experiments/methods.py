@@ -86,6 +86,7 @@ def relaxation_env(config: Train, backbone: FusionBackbone, clips: ClipSource, g
         clips,
         num_clips=config.batch_size,
         order="site",
+        reward=config.reward,
         cost_weight=config.cost_weight,
         agent_macs=gate_macs(backbone.sites, gate),
         seed=config.seed,

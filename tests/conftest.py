@@ -1,10 +1,12 @@
 """Fixtures that several test files share."""
 
 import shutil
+import tempfile
 
 import pytest
 import torch
 from fusion_cases import small_clips, tiny_backbone
+from litter import expect_none
 
 from backbone import FusionBackbone
 from envs.clips import ArrayClips, motions
@@ -13,6 +15,31 @@ from experiments.pretrain import pretrain
 from experiments.train import train
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_directory(tmp_path_factory):
+    """The temporary directory of all tests, and of the commands and workers that they start: it must stay empty."""
+    folder = tmp_path_factory.mktemp("temporary", numbered=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        # where an optimiser of PyTorch makes one folder a user, for a compiler that nobody asked for
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("torch", numbered=False)))
+        yield folder
+    expect_none(folder)
+
+
+@pytest.fixture(autouse=True)
+def _no_litter(temporary_directory):
+    yield
+    expect_none(temporary_directory)
+
+
+@pytest.fixture
+def sb3_logs(tmp_path, monkeypatch):
+    """Where a stock algorithm makes the folder that it wants even to log nothing."""
+    monkeypatch.setenv("SB3_LOGDIR", str(tmp_path / "sb3"))
 
 
 @pytest.fixture(scope="session")

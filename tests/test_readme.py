@@ -47,6 +47,7 @@ def small_place(videos, backbone_file, tmp_path, monkeypatch):
         del METHODS[name]
 
 
+@pytest.mark.usefixtures("sb3_logs")
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_python_runs(number, small_place, backbone_file, videos, monkeypatch):
     text = re.sub(r"learn\([\d_]+\)", "learn(1)", PYTHON[number])  # one round of rollouts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import HumanOutputFormat, Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from backbone import Decision, Ledger
@@ -104,6 +107,12 @@ class FusionAlgorithm(BaseAlgorithm):
         self._build_policy()
         self.gradient_watch = GradientWatch(self.policy.gates.parameters())
         self.policy.optimizer.register_step_pre_hook(self.gradient_watch)
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        if not self._custom_logger and self.tensorboard_log is None:
+            # stable-baselines3 would make a folder in the temporary directory, and write nothing into it
+            self.set_logger(Logger(None, [HumanOutputFormat(sys.stdout)] if self.verbose else []))
+        return super()._setup_learn(*args, **kwargs)
 
     def _build_policy(self) -> None:
         """Build ``self.policy`` and whatever it learns from."""

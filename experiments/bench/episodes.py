@@ -40,6 +40,7 @@ def against_training(
     """
     frozen = fold_batchnorm(backbone).requires_grad_(False)
     batch = {"num_clips": config.num_clips, "rollouts_per_clip": config.rollouts_per_clip}
+    batch |= {"order": config.order, "reward": config.reward}
     env = FusionVecEnv(frozen, clips, agent_macs=gate_macs(frozen.sites), **batch)
     model, intervals = REINFORCE(env, seed=0, device="cpu"), config.rollouts / config.evaluate_every
     with tempfile.TemporaryDirectory() as folder:

@@ -31,8 +31,9 @@ def against_pixels(backbone: FusionBackbone, clips: ClipSource, repeats: int) ->
     frozen = fold_batchnorm(backbone).requires_grad_(False)
     frames, labels = clips.draw(range(len(clips)))
     copies = ArrayClips(np.repeat(frames, ROLLOUTS, 0), np.repeat(labels, ROLLOUTS), clips.classes)
-    alone = FusionVecEnv(frozen, copies, num_clips=len(copies), train=False)
-    shared = FusionVecEnv(frozen, clips, num_clips=len(clips), rollouts_per_clip=ROLLOUTS, train=False)
+    settings = {"order": "site", "reward": "log_prob", "train": False}
+    alone = FusionVecEnv(frozen, copies, num_clips=len(copies), **settings)
+    shared = FusionVecEnv(frozen, clips, num_clips=len(clips), rollouts_per_clip=ROLLOUTS, **settings)
     subject, yardstick = learner(alone), learner(shared)
     times = interleave(lambda: collect(subject), lambda: collect(yardstick), repeats, "rollouts from pixels")
     name = f"REINFORCE, {len(clips)} clips x {ROLLOUTS} rollouts: each rollout from pixels / side by side"

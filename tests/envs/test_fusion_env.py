@@ -272,8 +272,37 @@ def test_rendering_before_reset_is_refused(clips):
         make_env(clips, render_mode="rgb_array").render()
 
 
-def test_an_unknown_render_mode_is_refused(clips):
-    with pytest.raises(ValueError, match=r"rgb_array.*got 'human'"):
+@each_order
+def test_text_tells_each_steps_decisions_and_the_cost_so_far(clips, order):
+    env = make_env(clips, order=order, train=False, render_mode="ansi")
+    env.reset(options={"clip": 2})
+    assert (
+        env.render()
+        == f"clip {clips.names[2]}, step 0: nothing decided yet\ncost so far: 0.000 of the clip's dense MACs"
+    )
+    terminated, macs_ratio = False, 0.0
+    while not terminated:
+        _, reward, terminated, _, info = env.step(env.action_space.sample())
+        head, *rows, cost = env.render().splitlines()[: 2 + env.layout.step_frames]
+        site, first, chosen = env.decisions[-1]
+        assert f"step {len(env.decisions)}: {env.layout.sites[site].name} (site {site + 1} of 3), frame" in head
+        assert f"{first + len(chosen)} of {T}" in head
+        assert [row.split()[-1] for row in rows] == ["".join("UR."[decision] for decision in row) for row in chosen]
+        macs_ratio -= reward - (info["clip"]["correct"] if terminated else 0)
+        assert cost == f"cost so far: {macs_ratio:.3f} of the clip's dense MACs"
+    assert env.render().splitlines()[-1].startswith(f"predicted: {clips.classes[info['clip']['prediction']]} (")
+    env.reset()
+    assert "nothing decided yet" in env.render()
+
+
+@pytest.mark.parametrize("mode", ["human", "text"])
+def test_an_unknown_render_mode_is_refused(clips, mode):
+    with pytest.raises(ValueError, match=rf"None, rgb_array or ansi, got '{mode}'"):
+        make_env(clips, render_mode=mode)
+
+
+def test_who_asks_for_a_window_is_told_what_to_use_instead(clips):
+    with pytest.raises(ValueError, match=r"rgb_array.*got 'human'.*HumanRendering.*RecordVideo.*inspect.*TensorBoard"):
         make_env(clips, render_mode="human")
 
 

@@ -1,15 +1,18 @@
-"""FusionVectorEnv: the same episodes many at a time, with SAME_STEP autoreset."""
+"""FusionVectorEnv: the same episodes many at a time, and what happens at their end."""
 
 import gymnasium
 import numpy as np
 import pytest
 from fusion_cases import T, random_decisions, tiny_backbone, to_actions
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import vector as wrappers
 
 from envs import ENV_ID, FusionEnv, FusionVectorEnv
 from envs.layout import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
+each_mode = pytest.mark.parametrize("mode", AutoresetMode)
+NOT_SAME_STEP = (AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED)
 EPISODE = {"frame": 3 * T, "site": 3}
 
 
@@ -51,20 +54,21 @@ def test_make_vec_passes_arguments_on(clips):
 
 
 @each_order
-def test_it_equals_gymnasiums_vector_of_single_envs(clips, order):
+@each_mode
+def test_it_equals_gymnasiums_vector_of_single_envs(clips, order, mode):
     """All arrays and infos of SyncVectorEnv under the same seeds and actions, over more than one episode."""
 
     def single() -> FusionEnv:
         return FusionEnv(tiny_backbone(group_size=2), clips, order=order, train=False, reward="log_prob")
 
-    sync = SyncVectorEnv([single], autoreset_mode=AutoresetMode.SAME_STEP)
-    batched = make_env(clips, 1, order=order, train=False, reward="log_prob")
+    sync = SyncVectorEnv([single], autoreset_mode=mode)
+    batched = make_env(clips, 1, order=order, train=False, reward="log_prob", autoreset_mode=mode)
     assert batched.metadata["autoreset_mode"] == sync.metadata["autoreset_mode"]
     assert batched.single_observation_space == sync.single_observation_space
     assert batched.action_space == sync.action_space
     assert_equal(batched.reset(seed=5), sync.reset(seed=5))
     sync.action_space.seed(0)
-    for _ in range(2 * EPISODE[order] + 1):
+    for _ in range(2 * EPISODE[order] + 2):
         actions = sync.action_space.sample()
         (*one, info), (*other, sync_info) = batched.step(actions), sync.step(actions)
         for array, expected in zip(one, other, strict=True):
@@ -74,6 +78,9 @@ def test_it_equals_gymnasiums_vector_of_single_envs(clips, order):
         for name in ("action_mask", "_action_mask"):
             sync_info.get("final_info", {}).pop(name, None)
         assert_equal(info, sync_info)
+        if mode is AutoresetMode.DISABLED and one[2].all():
+            chosen = {"reset_mask": np.ones(1, bool)}
+            assert_equal(batched.reset(options=dict(chosen)), sync.reset(options=dict(chosen)))
 
 
 @each_order
@@ -159,13 +166,188 @@ def test_masks_have_a_fresh_row_for_each_env(clips):
     assert envs.action_masks().any()
 
 
-def test_gymnasiums_statistics_wrapper_fits(clips):
-    envs = gymnasium.wrappers.vector.RecordEpisodeStatistics(make_env(clips, order="site"))
+# -- the end of an episode -------------------------------------------------------------------------------------------
+
+
+def play_to_the_end(envs) -> tuple:
+    """Play random actions: what the last step returned."""
+    over = np.zeros(envs.num_envs, bool)
+    while not over.any():
+        result = envs.step(envs.action_space.sample())
+        over = result[2]
+    return result
+
+
+@each_mode
+def test_the_mode_is_named_by_enum_or_value_and_stands_in_the_instances_metadata(clips, mode):
+    for name in (mode, mode.value):
+        envs = make_env(clips, autoreset_mode=name)
+        assert envs.metadata["autoreset_mode"] is envs.autoreset_mode is mode
+        assert gymnasium.make_vec(ENV_ID, num_envs=1, autoreset_mode=name).metadata["autoreset_mode"] is mode
+    assert FusionVectorEnv.metadata["autoreset_mode"] is make_env(clips).autoreset_mode is AutoresetMode.SAME_STEP
+
+
+def test_an_unknown_mode_is_refused(clips):
+    with pytest.raises(ValueError, match="sometimes"):
+        make_env(clips, autoreset_mode="sometimes")
+
+
+@each_order
+@pytest.mark.parametrize("mode", NOT_SAME_STEP)
+def test_the_last_step_keeps_its_own_facts_where_the_episode_does_not_begin_again_in_it(clips, order, mode):
+    envs = make_env(clips, order=order, train=False, autoreset_mode=mode)
     envs.reset()
-    for _ in range(3):
-        *_, info = envs.step(envs.action_space.sample())
-    np.testing.assert_allclose(info["episode"]["r"], info["final_info"]["clip"]["reward"], atol=1e-5)
-    assert info["episode"]["l"].tolist() == [3] * 4
+    observations, _, terminated, truncated, info = play_to_the_end(envs)
+    assert terminated.all()
+    assert not truncated.any()
+    assert not observations.any()
+    assert info["clip"]["clip"].tolist() == [0, 1, 2, 3]
+    assert info["_clip"].all()
+    assert "final_info" not in info
+
+
+@each_order
+def test_next_step_ignores_the_actions_after_an_end(clips, order):
+    envs, reference = (make_env(clips, order=order, train=False, autoreset_mode=m) for m in ("NextStep", "Disabled"))
+    envs.reset()
+    reference.reset()
+    play_to_the_end(envs)
+    observations, rewards, terminated, truncated, info = envs.step(np.full((4, envs.action_space.shape[1]), 99))
+    expected, expected_info = reference.reset()  # the second batch of clips
+    np.testing.assert_array_equal(observations, expected)
+    assert_equal(info, expected_info)
+    assert not rewards.any()
+    assert not terminated.any()
+    assert not truncated.any()
+    assert play_to_the_end(envs)[-1]["clip"]["clip"].tolist() == [4, 5, 0, 1]
+
+
+def test_next_step_owes_nothing_after_a_reset(clips):
+    envs = make_env(clips, order="site", autoreset_mode="NextStep")
+    envs.reset()
+    play_to_the_end(envs)
+    envs.reset()
+    _, rewards, *_ = envs.step(envs.action_space.sample())
+    assert (rewards < 0).all()
+
+
+def test_without_autoreset_a_step_after_the_end_is_refused(clips):
+    envs = make_env(clips, order="site", autoreset_mode="Disabled")
+    envs.reset()
+    play_to_the_end(envs)
+    with pytest.raises(RuntimeError, match=r"call reset\(\) before step\(\)"):
+        envs.step(envs.action_space.sample())
+
+
+def test_a_mask_of_all_rows_is_a_reset(clips):
+    envs, reference = make_env(clips), make_env(clips)
+    options = {"reset_mask": np.ones(4, bool)}
+    assert_equal(envs.reset(seed=1, options=options), reference.reset(seed=1))
+    assert list(options) == ["reset_mask"]  # the caller's dict stays as it was
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.array([True, False, True, True]), "all 4 rows, as they play in lockstep and end together, got 3 of them"),
+        (np.zeros(4, bool), "got 0 of them"),
+        (np.ones(3, bool), r"bool of shape \(4,\), got bool of shape \(3,\)"),
+        (np.ones(4), r"bool of shape \(4,\), got float64 of shape \(4,\)"),
+        ([True] * 4, r"bool of shape \(4,\), got list"),
+    ],
+)
+def test_a_mask_that_lockstep_cannot_follow_is_refused_and_nothing_reset(clips, mask, words):
+    envs = make_env(clips, train=False, autoreset_mode="Disabled")
+    envs.reset()
+    with pytest.raises(ValueError, match=words):
+        envs.reset(options={"reset_mask": mask})
+    envs.step(envs.action_space.sample())
+    assert envs.episodes.indices.tolist() == [0, 1, 2, 3]
+
+
+# -- other people's wrappers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+@each_mode
+def test_gymnasiums_statistics_wrapper_fits(clips, mode):
+    envs = wrappers.RecordEpisodeStatistics(make_env(clips, order="site", autoreset_mode=mode))
+    for _ in range(2):
+        envs.reset()
+        info = play_to_the_end(envs)[-1]
+        clip = info["final_info"]["clip"] if mode is AutoresetMode.SAME_STEP else info["clip"]
+        np.testing.assert_allclose(info["episode"]["r"], clip["reward"], atol=1e-5)
+        assert info["episode"]["l"].tolist() == [3] * 4
+
+
+@pytest.mark.filterwarnings("error")
+def test_gymnasium_normalises_observations_over_next_step(clips):
+    envs = wrappers.NormalizeObservation(make_env(clips, 3, order="site", autoreset_mode=AutoresetMode.NEXT_STEP))
+    observations, _ = envs.reset(seed=0)
+    for _ in range(9):
+        assert np.isfinite(observations).all()
+        observations, *_ = envs.step(envs.action_space.sample())
+    assert envs.obs_rms.count > 3
+
+
+OBSERVATIONS = {
+    "NormalizeObservation": wrappers.NormalizeObservation,
+    "TransformObservation": lambda env: wrappers.TransformObservation(env, lambda observations: 2 * observations),
+    "FlattenObservation": wrappers.FlattenObservation,
+}
+OTHERS = {
+    "NormalizeReward": wrappers.NormalizeReward,
+    "ClipReward": lambda env: wrappers.ClipReward(env, -0.1, 0.1),
+    "TransformReward": lambda env: wrappers.TransformReward(env, lambda reward: 2 * reward),
+    "TransformAction": lambda env: wrappers.TransformAction(env, lambda actions: actions),
+    "DictInfoToList": wrappers.DictInfoToList,
+}
+WRAPPERS = [(name, mode) for name in OTHERS for mode in AutoresetMode]
+WRAPPERS += [(name, AutoresetMode.NEXT_STEP) for name in OBSERVATIONS]
+WRAPPERS += [(name, AutoresetMode.DISABLED) for name in OBSERVATIONS if name != "NormalizeObservation"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("name", "mode"), WRAPPERS)
+def test_gymnasiums_wrappers_fit(clips, name, mode):
+    envs = {**OBSERVATIONS, **OTHERS}[name](make_env(clips, order="site", autoreset_mode=mode))
+    for _ in range(2):
+        envs.reset(seed=0)
+        for step in range(8):
+            observations, rewards, terminated, *_ = envs.step(envs.action_space.sample())
+            assert len(observations) == len(rewards) == 4
+            assert terminated.all() == (step % (4 if mode is AutoresetMode.NEXT_STEP else 3) == 2)
+            if terminated.all() and mode is AutoresetMode.DISABLED:
+                envs.reset()
+
+
+@pytest.mark.parametrize("name", OBSERVATIONS)
+def test_gymnasium_changes_observations_over_no_same_step(clips, name):
+    """Its own rule, in its own words: NormalizeObservation wants NEXT_STEP."""
+    with pytest.raises(ValueError, match=r"NEXT_STEP or DISABLED, got AutoresetMode\.SAME_STEP"):
+        OBSERVATIONS[name](make_env(clips))
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
+def test_torchrl_plays_it(clips, mode):
+    """TorchRL takes these two modes; what it hands on is what the environment gives itself."""
+    gym, kwargs = pytest.importorskip("torchrl.envs.libs.gym"), {"order": "site", "train": False}
+    envs, single = (
+        make_env(clips, 2, autoreset_mode=mode, **kwargs),
+        FusionEnv(tiny_backbone(group_size=2), clips, **kwargs),
+    )
+    steps = gym.GymWrapper(envs, device="cpu").rollout(5, break_when_any_done=False)
+    assert steps["next", "done"][:, :, 0].tolist() == [[False, False, True, False, False]] * 2
+    for row, clip in enumerate(envs.episodes.indices):
+        observation, _ = single.reset(options={"clip": clip})
+        for step in (3, 4):  # the second episode, which is still under way
+            np.testing.assert_allclose(steps["observation"][row, step], observation, atol=1e-5)
+            observation, reward, *_ = single.step(steps["action"][row, step].numpy())
+            assert steps["next", "reward"][row, step, 0].item() == pytest.approx(reward, abs=1e-5)
+        np.testing.assert_allclose(steps["next", "observation"][row, 4], observation, atol=1e-5)
+
+
+# -- bad input -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ EPISODE = {"frame": 3 * T, "site": 3}
 
 
 def make_env(clips, num_clips: int = 2, **kwargs) -> FusionVecEnv:
-    return FusionVecEnv(tiny_backbone(group_size=2), clips, **{"num_clips": num_clips, **kwargs})
+    settings = {"num_clips": num_clips, "order": "site", "reward": "log_prob", **kwargs}
+    return FusionVecEnv(tiny_backbone(group_size=2), clips, **settings)
 
 
 def random_actions(env: FusionVecEnv, rng: np.random.Generator) -> np.ndarray:
@@ -45,6 +46,7 @@ def dealt(infos: list[dict]) -> list[int]:
 SMALL = {"n_steps": 6, "device": "cpu", "policy_kwargs": {"net_arch": [8]}, "seed": 0}
 
 
+@pytest.mark.usefixtures("sb3_logs")
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("algorithm", "kwargs"),
@@ -76,6 +78,7 @@ def test_a_masked_policy_never_decides_in_the_padding(clips):
         observations, _, _, _ = env.step(actions)
 
 
+@pytest.mark.usefixtures("sb3_logs")
 def test_stock_evaluation_and_wrappers_run_on_it(clips):
     env = VecNormalize(VecMonitor(make_env(clips)), norm_reward=False)
     model = PPO("MlpPolicy", env, batch_size=12, n_epochs=1, **SMALL)
@@ -371,9 +374,8 @@ def test_episodes_that_nobody_stepped_begin_again_with_new_weights_on_the_same_c
     assert not np.allclose(after, before)
     assert env.state_dict() == deck
     again, infos = run_batch(env)
-    other = FusionVecEnv(
-        env.episodes.backbone, clips, num_clips=2, order=order, rollouts_per_clip=rollouts_per_clip, seed=4
-    )
+    kwargs = {"order": order, "reward": "log_prob", "rollouts_per_clip": rollouts_per_clip, "seed": 4}
+    other = FusionVecEnv(env.episodes.backbone, clips, num_clips=2, **kwargs)
     np.testing.assert_array_equal(other.reset(), after)
     wanted, other_infos = run_batch(other)
     for one, two in zip(again, wanted, strict=True):

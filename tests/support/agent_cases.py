@@ -45,8 +45,8 @@ def noise_clips(num_clips: int = 6, num_frames: int = 2, *, stored: int | None =
 
 
 def tiny_env(backbone: FusionBackbone | None = None, clips: ArrayClips | None = None, **kwargs: Any) -> FusionVecEnv:
-    """``kwargs`` of FusionVecEnv."""
-    settings = {"num_clips": 2, "rollouts_per_clip": 4, **kwargs}
+    """As training makes it; ``kwargs`` of FusionVecEnv."""
+    settings = {"num_clips": 2, "rollouts_per_clip": 4, "order": "site", "reward": "log_prob", **kwargs}
     return FusionVecEnv(backbone or tiny_backbone(), clips or noise_clips(), **settings)
 
 

@@ -16,6 +16,7 @@ from agent_cases import (
     tiny_backbone,
     weights,
 )
+from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from torch import nn
 
@@ -145,6 +146,23 @@ def test_rollouts_count_every_rollout(method):
     model = learn(build(method), 3)
     assert model.rollouts == 3 * model.env.num_envs
     assert model.num_timesteps == model.rollouts * model.layout.num_steps
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_a_method_without_a_logger_writes_no_file_and_prints_only_if_asked(
+    method, verbose, capsys, temporary_directory
+):
+    learn(build(method, verbose=verbose), 2)
+    assert not list(temporary_directory.iterdir())
+    assert ("gradient_norm" in capsys.readouterr().out) == bool(verbose)
+
+
+def test_a_given_logger_stays(tmp_path):
+    model, logger = build("ppo"), configure(str(tmp_path), ["csv"])
+    model.set_logger(logger)
+    assert learn(model, 1).logger is logger
+    assert "rollout/cost" in (tmp_path / "progress.csv").read_text()
 
 
 @pytest.mark.parametrize("method", METHODS)

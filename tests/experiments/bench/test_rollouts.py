@@ -30,7 +30,8 @@ def test_both_sides_play_the_same_episodes(backbone, source):
     """The same seed draws the same decisions, and so the rewards must be the same."""
     rewards = []
     for clips, rollouts in ((source, 4), (repeat(source, 4), 1)):
-        env = FusionVecEnv(backbone, clips, num_clips=8 // rollouts, rollouts_per_clip=rollouts, train=False)
+        settings = {"order": "site", "reward": "log_prob", "train": False}
+        env = FusionVecEnv(backbone, clips, num_clips=8 // rollouts, rollouts_per_clip=rollouts, **settings)
         model = learner(env)
         torch.manual_seed(1)
         collect(model)
