@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from agent.callbacks.training import Interrupted
 from experiments import config
@@ -29,15 +27,7 @@ from experiments.videos.flips import list_flips
 from experiments.videos.predict import predict
 
 
-@dataclass(frozen=True)
-class TrainCommand(config.Train):
-    """Train an agent on a pretrained backbone, frozen or learning too."""
-
-    resume: Path | None = None
-    """Folder of an interrupted run to go on with, as it was configured; other options are ignored."""
-
-
-def run_train(options: TrainCommand) -> None:
+def run_train(options: config.TrainCommand) -> None:
     if options.resume is not None:
         folder = resume_training(options.resume)
     else:
@@ -53,7 +43,7 @@ def run_import(options: config.Import) -> None:
 # A command that judges returns its exit code; what the others return is for their callers in Python.
 COMMANDS: dict[str, tuple[type, Callable]] = {
     "pretrain": (config.Pretrain, pretrain),
-    "train": (TrainCommand, run_train),
+    "train": (config.TrainCommand, run_train),
     "evaluate": (config.Evaluate, lambda options: print(evaluate_run(options))),
     "probe": (config.Probe, lambda options: print(probe(options))),
     "predict": (config.Predict, predict),
@@ -119,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _how_to_resume(options: object) -> str:
-    if isinstance(options, TrainCommand):
+    if isinstance(options, config.TrainCommand):
         return f"python -m experiments train --resume {options.resume or options.folder}"
     if isinstance(options, config.Pretrain):
         return "the same command with --resume"
