@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from agent.callbacks.training import Interrupted
+from backbone.common.interruption import Interrupted
 from experiments import config
 from experiments.bench import bench
 from experiments.command_line import parse

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from agent.callbacks.training import Interrupted
 from agent.pretraining import PretrainingMix
 from backbone import FusionBackbone, create_cnn, imagenet_weights, load_weights, save_backbone
 from backbone.common.files import load_checkpoint, save_checkpoint
+from backbone.common.interruption import Interrupted
 from envs.clips import ClipSource
 from envs.clips.loader import Loader
 from envs.episodes import Deck
