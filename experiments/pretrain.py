@@ -21,6 +21,7 @@ from backbone.common.interruption import Interrupted
 from envs.clips import ClipSource
 from envs.clips.loader import Loader
 from envs.episodes import Deck
+from experiments.command_line import PROGRAM
 from experiments.config import Pretrain, to_json
 from experiments.runs import import_plugins, open_clips, open_run, resolve_device, set_up_cpu
 
@@ -66,7 +67,7 @@ def pretrain(
     )
     (config.run / "pretraining.pt").unlink(missing_ok=True)
     if report is None:
-        print(f"Backbone saved to {path}. Train an agent on it: python -m experiments train --backbone {path}")
+        print(f"Backbone saved to {path}. Train an agent on it: {PROGRAM} train --backbone {path}")
     return path
 
 

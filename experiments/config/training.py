@@ -119,6 +119,7 @@ class Train(Videos, Gates, Plugins, Threads):
         return replace(self, **{name: value for name, value in settings.items() if getattr(self, name) is None})
 
 
+@shared_last
 @dataclass(frozen=True)
 class TrainCommand(Train):
     """Train an agent on a pretrained backbone, frozen or learning too."""
