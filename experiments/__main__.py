@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -90,6 +91,12 @@ def _how_to_resume(options: object) -> str:
     if isinstance(options, config.Pretrain):
         return "the same command with --resume"
     return "the same command again"
+
+
+def adafuse_rl() -> int:
+    """The console script: plugins are found in the working folder, as ``python -m`` finds them, but behind what is installed."""
+    sys.path.append(os.getcwd())
+    return main()
 
 
 if __name__ == "__main__":

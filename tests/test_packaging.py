@@ -51,7 +51,7 @@ def test_the_wheel_holds_every_module_its_typing_and_nothing_else(wheel):
 def test_the_wheel_brings_the_command_and_its_licence(wheel):
     texts = {name.rpartition("/")[2]: wheel.read(name) for name in wheel.namelist() if ".dist-info/" in name}
     assert texts["entry_points.txt"].decode().split() == [
-        "[console_scripts]", "adafuse-rl", "=", "experiments.__main__:main",
+        "[console_scripts]", "adafuse-rl", "=", "experiments.__main__:adafuse_rl",
     ]  # fmt: skip
     assert "LICENSE" in texts
     facts = message_from_bytes(texts["METADATA"])

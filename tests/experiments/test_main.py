@@ -52,6 +52,20 @@ def test_the_exit_code_is_what_a_command_that_judges_returns(tmp_path, capsys):
     assert main(["flips", str(tmp_path / "classes.txt"), "--json"]) == 0
 
 
+def test_the_console_script_finds_plugins_where_it_is_called_but_no_packages_in_place_of_ours(tmp_path):
+    (tmp_path / "my_backbones.py").write_text("print('imported')")
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / "__init__.py").write_text("raise RuntimeError('not ours')")
+    lines = (
+        f"import sys; sys.path[:] = [{str(ROOT)!r}, *sys.path[1:]]; from experiments.__main__ import adafuse_rl",
+        "sys.argv[1:] = ['describe', 'resnet_small', '--plugin', 'my_backbones', '--json']",
+        "sys.exit(adafuse_rl())",
+    )
+    called = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, capture_output=True, text=True)
+    assert called.returncode == 0, called.stderr
+    assert "imported" in called.stderr
+
+
 def test_an_error_is_one_sentence_and_no_traceback(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path)]) == 1
     said = capsys.readouterr().err
