@@ -1,15 +1,22 @@
 """The CNN as an environment: ``gymnasium.make("AdaFuse/Fusion-v0")`` after ``import envs``."""
 
+from typing import TYPE_CHECKING
+
 import gymnasium
 
-from envs.clips import ArrayClips, ClipError, ClipSource, VideoClips
-from envs.episode import EpisodeRecord, RecordEpisode
-from envs.episodes import Episodes, Outcome
-from envs.fusion_env import FusionEnv
-from envs.fusion_vector_env import FusionVectorEnv
-from envs.layout import Layout
-from envs.rendering.episodes import animate_episode, draw_episode
-from envs.sb3_vec_env import FusionVecEnv
+from backbone.common.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from envs.clips import ArrayClips, ClipError, ClipSource, VideoClips
+    from envs.episode import EpisodeRecord, RecordEpisode
+    from envs.episodes import Episodes, Outcome
+    from envs.fusion_env import FusionEnv
+    from envs.fusion_vector_env import FusionVectorEnv
+    from envs.layout import Layout
+    from envs.rendering.episodes import animate_episode, draw_episode
+    from envs.sb3_vec_env import FusionVecEnv
+
+__getattr__, __dir__ = lazy_names(__name__)
 
 ENV_ID = "AdaFuse/Fusion-v0"
 

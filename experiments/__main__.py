@@ -1,73 +1,49 @@
-"""``python -m experiments COMMAND``: the command line, derived from the dataclasses of ``experiments.config``."""
+"""``adafuse-rl COMMAND`` or ``python -m experiments COMMAND``: the table of contents of all that a user runs."""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from importlib import import_module
+from typing import NamedTuple
 
-from agent.callbacks.training import Interrupted
+from backbone.common.interruption import Interrupted
 from experiments import config
-from experiments.bench import bench
-from experiments.command_line import parse
-from experiments.comparison.compare import compare
-from experiments.describe import describe
-from experiments.doctor import doctor
-from experiments.evaluate import evaluate_run
-from experiments.gradients.command import gradients
-from experiments.import_adafuse import import_adafuse
-from experiments.inspecting.command import inspect
-from experiments.pretrain import pretrain
-from experiments.probing.probe import probe
-from experiments.report import report
-from experiments.train import resume_training, train
-from experiments.tuning.command import tune
-from experiments.videos.check_data import check_data
-from experiments.videos.flips import list_flips
-from experiments.videos.predict import predict
+from experiments.command_line import PROGRAM, parse
 
 
-@dataclass(frozen=True)
-class TrainCommand(config.Train):
-    """Train an agent on a pretrained backbone, frozen or learning too."""
+class Command(NamedTuple):
+    """One command.
 
-    resume: Path | None = None
-    """Folder of an interrupted run to go on with, as it was configured; other options are ignored."""
+    :param options: dataclass from which its part of the command line is derived
+    :param file: of experiments/commands, has ``run(options)``, and is imported when the command runs, so that help needs no
+        torch. A command that judges returns its exit code
+    :param example: a command line that its help shows
+    """
 
-
-def run_train(options: TrainCommand) -> None:
-    if options.resume is not None:
-        folder = resume_training(options.resume)
-    else:
-        folder = train(config.Train(**{name: getattr(options, name) for name in config.Train.__dataclass_fields__}))
-    print(f"Run finished in {folder}. Judge it: python -m experiments evaluate {folder}")
+    options: type
+    file: str
+    example: str
 
 
-def run_import(options: config.Import) -> None:
-    folder = import_adafuse(options)
-    print(f"Imported into {folder}. Judge it: python -m experiments evaluate {folder}")
-
-
-# A command that judges returns its exit code; what the others return is for their callers in Python.
-COMMANDS: dict[str, tuple[type, Callable]] = {
-    "pretrain": (config.Pretrain, pretrain),
-    "train": (TrainCommand, run_train),
-    "evaluate": (config.Evaluate, lambda options: print(evaluate_run(options))),
-    "probe": (config.Probe, lambda options: print(probe(options))),
-    "predict": (config.Predict, predict),
-    "inspect": (config.Inspect, inspect),
-    "import": (config.Import, run_import),
-    "describe": (config.Describe, describe),
-    "compare": (config.Compare, compare),
-    "tune": (config.Tune, lambda options: print(tune(options))),
-    "report": (config.Report, report),
-    "bench": (config.Bench, bench),
-    "gradients": (config.Gradients, gradients),
-    "check-data": (config.CheckData, check_data),
-    "flips": (config.Flips, list_flips),
-    "doctor": (config.Doctor, doctor),
+COMMANDS = {
+    "pretrain": Command(config.Pretrain, "pretrain", "pretrain --architecture resnet_small --clips 80000"),
+    "train": Command(config.TrainCommand, "train", "train --method ppo --cost-weight 1"),
+    "evaluate": Command(config.Evaluate, "evaluate", "evaluate runs/ppo-w1-s0"),
+    "probe": Command(config.Probe, "probe", "probe runs/ppo-w1-s0 runs/static-w1-s0"),
+    "predict": Command(config.Predict, "predict", "predict data/eight-motions/test/00000.mp4 --run runs/ppo-w1-s0"),
+    "inspect": Command(config.Inspect, "inspect", "inspect runs/ppo-w1-s0 --failures"),
+    "import": Command(config.Import, "import_checkpoint", "import sthv1_adatsn50.pth.tar --data.root something-v1"),
+    "describe": Command(config.Describe, "describe", "describe resnet50 --temporal tsm"),
+    "compare": Command(config.Compare, "compare", "compare --preset quick"),
+    "tune": Command(config.Tune, "tune", "tune --methods reinforce ppo"),
+    "report": Command(config.Report, "report", "report runs/compare --out runs/again"),
+    "bench": Command(config.Bench, "bench", "bench environment"),
+    "gradients": Command(config.Gradients, "gradients", "gradients --preset quick"),
+    "check-data": Command(config.CheckData, "check_data", "check-data my_videos --workers 4"),
+    "flips": Command(config.Flips, "flips", "flips my_videos"),
+    "doctor": Command(config.Doctor, "doctor", "doctor"),
 }
 
 DESCRIPTION = """Adaptive temporal fusion of video CNNs as reinforcement learning.
@@ -75,24 +51,17 @@ DESCRIPTION = """Adaptive temporal fusion of video CNNs as reinforcement learnin
 First time here: doctor says whether all is there, compare --preset quick shows everything in a minute. COMMAND --help
 explains every option."""
 
-EXAMPLES = {
-    "pretrain": "pretrain --architecture resnet_small --clips 80000",
-    "train": "train --method ppo --cost-weight 1",
-    "evaluate": "evaluate runs/ppo-w1-s0",
-    "probe": "probe runs/ppo-w1-s0 runs/static-w1-s0",
-    "predict": "predict data/eight-motions/test/00000.mp4 --run runs/ppo-w1-s0",
-    "inspect": "inspect runs/ppo-w1-s0 --failures",
-    "import": "import sthv1_adatsn50.pth.tar --data.root something-v1",
-    "describe": "describe resnet50 --temporal tsm",
-    "compare": "compare --preset quick",
-    "tune": "tune --methods reinforce ppo",
-    "report": "report runs/compare --out runs/again",
-    "bench": "bench environment",
-    "gradients": "gradients --preset quick",
-    "check-data": "check-data my_videos --workers 4",
-    "flips": "flips my_videos",
-    "doctor": "doctor",
-}
+
+def parse_command(arguments: list[str] | None = None) -> tuple[Command, object]:
+    """The command that was asked for, and its options.
+
+    :param arguments: by default those of this process
+    :raises SystemExit: 0 after --help; 2 after an explanation of what cannot be parsed
+    """
+    kinds = {name: command.options for name, command in COMMANDS.items()}
+    examples = {name: command.example for name, command in COMMANDS.items()}
+    options = parse(kinds, arguments, description=DESCRIPTION, examples=examples)
+    return next(command for command in COMMANDS.values() if type(options) is command.options), options
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -101,11 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     check-data and doctor give 1 as well if they found something wrong.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
-    kinds = {name: kind for name, (kind, _) in COMMANDS.items()}
-    options = parse(kinds, arguments, description=DESCRIPTION, examples=EXAMPLES)
-    run = next(run for kind, run in COMMANDS.values() if type(options) is kind)
+    command, options = parse_command(arguments)
     try:
-        code = run(options)
+        code = import_module(f"experiments.commands.{command.file}").run(options)
     except Interrupted:
         print(f"\nStopped; nothing is lost. To go on: {_how_to_resume(options)}", file=sys.stderr)
         return 130
@@ -115,15 +82,21 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    return code if isinstance(code, int) else 0
+    return code or 0
 
 
 def _how_to_resume(options: object) -> str:
-    if isinstance(options, TrainCommand):
-        return f"python -m experiments train --resume {options.resume or options.folder}"
+    if isinstance(options, config.TrainCommand):
+        return f"{PROGRAM} train --resume {options.resume or options.folder}"
     if isinstance(options, config.Pretrain):
         return "the same command with --resume"
     return "the same command again"
+
+
+def adafuse_rl() -> int:
+    """The console script: plugins are found in the working folder, as ``python -m`` finds them, but behind what is installed."""
+    sys.path.append(os.getcwd())
+    return main()
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache, reduce
 from itertools import pairwise
 from operator import or_
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import tyro
 
 from backbone.common.naming import did_you_mean
 
-PROGRAM = "python -m experiments"
+PROGRAM = "adafuse-rl" if Path(sys.argv[0]).stem == "adafuse-rl" else "python -m experiments"
+"""How this process was called, and so how what it prints calls it."""
 
 
 def parse(
@@ -41,19 +43,20 @@ def parse(
             f"Error: expected a command among {', '.join(commands)}; got {arguments[0]!r}{suggestion}", file=sys.stderr
         )
         raise SystemExit(2)
-    for kind in commands.values():
-        explain(kind)
+    asked = arguments[0] if arguments and arguments[0] in commands else None
+    for name in commands if asked is None else [asked]:
+        explain(commands[name])
     texts = {name: " ".join(inspect.getdoc(kind).split()) for name, kind in commands.items()}
-    if arguments and arguments[0] in examples:
-        texts[arguments[0]] += f"\n\nExample: {PROGRAM} {examples[arguments[0]]}"
-    kinds = [Annotated[kind, tyro.conf.subcommand(name, description=texts[name])] for name, kind in commands.items()]
     try:
-        return tyro.cli(
-            Annotated[reduce(or_, kinds), tyro.conf.ConsolidateSubcommandArgs, tyro.conf.FlagCreatePairsOff],
-            prog=PROGRAM,
-            description=description,
-            args=arguments,
-        )
+        if asked is not None:  # to read the options of all the others would take its time
+            example = f"\n\nExample: {PROGRAM} {examples[asked]}" if asked in examples else ""
+            kind = Annotated[commands[asked], tyro.conf.FlagCreatePairsOff]
+            return tyro.cli(kind, prog=f"{PROGRAM} {asked}", description=texts[asked] + example, args=arguments[1:])
+        kinds = [
+            Annotated[kind, tyro.conf.subcommand(name, description=texts[name])] for name, kind in commands.items()
+        ]
+        every = Annotated[reduce(or_, kinds), tyro.conf.ConsolidateSubcommandArgs]
+        return tyro.cli(every, prog=PROGRAM, description=description, args=arguments)
     except SystemExit as leaving:
         if leaving.code and arguments and arguments[0] in commands:
             for option, value in pairwise(word for words in arguments for word in words.split("=", 1)):

@@ -14,13 +14,14 @@ from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from agent.callbacks.training import Interrupted
 from agent.pretraining import PretrainingMix
 from backbone import FusionBackbone, create_cnn, imagenet_weights, load_weights, save_backbone
 from backbone.common.files import load_checkpoint, save_checkpoint
+from backbone.common.interruption import Interrupted
 from envs.clips import ClipSource
 from envs.clips.loader import Loader
 from envs.episodes import Deck
+from experiments.command_line import PROGRAM
 from experiments.config import Pretrain, to_json
 from experiments.runs import import_plugins, open_clips, open_run, resolve_device, set_up_cpu
 
@@ -66,7 +67,7 @@ def pretrain(
     )
     (config.run / "pretraining.pt").unlink(missing_ok=True)
     if report is None:
-        print(f"Backbone saved to {path}. Train an agent on it: python -m experiments train --backbone {path}")
+        print(f"Backbone saved to {path}. Train an agent on it: {PROGRAM} train --backbone {path}")
     return path
 
 

@@ -22,12 +22,9 @@ from agent.callbacks.checkpoint import save_agent
 from agent.evaluation import Evaluation, evaluate
 from backbone import FusionBackbone
 from backbone.common.files import write_json
+from backbone.common.interruption import Interrupted
 from envs.clips import ClipSource
 from envs.layout import Layout
-
-
-class Interrupted(Exception):
-    """Training was asked to stop, and its checkpoint is written."""
 
 
 class BetweenRollouts(BaseCallback):

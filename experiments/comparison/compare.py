@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from backbone.common.files import write_json
 from backbone.common.naming import did_you_mean
+from experiments.command_line import PROGRAM
 from experiments.comparison.jobs import (
     judge_fixed,
     measure_rate,
@@ -72,7 +73,7 @@ def compare(config: Compare) -> None:
     gather(arms, fixed, test, facts).save(config.run)
     write_report(config.run, config.run)
     print(f"Episodes and curves: tensorboard --logdir {config.run}")
-    print(f"One agent in figures: python -m experiments evaluate {arms[0].jobs[0].run}")
+    print(f"One agent in figures: {PROGRAM} evaluate {arms[0].jobs[0].run}")
 
 
 def check_options(config: Compare) -> None:

@@ -18,8 +18,8 @@ import torch
 from tqdm import tqdm
 
 from agent import FIXED, evaluate, fixed_policy
-from agent.callbacks.training import Interrupted
 from backbone.common.files import write_json
+from backbone.common.interruption import Interrupted
 from envs.layout import Layout
 from experiments.board import log_test
 from experiments.config import Pretrain, Train, to_json

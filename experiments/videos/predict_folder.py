@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from agent.callbacks.training import Interrupted
 from backbone.common.files import write_whole
+from backbone.common.interruption import Interrupted
 from envs.clips import ClipError
 from envs.clips.datasets.reading import VIDEO_SUFFIXES
 from experiments.config import Predict

@@ -1,13 +1,16 @@
 import shlex
+import subprocess
+import sys
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 import pytest
 
 from experiments import config
-from experiments.__main__ import COMMANDS, DESCRIPTION, EXAMPLES, main
-from experiments.command_line import choices, explain, parse
+from experiments.__main__ import COMMANDS, main, parse_command
+from experiments.command_line import choices, explain
 
-KINDS = {name: kind for name, (kind, _) in COMMANDS.items()}
+ROOT = Path(__file__).parents[2]
 
 
 def help_of(command, capsys, monkeypatch):
@@ -20,12 +23,14 @@ def help_of(command, capsys, monkeypatch):
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_has_an_example_that_can_be_parsed_and_no_default_of_none(command, capsys, monkeypatch):
     said = help_of(command, capsys, monkeypatch)
-    assert f"Example: python -m experiments {EXAMPLES[command]}" in " ".join(said.split())
+    assert f"Example: python -m experiments {COMMANDS[command].example}" in " ".join(said.split())
     assert "None" not in said
     assert "(default: )" not in said
-    words = shlex.split(EXAMPLES[command])
+    words = shlex.split(COMMANDS[command].example)
     assert words[0] == command
-    assert type(parse(KINDS, words, description=DESCRIPTION, examples=EXAMPLES)) is KINDS[command]
+    known, options = parse_command(words)
+    assert known is COMMANDS[command]
+    assert type(options) is known.options
 
 
 def test_sentences_flow_over_the_width_there_is(capsys, monkeypatch):
@@ -38,11 +43,11 @@ def test_sentences_flow_over_the_width_there_is(capsys, monkeypatch):
 
 def test_options_are_parsed_as_before_they_were_explained():
     words = ["compare", "--seeds", "0", "1", "--run", "runs/x", "--data.cache", "c", "--correctness-row", "True"]
-    options = parse(KINDS, words, description=DESCRIPTION, examples=EXAMPLES)
+    _, options = parse_command(words)
     assert (options.seeds, str(options.run), str(options.data.cache), options.correctness_row) == (
         (0, 1), "runs/x", "c", True,
     )  # fmt: skip
-    assert parse(KINDS, ["compare"], description=DESCRIPTION, examples=EXAMPLES) == config.Compare()
+    assert parse_command(["compare"])[1] == config.Compare()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ def test_a_misspelt_option_is_answered_with_the_right_one(capsys):
 
 
 def test_every_field_of_every_command_is_explained():
-    for kind in KINDS.values():
+    for kind in (command.options for command in COMMANDS.values()):
         explain(kind)
         for field in fields(kind):
             assert field.name in kind.__annotations__ or is_dataclass(field.default_factory())
@@ -82,3 +87,17 @@ def test_choices_are_those_of_the_annotations():
     assert known["cost_gradient"] == ("exact", "sampled")
     assert known["data.flip"] == ("off", "swap", "skip")
     assert "method" not in known
+
+
+@pytest.mark.parametrize(
+    ("called", "program"), [("/bin/adafuse-rl", "adafuse-rl"), ("/x/experiments/__main__.py", "python -m experiments")]
+)
+def test_what_is_printed_calls_the_program_as_the_user_did(called, program):
+    lines = (
+        f"import sys; sys.argv = [{called!r}, 'compare', '--help']",
+        "from experiments.__main__ import main",
+        "main()",
+    )
+    said = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
+    assert said.startswith(f"usage: {program} compare ")
+    assert f"Example: {program} compare --preset quick" in said

@@ -5,8 +5,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agent.callbacks.training import Interrupted
 from backbone import BACKBONES, create_cnn, load_backbone
+from backbone.common.interruption import Interrupted
 from experiments import pretrain as module
 from experiments.config import Data, Pretrain
 from experiments.pretrain import pretrain

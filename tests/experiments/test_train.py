@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agent import GateOptions, evaluate
 from agent.callbacks.checkpoint import load_cnn
-from agent.callbacks.training import Interrupted
 from backbone import load_backbone, save_backbone
 from backbone.common.files import load_checkpoint, save_checkpoint
+from backbone.common.interruption import Interrupted
 from experiments.config import Data, Train
 from experiments.runs import open_clips
 from experiments.train import load_trained, open_frozen, resume_training, train

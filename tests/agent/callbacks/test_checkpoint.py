@@ -12,8 +12,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agent import GateOptions
 from agent.callbacks.checkpoint import load_agent, load_cnn, load_gates, save_agent
-from agent.callbacks.training import CostWarmup, Interrupted
+from agent.callbacks.training import CostWarmup
 from backbone.common.files import save_checkpoint
+from backbone.common.interruption import Interrupted
 
 FACTS = {"config": {"seed": 3}, "note": "kept"}
 

@@ -16,12 +16,12 @@ from agent.callbacks.training import (
     Checkpoints,
     CostWarmup,
     Evaluations,
-    Interrupted,
     Progress,
     effort,
     read_curve,
 )
 from backbone import Decision
+from backbone.common.interruption import Interrupted
 
 SHARED = {
     "rollout/reward",

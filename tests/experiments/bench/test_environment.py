@@ -1,19 +1,8 @@
-import json
-
-import pytest
-
-from experiments.bench import bench
-from experiments.config import Bench
+from experiments.bench.environment import environment_ratios
 
 
-def test_a_bench_measures_and_keeps_its_figures(tmp_path, capsys):
-    bench(Bench(parts=("environment",), clips=2, repeats=3, json=tmp_path / "bench.json"))
-    kept = json.loads((tmp_path / "bench.json").read_text())
-    assert len(kept["ratios"]) == 2
-    assert all(found["ratio"] > 0 for found in kept["ratios"])
-    assert "vector env" in capsys.readouterr().out
-
-
-def test_an_unknown_part_lists_the_known():
-    with pytest.raises(ValueError, match="environment, rollouts, episodes, cnn, data, fuzz; got speed"):
-        bench(Bench(parts=("speed",)))
+def test_a_batch_is_set_beside_single_environments():
+    measured = environment_ratios(clips=2, repeats=3)
+    assert len(measured) == 2
+    assert all(found.ratio > 0 for found in measured)
+    assert any("vector env" in found.name for found in measured)

@@ -5,8 +5,8 @@ import pytest
 from agent.callbacks.episode_log import EpisodeLog
 from envs.clips import motions
 from envs.fusion_env import default_backbone
-from experiments.bench import PARTS
 from experiments.bench.episodes import against_training
+from experiments.commands.bench import PARTS
 from experiments.config import Train
 
 

@@ -7,13 +7,13 @@ import shutil
 import numpy as np
 import pytest
 
-from agent.callbacks.training import Interrupted
+from backbone.common.interruption import Interrupted
 from envs.clips import motions
 from envs.clips.video.decode import write_video
 from experiments.__main__ import main
+from experiments.commands.predict import run as predict
 from experiments.config import Predict
 from experiments.videos import predict_folder
-from experiments.videos.predict import predict
 from experiments.videos.predict_folder import columns_of, find_videos
 from experiments.videos.prediction import open_trained, play
 

@@ -17,8 +17,8 @@ from backbone import Decision, one_hot
 from envs.clips.sampling import DENSE_WINDOW
 from envs.clips.video.decode import write_video
 from envs.rendering.overlay import PICTURE, draw_overlay
+from experiments.commands.describe import LOOK, NARROWEST, SMALL, UNITS
 from experiments.config import Data, Predict
-from experiments.describe import LOOK, NARROWEST, SMALL, UNITS
 from experiments.runs import read_config
 from experiments.videos.predict_folder import predict_folder
 from experiments.videos.prediction import Prediction, Trained, open_trained, play, ranking, read_frames, split_macs
@@ -27,7 +27,7 @@ OVERLAY_FPS = 4
 HOLD = (0.5, 2.0)  # seconds, the shortest and the longest that a frame of an overlay stays
 
 
-def predict(config: Predict) -> None:
+def run(config: Predict) -> None:
     """Classify a video or the videos of a folder; print what was found.
 
     :raises ValueError: no run, no video, or options that do not fit together

@@ -124,7 +124,7 @@ class Report:
         return {kind: found[kind] for kind in KINDS}
 
 
-def check_data(config: CheckData) -> int:
+def run(config: CheckData) -> int:
     """Check and print; 0 if nothing is wrong, 1 otherwise.
 
     :raises ClipError: when not even one split can be listed.

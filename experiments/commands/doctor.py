@@ -24,10 +24,12 @@ from rich.table import Table
 from backbone.common.files import load_checkpoint
 from envs.clips.datasets import SIDECAR
 from envs.clips.video.decode import decode_frames, write_video
+from experiments.command_line import PROGRAM
 from experiments.config import DEFAULT_ROOT, Doctor, Train
 
-REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
+REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
 PYTHON = (3, 11)
+PROJECT = "adafuse-rl"
 ROOM_GB = {
     "data": 1.0,
     "runs": 1.0,
@@ -51,7 +53,7 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-def doctor(config: Doctor) -> int:
+def run(config: Doctor) -> int:
     """Print what was found, as tables or JSON; 0 if nothing that is needed is missing, else 1."""
     found = examine(Path())
     healthy = not any(finding.status == "missing" for finding in found)
@@ -71,21 +73,32 @@ def examine(place: Path) -> list[Finding]:
 
 
 def packages(requirements: Path) -> Iterator[Finding]:
-    """Python and every pinned package."""
+    """Python and every package that is needed, beside its pin where there is one: in a checkout, not in an installed wheel."""
     version, wanted = platform.python_version(), ".".join(map(str, PYTHON))
     advice = f"install Python {wanted} or newer, and build .venv with it: make PYTHON=python{wanted} test"
     yield _judged("versions", "python", version, needed=sys.version_info >= PYTHON, advice=advice)
-    install = f"{Path(sys.executable).name} -m pip install -r {requirements.name}"
-    for name, pin in re.findall(r"^([\w.-]+)==([\w.]+)", requirements.read_text(encoding="utf-8"), flags=re.MULTILINE):
+    pinned = requirements.is_file()
+    install = f"{Path(sys.executable).name} -m pip install {f'-r {requirements.name}' if pinned else PROJECT}"
+    for name, pin in (_pins(requirements) if pinned else dict.fromkeys(_required())).items():
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield Finding("versions", name, f"not installed, {pin} is pinned", "missing", install)
+            yield Finding("versions", name, f"not installed{f', {pin} is pinned' if pin else ''}", "missing", install)
             continue
-        if version.partition("+")[0] == pin:
+        if pin is None or version.partition("+")[0] == pin:
             yield Finding("versions", name, version)
         else:
             yield Finding("versions", name, f"{version}, {pin} is pinned", "note", f"for our figures: {install}")
+
+
+def _pins(requirements: Path) -> dict[str, str]:
+    text = requirements.read_text(encoding="utf-8")
+    return dict(re.findall(r"^([\w.-]+)==([\w.]+)", text, flags=re.MULTILINE))
+
+
+def _required() -> list[str]:
+    """Names of the packages that this one says it needs, extras aside."""
+    return [re.match(r"[\w.-]+", line)[0] for line in metadata.requires(PROJECT) or () if "extra ==" not in line]
 
 
 def devices() -> Iterator[Finding]:
@@ -175,9 +188,9 @@ def yours(place: Path) -> Iterator[Finding]:
             classes = f"{len(content['classes'])} classes"
             yield Finding("yours", "backbone", f"{content['architecture']}, {classes}, in {backbone}")
         except ValueError as error:
-            yield Finding("yours", "backbone", str(error), "note", "python -m experiments pretrain")
+            yield Finding("yours", "backbone", str(error), "note", f"{PROGRAM} pretrain")
     else:
-        advice = "to train on your own: python -m experiments pretrain; compare makes one for itself"
+        advice = f"to train on your own: {PROGRAM} pretrain; compare makes one for itself"
         yield Finding("yours", "backbone", f"not at {backbone}", "note", advice)
 
 
@@ -190,7 +203,7 @@ def _judged(part: str, name: str, found: str, *, needed: bool = True, wanted: bo
 def show(found: Sequence[Finding]) -> None:
     """One table, then what to do."""
     console = Console(highlight=False, width=None if Console().is_terminal else 160)
-    table = Table(title="python -m experiments doctor")
+    table = Table(title=f"{PROGRAM} doctor")
     for column in ("", "what", "found", "", "what to do"):
         table.add_column(column)
     part = ""
@@ -204,4 +217,4 @@ def show(found: Sequence[Finding]) -> None:
     if any(finding.status == "missing" for finding in found):
         console.print("Something that is needed is missing: see the lines marked so.", style="bold red")
     else:
-        console.print("All that is needed is there. See everything once: python -m experiments compare --preset quick")
+        console.print(f"All that is needed is there. See everything once: {PROGRAM} compare --preset quick")

@@ -30,7 +30,7 @@ SMALL = 100_000_000  # MACs per frame below which figures are printed in units a
 NARROWEST = 80  # columns; a smaller terminal breaks the lines itself, so that no number is cut short
 
 
-def describe(config: Describe) -> None:
+def run(config: Describe) -> None:
     """Print the figures of ``count`` as tables, or as JSON alone."""
     with redirect_stdout(sys.stderr):  # a plugin may print
         facts = count(config)

@@ -12,8 +12,8 @@ from fusion_cases import constant_decisions, follow, random_frames, small_clips,
 from agent import GateOptions, gate_macs
 from backbone import BACKBONES, Decision, FusionBackbone, create_cnn, save_backbone
 from experiments.__main__ import main
+from experiments.commands.describe import count
 from experiments.config import Describe
-from experiments.describe import count
 
 ADAFUSE = ["--shared-gates", "--hidden-quota", "196608", "--gate-norm", "batch"]
 LAST = ["--sites", "last_stage", "--hidden", "1024", "--gate-norm", "batch"]

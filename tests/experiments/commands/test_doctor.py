@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import doctor as module
 from experiments.__main__ import main
-from experiments.doctor import Finding, codecs, examine, packages, room, show, yours
+from experiments.commands import doctor as module
+from experiments.commands.doctor import Finding, codecs, examine, packages, room, show, yours
 
 
 def by_name(findings):
@@ -50,6 +50,18 @@ def test_versions_are_held_against_the_pins(tmp_path):
 def test_the_pins_of_the_project_are_all_looked_at():
     wanted = [line.split("==")[0] for line in module.REQUIREMENTS.read_text().splitlines() if "==" in line]
     assert [finding.name for finding in packages(module.REQUIREMENTS)] == ["python", *wanted]
+
+
+def test_an_installed_package_has_no_pins_and_what_it_needs_is_looked_at(tmp_path, monkeypatch):
+    wanted = ["numpy<3,>=2", "no-such-package>=1", 'pytest>=8; extra == "dev"']
+    monkeypatch.setattr(module.metadata, "requires", {"adafuse-rl": wanted}.get)
+    found = by_name(packages(tmp_path / "requirements.txt"))
+    assert {name: finding.status for name, finding in found.items()} == {
+        "python": "ok",
+        "numpy": "ok",
+        "no-such-package": "missing",
+    }
+    assert found["no-such-package"].advice.endswith("-m pip install adafuse-rl")
 
 
 def test_something_missing_is_an_exit_code_of_one(tmp_path, monkeypatch, capsys):
@@ -102,4 +114,4 @@ def test_markup_in_what_was_found_is_shown_as_it_is(status, capsys):
 
 
 def test_the_requirements_are_those_of_the_repository():
-    assert Path(__file__).parents[2] / "requirements.txt" == module.REQUIREMENTS
+    assert Path(__file__).parents[3] / "requirements.txt" == module.REQUIREMENTS

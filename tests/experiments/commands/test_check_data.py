@@ -12,9 +12,9 @@ from layout_cases import frames, touch, video, write
 from rich.console import Console
 
 from experiments.__main__ import main
+from experiments.commands import check_data
+from experiments.commands.check_data import KINDS, Clip, examine, inspect, show
 from experiments.config import CheckData
-from experiments.videos import check_data
-from experiments.videos.check_data import KINDS, Clip, examine, inspect, show
 
 
 def clean_data(root):

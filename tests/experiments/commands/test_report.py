@@ -3,8 +3,8 @@
 import pytest
 from report_cases import facts_of, results_of
 
-from experiments import report as command
 from experiments.__main__ import main
+from experiments.commands import report as command
 
 
 def test_it_writes_beside_the_results_or_where_it_is_told(tmp_path, capsys, monkeypatch):

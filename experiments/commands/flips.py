@@ -28,7 +28,7 @@ class Partners(NamedTuple):
     unchanged: tuple[int, ...]
 
 
-def list_flips(config: Flips) -> None:
+def run(config: Flips) -> None:
     """Print the pairs as a table, or as JSON."""
     found = find_partners(config)
     if config.json:

@@ -20,7 +20,7 @@ REPORTS: dict[str, Callable[[Path, Path], object]] = {
 """The file that a command leaves -> function(folder, out), which writes that command's report from it."""
 
 
-def report(config: Report) -> None:
+def run(config: Report) -> None:
     """Write every report that the files in a folder allow.
 
     :raises ValueError: there are none

@@ -1,0 +1,98 @@
+"""Options that several commands have: each is declared here once, and a command's dataclass inherits it.
+
+A command for which another default is right names the field again, behind ``_: KW_ONLY``; its sentence stays the one here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
+
+
+def shared_last(options: type[T]) -> type[T]:
+    """Order a dataclass's fields, in help and in config.json: first its own, which say what it is about, then each base's."""
+    known = options.__dataclass_fields__
+    names = [name for kind in options.__mro__ for name in getattr(kind, "__annotations__", ()) if name in known]
+    last = list(dict.fromkeys(reversed(names)))[::-1]  # a field that is named again stands where its base has it
+    options.__dataclass_fields__ = {name: known[name] for name in last}
+    return options
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnDevice:
+    """Computes."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes CUDA if it is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threads(OnDevice):
+    """Computes in one process."""
+
+    threads: int = 2
+    """CPU threads; 0 takes all cores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes(OnDevice):
+    """Computes in several processes."""
+
+    workers: int = 0
+    """Processes of one thread each, 0 for as many as cores; with CUDA they are dealt out to the GPUs in turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugins:
+    """Takes what a user registers."""
+
+    plugin: tuple[str, ...] = ()
+    """Python modules to import first, which register methods or backbones of your own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Plays the clips of a split."""
+
+    split: Literal["train", "val", "test"] = "test"
+    """Which clips."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutName:
+    """Reads a folder of videos."""
+
+    layout: str | None = None
+    """Name of the folder's layout, such as something_v2 or ucf101_2; recognised where it is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOutput:
+    """Prints what it found, for people or for programs."""
+
+    json: bool = False
+    """Print JSON and nothing else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Has an agent that decides for groups of channels."""
+
+    group_size: int = 1
+    """Channels that share one decision."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates(Groups):
+    """Has gates: the networks that decide."""
+
+    hidden: int = 32
+    """Hidden units of a gate."""
+    hidden_quota: int | None = None
+    """In place of hidden: hidden units times decisions of a site (AdaFuse: 196608), so that wide sites get few units."""
+    gate_norm: Literal["layer", "batch"] = "layer"
+    """LayerNorm of a gate's input, or BatchNorm of its hidden units (AdaFuse)."""
+    shared_gates: bool = False
+    """Gates of equal input and output sizes share their linear layers (AdaFuse's code)."""

@@ -1,0 +1,85 @@
+"""Options of the commands that train nothing: ``describe``, ``check-data``, ``flips``, ``bench``, ``doctor``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from experiments.config.shared import Gates, JsonOutput, LayoutName, Plugins, shared_last
+
+
+@shared_last
+@dataclass(frozen=True)
+class Describe(Gates, Plugins):
+    """What a backbone and its gates cost: a table of its sites, totals, parameters. Computes nothing, needs no data."""
+
+    architecture: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
+    """Name of the CNN: resnet50, ..., or one you registered; or a backbone.pt that `pretrain` wrote."""
+    num_classes: int | None = None
+    """Classes; by default 174 as in Something-Something V1 and V2, or as many as the file has."""
+    size: int | None = None
+    """Frames are size x size pixels; by default as the architecture is commonly run, or as the file says."""
+    num_frames: int = 8
+    """Frames T in a clip, for the totals."""
+    sites: Annotated[tuple[str, ...], tyro.conf.arg(metavar="all|both|last_stage|NAME ...")] = ()
+    """Where the agent decides, as in `pretrain`; by default all, or as the file says."""
+    history: Literal["raw", "fused"] | None = None
+    """What reuse reads, as in `pretrain`; by default raw, or as the file says."""
+    temporal: Literal["tsn", "tsm", "tsm-stream", "tsm-adafuse"] | None = None
+    """Temporal shift, which costs nothing; by default tsn, or as the file says."""
+    consensus: Literal["mean", "lstm"] | None = None
+    """From frames to a clip; by default mean, or as the file says."""
+    lstm_hidden: int | None = None
+    """Units of that LSTM; by default 512, or as the file says."""
+    json: bool = False
+    """Print JSON in place of the tables: every count a whole number, MACs per frame."""
+
+
+@shared_last
+@dataclass(frozen=True)
+class CheckData(LayoutName, JsonOutput):
+    """Look at every clip of a data set and report what is wrong with it; the exit code is 0 only if nothing is."""
+
+    root: Annotated[Path, tyro.conf.Positional]
+    """Folder of videos."""
+    num_frames: int = 8
+    """Frames T in a clip: shorter videos are reported."""
+    workers: int = 0
+    """Processes that decode; 0 takes all cores."""
+
+
+@shared_last
+@dataclass(frozen=True)
+class Flips(LayoutName, JsonOutput):
+    """List the labels that a horizontal flip exchanges, and the classes whose videos cannot be flipped."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """Folder of videos, or a text file with the name of a class on each line."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
+
+    parts: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|data|fuzz ...")
+    ] = ()
+    """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
+    clips: int = 32
+    """Clips in a batch of the environment's part."""
+    size: int = 224
+    """Pixels of the frames of the CNN's part."""
+    files: int = 2000
+    """Damaged files of fuzz."""
+    repeats: int = 21
+    """Interleaved pairs; a third of them where a pair takes seconds."""
+    json: Path | None = None
+    """File to write the figures to."""
+
+
+@dataclass(frozen=True)
+class Doctor(JsonOutput):
+    """Look whether all is there: versions, devices, disk, codecs, data; the exit code is 0 only if nothing is missing."""

@@ -1,0 +1,128 @@
+"""Options of the commands that train one network: ``pretrain`` and ``train``."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from experiments.config.data import Videos
+from experiments.config.shared import Gates, Plugins, Threads, shared_last
+from experiments.tuned import tuned
+
+
+@shared_last
+@dataclass(frozen=True)
+class Pretrain(Videos, Plugins, Threads):
+    """Train a backbone so that, frozen, it can exploit reuse and bear skips (fusion-aware pretraining)."""
+
+    architecture: str = "resnet_small"
+    """Name of the CNN: resnet_small, resnet18, resnet34, resnet50, resnet101, bn_inception, mobilenet_v2, or one you
+    registered."""
+    weights: Annotated[str | None, tyro.conf.arg(metavar="imagenet|PATH")] = None
+    """Weights to start from: imagenet downloads torchvision's; or a local file of torchvision, TSN, TSM or `pretrain`."""
+    sites: Annotated[list[str], tyro.conf.arg(metavar="all|both|last_stage|NAME ...")] = field(
+        default_factory=lambda: ["all"]
+    )
+    """Where the agent will decide: all blocks, both sites of every Bottleneck, the last stage, or stages and blocks by
+    name (layer3, layer4.0, layer4.0.conv2 ...)."""
+    history: Literal["raw", "fused"] = "raw"
+    """What reuse reads: the previous frame's own output (the paper), or what that frame passed on."""
+    temporal: Literal["tsn", "tsm", "tsm-stream"] = "tsn"
+    """Frames on their own, TSM's two-way shift (needs the site order), or its one-way shift for streams."""
+    consensus: Literal["mean", "lstm"] = "mean"
+    """From frames to a clip: the mean of their logits, or an LSTM over their features."""
+    lstm_hidden: int = 512
+    """Units of that LSTM."""
+    clips: int = 80_000
+    """Clips seen in training."""
+    batch_size: int = 64
+    """Clips in an update."""
+    learning_rate: float = 0.04
+    """Peak of the cosine schedule of SGD with Nesterov momentum."""
+    weight_decay: float = 5e-4
+    """L2 penalty on the weights."""
+    seed: int = 0
+    """Of initial weights, clip order and decisions."""
+    run: Path = Path("runs/backbone")
+    """Folder to write: backbone.pt, config.json, TensorBoard events."""
+    resume: bool = False
+    """Go on with the interrupted run in that folder."""
+    _: KW_ONLY
+    threads: int = 0
+
+
+@shared_last
+@dataclass(frozen=True)
+class Train(Videos, Gates, Plugins, Threads):
+    """Train an agent on a pretrained backbone, frozen or learning too."""
+
+    backbone: Path = Path("runs/backbone/backbone.pt")
+    """File that `pretrain` wrote."""
+    method: str = "gumbel"
+    """gumbel, reinforce, ppo, rebar, static (learned, ignores its input), or any other of experiments/methods.py, or one
+    you registered."""
+    rollouts: int = 24_000
+    """Rollouts played in training. Policy gradients play several of each clip they draw; other methods pass each once."""
+    cost_weight: float = 1.0
+    """Reward that a densely computed clip costs."""
+    warmup: float | None = None
+    """Share of training over which the cost weight rises from zero; by default the method's own (experiments/tuned.py)."""
+    reward: Literal["log_prob", "correctness"] = "log_prob"
+    """Outcome of an episode: log-probability of the true class, or 1 if the class is right."""
+    order: Literal["site", "frame"] = "site"
+    """A step of policy gradients decides a site for the whole clip, or for one frame."""
+    num_clips: int | None = None
+    """Clips in a batch of rollouts of policy gradients; by default the method's own (experiments/tuned.py)."""
+    rollouts_per_clip: int = 8
+    """Rollouts of each; leave-one-out compares them."""
+    n_epochs: int | None = None
+    """Passes of ppo over a batch of rollouts, in two minibatches each; by default the method's own (experiments/tuned.py)."""
+    batch_size: int | None = None
+    """Clips in an update of the other methods; by default the method's own (experiments/tuned.py)."""
+    learning_rate: float | None = None
+    """Peak of Adam's warm-up and cosine schedule; by default the method's own (experiments/tuned.py)."""
+    regime: Literal["frozen", "joint"] = "frozen"
+    """Leave the CNN as it was pretrained, or let it learn beside the agent, from the same clips."""
+    cnn_learning_rate: float = 4e-3
+    """Joint regime: peak of the warm-up and cosine schedule of the CNN's SGD."""
+    start: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Folder of a run whose agent's weights, and CNN if it has its own, training starts from."""
+    cost_gradient: Literal["exact", "sampled"] | None = None
+    """Differentiate each step's own expected cost exactly, or leave it to the sampled decisions. By default exact for
+    policy gradients and rebar, sampled for relaxations (AdaFuse)."""
+    entropy_coef: float = 0.0
+    """Weight of the entropy bonus of reinforce, ppo and rebar, per decision in nats."""
+    reuse: bool = True
+    """Whether the agent may reuse; --no-reuse leaves it use and skip, a probe of what passes through its decisions."""
+    seed: int = 0
+    """Of the agent's initial weights, its samples and the order of clips."""
+    evaluate_every: int = 4_000
+    """Rollouts between evaluations on validation clips; each also saves a checkpoint and draws episodes."""
+    validation_clips: int = 500
+    """Validation clips in each of those evaluations."""
+    run: Path | None = None
+    """Folder to write; by default runs/METHOD-wWEIGHT-sSEED."""
+    _: KW_ONLY
+    threads: int = 1
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is written."""
+        return self.run or Path("runs") / f"{self.method}-w{self.cost_weight:g}-s{self.seed}"
+
+    def settled(self) -> Train:
+        """The same with every option that was left out set to what was chosen for the method."""
+        settings = tuned(self.method, self.group_size)
+        return replace(self, **{name: value for name, value in settings.items() if getattr(self, name) is None})
+
+
+@shared_last
+@dataclass(frozen=True)
+class TrainCommand(Train):
+    """Train an agent on a pretrained backbone, frozen or learning too."""
+
+    resume: Path | None = None
+    """Folder of an interrupted run to go on with, as it was configured; other options are ignored."""

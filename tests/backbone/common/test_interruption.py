@@ -1,0 +1,10 @@
+from agent.callbacks import training
+from backbone.common.interruption import Interrupted
+
+
+def test_an_interruption_passes_where_errors_are_explained():
+    assert not issubclass(Interrupted, ValueError | OSError | KeyboardInterrupt)
+
+
+def test_training_raises_this_one():
+    assert training.Interrupted is Interrupted

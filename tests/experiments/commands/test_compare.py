@@ -1,0 +1,9 @@
+from experiments.commands import compare as command
+from experiments.config import Compare
+
+
+def test_it_does_what_it_is_told_once(monkeypatch):
+    told = []
+    monkeypatch.setattr(command, "compare", told.append)
+    assert command.run(Compare()) is None
+    assert told == [Compare()]
