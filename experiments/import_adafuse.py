@@ -12,12 +12,10 @@ from agent.callbacks.checkpoint import KIND
 from agent.policies.imported import ImportedPolicy, load_adafuse
 from backbone import FusionBackbone, save_backbone
 from backbone.common.files import save_checkpoint
-from envs.clips import motions
-from envs.clips.datasets import find_clips
 from envs.layout import Layout
-from experiments.config import Data, Import, Train, to_json
+from experiments.config import Import, Train, to_json
 from experiments.methods import gate_options
-from experiments.runs import open_run, resolve_device
+from experiments.runs import classes_of, open_run, resolve_device
 
 METHOD = "imported"  # in place of a method's name: there is no learner, and nothing was trained here
 
@@ -28,7 +26,7 @@ def import_adafuse(config: Import) -> Path:
     :raises ValueError: no checkpoint of AdaFuse, videos of other classes, or a folder that holds a run already
     """
     backbone, gates, facts = load_adafuse(config.checkpoint, temporal=config.temporal, size=config.data.size)
-    classes = data_classes(config.data)
+    classes = classes_of(config.data)
     if len(classes) != facts.num_classes:
         raise ValueError(
             f"expected videos of the {facts.num_classes} classes of {config.checkpoint}, got {len(classes)} in "
@@ -70,13 +68,6 @@ def imported_policy(config: Train, backbone: FusionBackbone) -> ImportedPolicy:
     """The policy of an imported run, its weights still to be loaded."""
     layout = Layout(backbone.sites, config.data.num_frames, "site")
     return ImportedPolicy(layout, gate_options(config), device=resolve_device(config.device))
-
-
-def data_classes(data: Data) -> list[str]:
-    """Names of the classes of a folder of videos, in the order of its labels."""
-    if data.root == Data().root:
-        motions.ensure(data.root)
-    return list(find_clips(data.root, "test").classes)
 
 
 def read_classes(path: Path) -> list[str]:

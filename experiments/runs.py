@@ -19,6 +19,7 @@ from backbone.common.files import write_json
 from backbone.common.naming import did_you_mean, paths_nearby
 from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, VideoViews, motions
 from envs.clips.cache import CacheTooLarge
+from envs.clips.datasets import find_clips
 from envs.clips.flips import flip_targets
 from experiments.config import EMBEDDED, Data, to_json, with_defaults
 
@@ -47,8 +48,7 @@ def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) ->
     :param for_evaluation: refuse broken videos unless the configuration says to skip them; by default for the test
         split alone. Otherwise they are left out, and named in a line.
     """
-    if data.root in EMBEDDED:
-        motions.ensure(data.root, **EMBEDDED[data.root])
+    _generate(data)
     strict = split == "test" if for_evaluation is None else for_evaluation
     clips = _open_cached(data, split) or _open_files(data, split)
     if split == "train" and data.flip != "off":
@@ -64,6 +64,17 @@ def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) ->
             )
         print(f"Left out: {broken}")
     return clips
+
+
+def classes_of(data: Data) -> list[str]:
+    """Names of the classes, in the order of their labels; needs no videos to train on."""
+    _generate(data)
+    return list(find_clips(data.root, "test", data.layout).classes)
+
+
+def _generate(data: Data) -> None:
+    if data.root in EMBEDDED:
+        motions.ensure(data.root, **EMBEDDED[data.root])
 
 
 def _open_cached(data: Data, split: str) -> VideoClips | None:

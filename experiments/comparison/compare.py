@@ -195,6 +195,7 @@ def plan_fixed(config: Compare, backbones: dict[int, Path]) -> list[Train]:
             group_size=group,
             seed=seed,
             device=config.device,
+            plugin=config.plugin,
             run=config.run / f"{FIXED_JOB}-g{group}-s{seed}",
         )
         for group in config.group_sizes

@@ -25,7 +25,7 @@ from experiments.board import log_test
 from experiments.config import Pretrain, Train, to_json
 from experiments.evaluate import judge, read_result, rollouts_played, save_judgement
 from experiments.pretrain import pretrain
-from experiments.runs import open_clips, provenance, set_up_cpu
+from experiments.runs import import_plugins, open_clips, provenance, set_up_cpu
 from experiments.train import load_trained, open_frozen, train
 
 TIMED_SECONDS = 10  # of training, to tell a method's speed; a fifth of them to warm up
@@ -97,6 +97,12 @@ def _start_worker(progress: Any, stop: Any, turns: Any) -> None:
     set_up_cpu(1)
 
 
+def _begin(config: Any) -> None:
+    """What every job does first: a worker is a fresh process, which knows a user's plugins by the configuration alone."""
+    _go_on()
+    import_plugins(config.plugin)
+
+
 def _go_on() -> None:
     if _stop.is_set():
         raise Interrupted
@@ -104,7 +110,7 @@ def _go_on() -> None:
 
 def pretrain_backbone(config: Pretrain) -> None:
     """Pretrain, from where it was stopped."""
-    _go_on()
+    _begin(config)
     resume = (config.run / "config.json").exists()
     pretrain(
         replace(config, resume=resume),
@@ -132,7 +138,7 @@ def train_and_validate(config: Train) -> None:
 
 def _trained(config: Train) -> tuple:
     """What ``load_trained`` gives of a run, trained first as far as it is not."""
-    _go_on()
+    _begin(config)
     if not (config.run / "result.json").exists():
         train(
             config,
@@ -145,7 +151,7 @@ def _trained(config: Train) -> tuple:
 
 def judge_fixed(config: Train) -> None:
     """Judge every fixed policy on the backbone and clips of a configuration."""
-    _go_on()
+    _begin(config)
     backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
     clips = open_clips(config.data, "test")
     layout = Layout(backbone.sites, clips.num_frames, config.order)
@@ -161,7 +167,7 @@ def measure_rate(config: Train) -> None:
 
     Time spent in evaluations, of which a run has equally many whatever it learns by, is not in it.
     """
-    _go_on()
+    _begin(config)
     times: dict[int, float] = {}  # rollouts played -> when
 
     def enough() -> bool:
