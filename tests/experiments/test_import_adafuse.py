@@ -14,11 +14,11 @@ from backbone import BACKBONES, load_backbone, register_backbone
 from backbone.cnns.resnet import BasicBlock, ResNet
 from envs.clips import motions
 from experiments.__main__ import main
+from experiments.clips import open_clips
 from experiments.config import Data, Evaluate, Import
 from experiments.evaluate import evaluate_run
 from experiments.import_adafuse import import_adafuse
-from experiments.runs import open_clips
-from experiments.train import load_trained
+from experiments.loading import load_trained
 
 DEPTHS, WIDTHS, SIZE = (1, 1, 1, 1), (8, 16, 16, 24), 32
 

@@ -10,6 +10,7 @@ import pytest
 
 from agent import evaluate
 from agent.callbacks.training import Interrupted
+from experiments.clips import open_clips
 from experiments.comparison import jobs
 from experiments.comparison.compare import plan_fixed
 from experiments.comparison.jobs import (
@@ -22,9 +23,8 @@ from experiments.comparison.jobs import (
     train_and_validate,
 )
 from experiments.config import Compare, Data, Pretrain, Train
+from experiments.loading import load_trained
 from experiments.pretrain import pretrain
-from experiments.runs import open_clips
-from experiments.train import load_trained
 
 
 def press_ctrl_c_when(seen):

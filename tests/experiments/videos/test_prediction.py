@@ -13,8 +13,8 @@ from agent.evaluation import evaluate
 from backbone import Decision, one_hot
 from envs.clips import motions
 from envs.clips.video.decode import write_video
-from experiments.runs import open_clips
-from experiments.train import load_trained
+from experiments.clips import open_clips
+from experiments.loading import load_trained
 from experiments.videos.predict import predict
 from experiments.videos.prediction import open_trained, play, split_macs
 
