@@ -225,7 +225,7 @@ class Run:
         :param seconds: as ``seconds`` gives them
         """
         content = to_json(config)
-        kind = next((kind for kind, of_kind in CONFIGS.items() if isinstance(config, of_kind)), None)
+        kind = _kind_of(config)
         if kind in (Kind.FIXED, Kind.IMPORTED):
             content = {**to_json(Train()), **content, "method": str(kind)}
         facts = {} if kind is None else {"kind": str(kind)}
@@ -252,6 +252,8 @@ class Run:
 
         found = matters(with_defaults(type(wanted), self.options()))
         different = sorted(name for name, value in matters(to_json(wanted)).items() if found.get(name) != value)
+        if self.kind is not _kind_of(wanted):
+            different.insert(0, "kind")
         if different:
             raise ValueError(
                 f"expected {self} to hold the same run, it differs in {', '.join(different)}: "
@@ -354,6 +356,10 @@ class Run:
 
 
 WITHOUT = {Kind.PRETRAINED: "a pretrained backbone", Kind.FIXED: "judgements of fixed policies"}
+
+
+def _kind_of(config: Any) -> Kind | None:
+    return next((kind for kind, of_kind in CONFIGS.items() if isinstance(config, of_kind)), None)
 
 
 def runs_in(folder: Path) -> list[Run]:

@@ -114,6 +114,12 @@ def test_a_folder_of_before_kinds_is_known_too(tmp_path, kind, content):
             run.check_same(replace(config, group_size=1))
 
 
+def test_a_run_of_another_kind_does_not_pass_for_the_one_wanted(tmp_path):
+    Run(tmp_path).begin(Train(backbone=Path("b.pt"), group_size=8, seed=2, order="frame"))
+    with pytest.raises(ValueError, match="differs in kind:"):
+        Run(tmp_path).check_same(replace(CONFIGS[Kind.FIXED], plugin=()))
+
+
 def test_what_reads_folders_of_before_finds_all_that_it_knew(tmp_path):
     for kind in (Kind.FIXED, Kind.IMPORTED):
         Run(tmp_path / kind).begin(CONFIGS[kind])
