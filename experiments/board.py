@@ -5,12 +5,13 @@ Every tag is explained in tensorboard.md, which a test holds against the tags th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
+from experiments.analysis.statistics import Interval
 from experiments.config import Train
 
 _QUESTION = "policy gradient vs relaxation"
@@ -68,12 +69,12 @@ def log_hparams(logger: Logger, config: Train, *, rollouts: int) -> None:
     logger.dump(step=rollouts)
 
 
-def log_test(folder: Path, figures: Mapping[str, Sequence[float]], *, rollouts: int) -> None:
+def log_test(folder: Path, figures: Mapping[str, Interval], *, rollouts: int) -> None:
     """Accuracy and cost on test clips, as a point of the run.
 
-    :param figures: as ``figures_of`` gives them, the mean first
+    :param figures: of a judgement
     :param rollouts: played in training
     """
     with SummaryWriter(str(folder)) as writer:
         for name in ("accuracy", "cost"):
-            writer.add_scalar(f"test/{name}", figures[name][0], rollouts)
+            writer.add_scalar(f"test/{name}", figures[name].mean, rollouts)

@@ -9,17 +9,13 @@ from pathlib import Path
 import torch
 
 from agent.callbacks.checkpoint import KIND
-from agent.policies.imported import ImportedPolicy, load_adafuse
+from agent.policies.imported import load_adafuse
 from backbone import FusionBackbone, save_backbone
 from backbone.common.files import save_checkpoint
-from envs.clips import motions
-from envs.clips.datasets import find_clips
-from envs.layout import Layout
-from experiments.config import Data, Import, Train, to_json
-from experiments.methods import gate_options
-from experiments.runs import open_run, resolve_device
-
-METHOD = "imported"  # in place of a method's name: there is no learner, and nothing was trained here
+from experiments.clips import classes_of
+from experiments.config import Import, to_json
+from experiments.loading import imported_policy
+from experiments.run import Imported, Run
 
 
 def import_adafuse(config: Import) -> Path:
@@ -28,7 +24,7 @@ def import_adafuse(config: Import) -> Path:
     :raises ValueError: no checkpoint of AdaFuse, videos of other classes, or a folder that holds a run already
     """
     backbone, gates, facts = load_adafuse(config.checkpoint, temporal=config.temporal, size=config.data.size)
-    classes = data_classes(config.data)
+    classes = classes_of(config.data)
     if len(classes) != facts.num_classes:
         raise ValueError(
             f"expected videos of the {facts.num_classes} classes of {config.checkpoint}, got {len(classes)} in "
@@ -36,10 +32,10 @@ def import_adafuse(config: Import) -> Path:
         )
     if config.classes is not None:
         reorder_classifier(backbone, read_classes(config.classes), classes, config.classes)
-    run = Train(
-        backbone=config.run / "backbone.pt",
+    run = Run(config.run)
+    imported = Imported(
+        run.backbone,
         data=config.data,
-        method=METHOD,
         hidden=facts.gate.hidden,
         hidden_quota=facts.gate.quota,
         gate_norm=facts.gate.norm,
@@ -48,14 +44,14 @@ def import_adafuse(config: Import) -> Path:
     )
     with open(config.checkpoint, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    open_run(config.run, run, resume=False, checkpoint=sha256)
+    run.begin(imported, checkpoint=sha256)
     source = {"checkpoint": config.checkpoint.name, "sha256": sha256}
     save_backbone(run.backbone, backbone, architecture=facts.architecture, classes=classes, imported=source)
-    model = imported_policy(run, backbone)
+    model = imported_policy(imported, backbone)
     model.policy.gates.load_state_dict(gates.state_dict())
-    content = {"algorithm": type(model).__name__, "facts": {"config": to_json(run), "imported": source}}
+    content = {"algorithm": type(model).__name__, "facts": {"config": to_json(imported), "imported": source}}
     tensors = {"parameters": {"policy": model.policy.state_dict()}}
-    save_checkpoint(config.run / "checkpoint.pt", KIND, content, tensors)
+    save_checkpoint(run.checkpoint, KIND, content, tensors)
     parameters = sum(parameter.numel() for module in (backbone, gates) for parameter in module.parameters())
     print(
         f"{config.checkpoint}: {facts.architecture} of {facts.num_classes} classes with gates at {len(backbone.sites)} "
@@ -64,19 +60,6 @@ def import_adafuse(config: Import) -> Path:
         f"Logits are in the order of {config.classes or f'the labels of {config.data.root}'}."
     )
     return config.run
-
-
-def imported_policy(config: Train, backbone: FusionBackbone) -> ImportedPolicy:
-    """The policy of an imported run, its weights still to be loaded."""
-    layout = Layout(backbone.sites, config.data.num_frames, "site")
-    return ImportedPolicy(layout, gate_options(config), device=resolve_device(config.device))
-
-
-def data_classes(data: Data) -> list[str]:
-    """Names of the classes of a folder of videos, in the order of its labels."""
-    if data.root == Data().root:
-        motions.ensure(data.root)
-    return list(find_clips(data.root, "test").classes)
 
 
 def read_classes(path: Path) -> list[str]:

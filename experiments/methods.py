@@ -13,6 +13,7 @@ from backbone.common.naming import did_you_mean
 from envs import FusionVecEnv
 from envs.clips import ClipSource
 from experiments.config import Describe, Train
+from experiments.run import Imported
 
 Method = Callable[[Train, FusionBackbone, ClipSource], BaseAlgorithm]
 METHODS: dict[str, Method] = {}
@@ -47,7 +48,7 @@ def build_method(config: Train, backbone: FusionBackbone, clips: ClipSource) -> 
     return METHODS[config.method](config.settled(), backbone, clips)
 
 
-def gate_options(config: Train | Describe) -> GateOptions:
+def gate_options(config: Train | Imported | Describe) -> GateOptions:
     """The gates that a configuration describes."""
     return GateOptions(
         hidden=config.hidden,

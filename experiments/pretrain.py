@@ -21,9 +21,11 @@ from backbone.common.interruption import Interrupted
 from envs.clips import ClipSource
 from envs.clips.loader import Loader
 from envs.episodes import Deck
+from experiments.clips import open_clips
 from experiments.command_line import PROGRAM
 from experiments.config import Pretrain, to_json
-from experiments.runs import import_plugins, open_clips, open_run, resolve_device, set_up_cpu
+from experiments.machine import import_plugins, resolve_device, set_up_cpu
+from experiments.run import Run
 
 WARMUP = 0.02  # share of training over which the learning rate rises
 SAVE_EVERY = 100  # updates
@@ -59,16 +61,20 @@ def pretrain(
     ).to(device)
     if config.weights is not None and (warning := loaded.warning(backbone.temporal)):
         print(warning)
-    open_run(config.run, config, resume=config.resume, train=clips.data_hash)
+    run = Run(config.run)
+    run.begin(config, resume=config.resume, train=clips.data_hash)
     train_backbone(backbone, clips, config, report=report, stop=stop)
-    path = config.run / "backbone.pt"
     save_backbone(
-        path, backbone, architecture=config.architecture, classes=list(clips.classes), pretraining=to_json(config)
+        run.backbone,
+        backbone,
+        architecture=config.architecture,
+        classes=list(clips.classes),
+        pretraining=to_json(config),
     )
-    (config.run / "pretraining.pt").unlink(missing_ok=True)
+    run.pretraining.unlink(missing_ok=True)
     if report is None:
-        print(f"Backbone saved to {path}. Train an agent on it: {PROGRAM} train --backbone {path}")
-    return path
+        print(f"Backbone saved to {run.backbone}. Train an agent on it: {PROGRAM} train --backbone {run.backbone}")
+    return run.backbone
 
 
 def train_backbone(
@@ -86,7 +92,7 @@ def train_backbone(
     deck = Deck(len(clips), seed=config.seed)
     pin_memory = backbone.device.type == "cuda"
     loader = Loader(clips, deck, config.batch_size, workers=config.data.workers, pin_memory=pin_memory)
-    steps, checkpoint = max(config.clips // config.batch_size, 1), config.run / "pretraining.pt"
+    steps, checkpoint = max(config.clips // config.batch_size, 1), Run(config.run).pretraining
     first = 0
     if config.resume and checkpoint.exists():
         first = _load(checkpoint, backbone, optimizer, deck)

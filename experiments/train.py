@@ -4,84 +4,120 @@ from __future__ import annotations
 
 import filecmp
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 
 from agent.algorithms.joint import JointTraining, check_joint
 from agent.algorithms.schedules import WarmupCosine
 from agent.callbacks.checkpoint import load_agent, load_cnn, load_gates
 from agent.callbacks.episode_log import EpisodeLog
 from agent.callbacks.training import Checkpoints, CostWarmup, Evaluations, Progress, effort
-from agent.policies.imported import ImportedPolicy
-from backbone import FusionBackbone, fold_batchnorm, load_backbone, save_backbone
+from backbone import FusionBackbone, load_backbone, save_backbone
+from backbone.common.deprecation import moved_names
 from backbone.common.files import write_json
 from backbone.common.naming import paths_nearby
 from envs.clips import ClipSource
 from experiments.board import log_hparams, open_logger
-from experiments.config import Train, from_json, to_json
-from experiments.import_adafuse import METHOD as IMPORTED
-from experiments.import_adafuse import imported_policy
+from experiments.clips import open_clips
+from experiments.config import Train, to_json
+from experiments.loading import freeze, open_cnn
+from experiments.machine import import_plugins, resolve_device, set_up_cpu
 from experiments.methods import build_method, check_method
-from experiments.runs import import_plugins, open_clips, open_run, read_config, resolve_device, set_up_cpu
+from experiments.run import Run
+
+__getattr__ = moved_names(__name__, {name: f"experiments.loading.{name}" for name in ("load_trained", "open_frozen")})
 
 
-def open_frozen(path: Path, *, group_size: int, device: str) -> FusionBackbone:
-    """A saved backbone to run and not to train: on its device, its BatchNorms folded into the convolutions."""
-    return freeze(load_backbone(path, group_size=group_size)[0]).to(resolve_device(device))
+@dataclass
+class Learner:
+    """A model before it learns, and what it stands on.
 
-
-def freeze(backbone: FusionBackbone) -> FusionBackbone:
-    """A backbone to run and not to train: its BatchNorms folded into the convolutions."""
-    return fold_batchnorm(backbone).requires_grad_(False)
-
-
-def open_cnn(config: Train, own: dict | None) -> FusionBackbone:
-    """The backbone of a run, BatchNorms not folded.
-
-    :param own: the run's own CNN, as ``load_cnn`` gives it; None where it is that of ``config.backbone``
+    :param cnn: tensors of a CNN of its own, which an interrupted run or the one that it starts from has
+    :param joint: lets the CNN learn too
+    :param checkpoint: to go on from; None at the beginning
     """
-    backbone = load_backbone(config.backbone, group_size=config.group_size)[0]
-    if own is not None:
-        backbone.load_state_dict(own["backbone"])
-    return backbone.to(resolve_device(config.device))
+
+    model: BaseAlgorithm
+    backbone: FusionBackbone
+    cnn: dict[str, Any] | None
+    joint: JointTraining | None
+    checkpoint: Path | None
+
+    @property
+    def own_cnn(self) -> Callable[[], dict[str, Any]] | None:
+        """What checkpoints ask for the run's own CNN; None where it is that of the backbone's file."""
+        if self.joint is not None:
+            return self.joint.state_dict
+        return None if self.cnn is None else lambda: {"backbone": self.cnn["backbone"]}
+
+    @property
+    def steps_per_clip(self) -> int:
+        """Steps of an episode."""
+        return self.model.env.get_attr("layout")[0].num_steps
 
 
-def export_cnn(config: Train, own: dict) -> None:
-    """Write a run's own CNN as backbone.pt in its folder, for other runs to name by --backbone."""
-    _, facts = load_backbone(config.backbone)
-    named = {"architecture": facts["architecture"], "classes": facts["classes"]}
-    save_backbone(config.run / "backbone.pt", open_cnn(config, own), **named, trained=to_json(config))
+def train(
+    config: Train,
+    *,
+    resume: bool = False,
+    report: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    seconds: float | None = None,
+) -> Path:
+    """Train an agent; returns the run's folder, which then holds result.json.
 
+    Updates and seconds there are of all sittings; None where an older checkpoint, which did not count them, was resumed.
 
-def start_checkpoint(config: Train) -> Path | None:
-    """The checkpoint that training starts from, if it starts from a run.
-
-    :raises ValueError: no such run, or one of another backbone, group size or gate
+    :param resume: go on from the checkpoint in the run's folder, bit for bit on a CPU
+    :param report: called with the rollouts played, in place of a progress bar
+    :param stop: asked between rollouts; True saves a checkpoint and raises Interrupted, as Ctrl-C does
+    :param seconds: the time of training that the number of rollouts comes from, for the record
     """
-    if config.start is None:
-        return None
-    started = from_json(Train, read_config(config.start))
-    names = ("group_size", "hidden", "hidden_quota", "gate_norm", "shared_gates")
-    differ = [name for name in names if getattr(started, name) != getattr(config, name)]
-    if differ:
-        found = ", ".join(f"{name} {getattr(started, name)} for {getattr(config, name)}" for name in differ)
-        raise ValueError(
-            f"expected a run of the same gates in --start {config.start}, got {found}: give it its options"
-        )
-    if not _same_content(started.backbone, config.backbone):
-        raise ValueError(
-            f"expected a run on {config.backbone} in --start {config.start}, got one on {started.backbone}: name that "
-            "file with --backbone"
-        )
-    return config.start / "checkpoint.pt"
+    config = _prepare(config)
+    run = Run(config.run)
+    clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
+    check_classes(config, clips)
+    learner = _build(config, clips, run.checkpoint if resume and run.checkpoint.exists() else None)
+    run.begin(config, resume=resume, seconds=seconds, train=clips.data_hash, val=validation.data_hash)
+    seconds_before = _take_up(learner)
+    evaluations = _evaluations(config, run, learner, validation)
+    checkpoints = Checkpoints(
+        run.checkpoint,
+        evaluations,
+        facts={"config": to_json(config)},
+        seconds=seconds_before,
+        cnn=learner.own_cnn,
+        stop=stop,
+    )
+    _learn(config, learner, _callbacks(config, learner, evaluations, checkpoints, report), checkpoints)
+    _finish(config, run, learner, evaluations.curve[-1], checkpoints.seconds)
+    return run.folder
 
 
-def _same_content(one: Path, other: Path) -> bool:
-    if one.is_file() and other.is_file():
-        return filecmp.cmp(one, other, shallow=False)
-    return one.resolve() == other.resolve()
+def resume_training(folder: Path) -> Path:
+    """Go on with an interrupted run, with the configuration that it was started with.
+
+    :raises ValueError: no run there, or one that is not trained
+    """
+    config = Run(folder).config()
+    if not isinstance(config, Train):
+        raise ValueError(f"expected a training run to resume in {folder}, found another: check the path")
+    return train(config, resume=True)
+
+
+def _prepare(config: Train) -> Train:
+    """Set up this process; the configuration with everything settled that was left open.
+
+    :raises ValueError: an unknown method or plugin, or a device that is not there
+    """
+    import_plugins(config.plugin)
+    check_method(config.method)
+    set_up_cpu(config.threads)
+    return replace(config.settled(), device=resolve_device(config.device).type, run=config.folder)
 
 
 def check_classes(config: Train, clips: ClipSource) -> None:
@@ -100,33 +136,41 @@ def check_classes(config: Train, clips: ClipSource) -> None:
         )
 
 
-def train(
-    config: Train,
-    *,
-    resume: bool = False,
-    report: Callable[[int], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> Path:
-    """Train an agent; returns the run's folder, which then holds result.json.
+def start_checkpoint(config: Train) -> Path | None:
+    """The checkpoint that training starts from, if it starts from a run.
 
-    Updates and seconds there are of all sittings; None where an older checkpoint, which did not count them, was resumed.
-
-    :param resume: go on from the checkpoint in the run's folder, bit for bit on a CPU
-    :param report: called with the rollouts played, in place of a progress bar
-    :param stop: asked between rollouts; True saves a checkpoint and raises Interrupted, as Ctrl-C does
+    :raises ValueError: no such run, or one of another backbone, group size or gate
     """
-    import_plugins(config.plugin)
-    check_method(config.method)
-    set_up_cpu(config.threads)
-    config = replace(config.settled(), device=resolve_device(config.device).type, run=config.folder)
-    clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
-    check_classes(config, clips)
-    checkpoint = config.run / "checkpoint.pt"
-    resumed = resume and checkpoint.exists()
-    source = checkpoint if resumed else start_checkpoint(config)
+    if config.start is None:
+        return None
+    run = Run(config.start)
+    started = run.agent()
+    names = ("group_size", "hidden", "hidden_quota", "gate_norm", "shared_gates")
+    differ = [name for name in names if getattr(started, name) != getattr(config, name)]
+    if differ:
+        found = ", ".join(f"{name} {getattr(started, name)} for {getattr(config, name)}" for name in differ)
+        raise ValueError(
+            f"expected a run of the same gates in --start {config.start}, got {found}: give it its options"
+        )
+    if not _same_content(started.backbone, config.backbone):
+        raise ValueError(
+            f"expected a run on {config.backbone} in --start {config.start}, got one on {started.backbone}: name that "
+            "file with --backbone"
+        )
+    return run.checkpoint
+
+
+def _same_content(one: Path, other: Path) -> bool:
+    if one.is_file() and other.is_file():
+        return filecmp.cmp(one, other, shallow=False)
+    return one.resolve() == other.resolve()
+
+
+def _build(config: Train, clips: ClipSource, checkpoint: Path | None) -> Learner:
+    """The learner, with the weights that it starts from; those of a checkpoint come once the folder is known to be its."""
+    source = checkpoint or start_checkpoint(config)
     cnn = None if source is None else load_cnn(source)
-    backbone = open_cnn(config, cnn)
-    joint = None
+    backbone, joint = open_cnn(config, cnn), None
     if config.regime == "joint":
         joint = JointTraining(backbone, learning_rate=WarmupCosine(config.cnn_learning_rate))
     else:
@@ -134,84 +178,69 @@ def train(
     model = build_method(config, backbone, clips)
     if joint is not None:
         check_joint(model)
-    if source is not None and not resumed:
+    if source is not None and checkpoint is None:
         load_gates(source, model)
-    open_run(config.run, config, resume=resume, train=clips.data_hash, val=validation.data_hash)
-    seconds = 0.0
-    if resumed:
-        seconds = load_agent(checkpoint, model).get("seconds")  # which older checkpoints lack
-        if joint is not None:
-            joint.load_state_dict(cnn)
-    own_cnn = None if cnn is None else lambda: {"backbone": cnn["backbone"]}  # of the run that this one starts from
-    if joint is not None:
-        own_cnn = joint.state_dict
-    steps_per_clip = model.env.get_attr("layout")[0].num_steps
-    model.set_logger(open_logger(config.run, from_rollouts=model.num_timesteps // steps_per_clip))
+    return Learner(model, backbone, cnn, joint, checkpoint)
 
-    evaluations = Evaluations(
-        backbone,
-        validation.subset(range(min(config.validation_clips, len(validation)))),
-        every=config.evaluate_every,
-        path=config.run / "learning.json",
-    )
-    facts = {"config": to_json(config)}
-    checkpoints = Checkpoints(checkpoint, evaluations, facts=facts, seconds=seconds, cnn=own_cnn, stop=stop)
-    callbacks = [
+
+def _take_up(learner: Learner) -> float | None:
+    """Put an interrupted run's state into the learner; returns the seconds that it had trained, None if not known."""
+    if learner.checkpoint is None:
+        return 0.0
+    seconds = load_agent(learner.checkpoint, learner.model).get("seconds")  # which older checkpoints lack
+    if learner.joint is not None:
+        learner.joint.load_state_dict(learner.cnn)
+    return seconds
+
+
+def _evaluations(config: Train, run: Run, learner: Learner, validation: ClipSource) -> Evaluations:
+    clips = validation.subset(range(min(config.validation_clips, len(validation))))
+    return Evaluations(learner.backbone, clips, every=config.evaluate_every, path=run.curve)
+
+
+def _callbacks(
+    config: Train,
+    learner: Learner,
+    evaluations: Evaluations,
+    checkpoints: Checkpoints,
+    report: Callable[[int], None] | None,
+) -> list[BaseCallback]:
+    """In the order in which they act: a checkpoint holds the evaluation that it follows."""
+    return [
         CostWarmup(config.cost_weight, config.warmup),
         evaluations,
         EpisodeLog(evaluations, reward=config.reward, cost_weight=config.cost_weight),
         checkpoints,
         Progress(config.rollouts, title=config.run.name, report=report),
-        *([] if joint is None else [joint]),
+        *([] if learner.joint is None else [learner.joint]),
     ]
-    remaining = config.rollouts * steps_per_clip - (model.num_timesteps if resumed else 0)
+
+
+def _learn(config: Train, learner: Learner, callbacks: list[BaseCallback], checkpoints: Checkpoints) -> None:
+    """Play the rollouts that are left."""
+    model, resumed = learner.model, learner.checkpoint is not None
+    played = model.num_timesteps if resumed else 0
+    model.set_logger(open_logger(config.run, from_rollouts=played // learner.steps_per_clip))
+    remaining = max(config.rollouts * learner.steps_per_clip - played, 0)
     try:
-        model.learn(max(remaining, 0), callback=callbacks, log_interval=5, reset_num_timesteps=not resumed)
+        model.learn(remaining, callback=callbacks, log_interval=5, reset_num_timesteps=not resumed)
     finally:
         model.env.close()
         checkpoints.release()
-    last = evaluations.curve[-1]
+
+
+def _finish(config: Train, run: Run, learner: Learner, last: dict[str, float], seconds: float | None) -> None:
+    """Write what a finished run has beside its checkpoint: TensorBoard's settings, a CNN of its own, the result."""
+    model = learner.model
     log_hparams(model.logger, config, rollouts=last["rollouts"])
-    if own_cnn is not None:
-        export_cnn(config, load_cnn(checkpoint))
-    write_json(
-        config.run / "result.json",
-        {
-            **effort(model),
-            "clipped_updates": getattr(model, "clipped_updates", 0.0),
-            "seconds": checkpoints.seconds,
-            "validation": last,
-        },
-    )
-    return config.run
+    if learner.own_cnn is not None:
+        _export_cnn(config, run)
+    clipped = getattr(model, "clipped_updates", 0.0)
+    write_json(run.result, {**effort(model), "clipped_updates": clipped, "seconds": seconds, "validation": last})
 
 
-def resume_training(folder: Path) -> Path:
-    """Go on with an interrupted run, with the configuration that it was started with.
-
-    :raises ValueError: no run there
-    """
-    config = replace(from_json(Train, read_config(folder)), run=Path(folder))
-    return train(config, resume=True)
-
-
-def load_trained(
-    folder: Path, *, device: str = "auto", clips: ClipSource | None = None, fold: bool = True
-) -> tuple[BaseAlgorithm | ImportedPolicy, FusionBackbone, Train]:
-    """A trained agent ready to ``predict``, its frozen backbone and its configuration.
-
-    :param clips: to build the learner on; by default those it was trained on, which must be there then
-    :param fold: False leaves the backbone's BatchNorms where they are
-    :raises ValueError: no run, or no checkpoint in it
-    """
-    config = replace(from_json(Train, read_config(folder)), device=device, run=Path(folder))
-    import_plugins(config.plugin)
-    checkpoint = Path(folder) / "checkpoint.pt"
-    backbone = open_cnn(config, load_cnn(checkpoint)).requires_grad_(False)
-    backbone = freeze(backbone) if fold else backbone
-    if config.method == IMPORTED:  # it has no learner, and so needs no clips
-        model = imported_policy(config, backbone)
-    else:
-        model = build_method(config, backbone, open_clips(config.data, "train") if clips is None else clips)
-    load_agent(checkpoint, model, training=False)
-    return model, backbone, config
+def _export_cnn(config: Train, run: Run) -> None:
+    """Write a run's own CNN as backbone.pt in its folder, for other runs to name by --backbone."""
+    _, facts = load_backbone(config.backbone)
+    named = {"architecture": facts["architecture"], "classes": facts["classes"]}
+    save_backbone(run.backbone, open_cnn(config, load_cnn(run.checkpoint)), **named, trained=to_json(config))

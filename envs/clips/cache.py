@@ -202,7 +202,9 @@ def _build(
 ) -> tuple[dict, BinaryIO]:
     """Decode into a folder aside and rename it, so that whatever is found under `folder` was finished.
 
-    Several processes may build the same cache: the first to finish provides it.
+    Several processes may build the same cache: the first to finish provides it. That is why this is not `write_whole`,
+    where the last one wins: a folder that others have open must not be replaced under them, and the frames aside count
+    among what may be kept while they are written.
     """
     caches, need = folder.parent, kept.bytes_of(listing)
     if need > limit:

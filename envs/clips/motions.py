@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -28,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from backbone.common.files import write_whole
 from envs.clips.datasets import SIDECAR, UNFINISHED
 from envs.clips.source import ArrayClips, ClipError
 from envs.clips.video.decode import write_video
@@ -186,6 +186,7 @@ def generate(
         _write_lines(root / f"{split}.txt", lines)
     _write_lines(root / "classes.txt", CLASSES)
     with suppress(FileNotFoundError):  # another process that generated the same was first
+        # a mark on the whole folder, no file written aside: what it says is true once the clips are there
         (root / UNFINISHED).rename(root / SIDECAR)
 
 
@@ -196,9 +197,8 @@ def ensure(root: str | Path, **kwargs: int) -> Path:
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    aside.replace(path)
+    text = "".join(f"{line}\n" for line in lines)
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def _facts(counts: dict[str, int], seed: int) -> dict:

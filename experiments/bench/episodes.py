@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 
 import numpy as np
 from stable_baselines3.common.logger import configure
@@ -17,6 +16,7 @@ from envs.clips import ClipSource, motions
 from envs.fusion_env import default_backbone
 from experiments.bench.measure import Ratio, interleave, summarise
 from experiments.config import Train
+from experiments.run import Run
 
 LIMIT = 0.03  # of training time
 
@@ -45,8 +45,9 @@ def against_training(
     model, intervals = REINFORCE(env, seed=0, device="cpu"), config.rollouts / config.evaluate_every
     with tempfile.TemporaryDirectory() as folder:
         model.set_logger(configure(folder, ["tensorboard"]))
-        path = Path(folder) / "learning.json"
-        evaluations = Evaluations(frozen, validation, every=10**9, path=path)  # one in each call, at its end
+        evaluations = Evaluations(
+            frozen, validation, every=10**9, path=Run(folder).curve
+        )  # one in each call, at its end
         log = EpisodeLog(evaluations)
         log.init_callback(model)
 

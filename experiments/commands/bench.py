@@ -16,7 +16,7 @@ from experiments.bench.episodes import episode_ratios
 from experiments.bench.measure import Ratio
 from experiments.bench.rollouts import rollout_ratios
 from experiments.config import Bench
-from experiments.runs import provenance, set_up_cpu
+from experiments.machine import provenance, set_up_cpu
 
 PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
     "environment": lambda config: environment_ratios(config.clips, config.repeats),

@@ -19,8 +19,8 @@ from agent.policies.gate import GateNetwork
 from backbone import BACKBONES, FusionBackbone, create_cnn, load_backbone
 from backbone.common.naming import did_you_mean
 from experiments.config import Describe
+from experiments.machine import import_plugins
 from experiments.methods import gate_options
-from experiments.runs import import_plugins
 
 SOMETHING = 174  # classes of Something-Something V1 and V2
 OF_THE_WEIGHTS = ("num_classes", "size", "temporal", "consensus", "lstm_hidden")  # a saved backbone knows them itself

@@ -19,7 +19,7 @@ from envs.clips.video.decode import write_video
 from envs.rendering.overlay import PICTURE, draw_overlay
 from experiments.commands.describe import LOOK, NARROWEST, SMALL, UNITS
 from experiments.config import Data, Predict
-from experiments.runs import read_config
+from experiments.run import Run
 from experiments.videos.predict_folder import predict_folder
 from experiments.videos.prediction import Prediction, Trained, open_trained, play, ranking, read_frames, split_macs
 
@@ -37,7 +37,7 @@ def run(config: Predict) -> None:
         raise ValueError(f"expected --top to be at least 1, got {config.top}")
     if not os.path.lexists(config.video):  # of a link that leads nowhere the reader tells more
         raise ValueError(f"expected a video or a folder of videos at {config.video}, found nothing: check the path")
-    read_config(config.run)  # a wrong path is told at once
+    Run(config.run).agent()  # a wrong path is told at once
     (predict_folder if config.video.is_dir() else predict_video)(config)
 
 
@@ -47,7 +47,7 @@ def predict_video(config: Predict) -> None:
         raise ValueError(f"expected a folder of videos for --csv, got the video {config.video}: leave it out")
     if config.overlay is not None and config.no_overlay:
         raise ValueError("expected --overlay or --no-overlay, got both: leave one out")
-    target = None if config.no_overlay else config.overlay or config.run / "predictions" / f"{config.video.stem}.mp4"
+    target = None if config.no_overlay else config.overlay or Run(config.run).overlays / f"{config.video.stem}.mp4"
     if target is not None and target.is_dir():
         raise ValueError(f"expected a file to write for --overlay, {target} is a folder: name a file in it")
     if target is not None and target.exists() and target.samefile(config.video):

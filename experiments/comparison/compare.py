@@ -8,11 +8,13 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from backbone.common.files import write_json
 from backbone.common.naming import did_you_mean
+from experiments.clips import open_clips
 from experiments.command_line import PROGRAM
 from experiments.comparison.jobs import (
     judge_fixed,
@@ -23,21 +25,15 @@ from experiments.comparison.jobs import (
     train_and_judge,
 )
 from experiments.comparison.report import write_report
-from experiments.comparison.results import gather, row_method
+from experiments.comparison.results import Arm, gather, row_method
 from experiments.config import Compare, Pretrain, Train, to_json
+from experiments.machine import import_plugins, provenance, resolve_device
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
-from experiments.runs import check_same, import_plugins, open_clips, provenance, resolve_device
+from experiments.run import Fixed, Run
 
-FIXED_JOB = "fixed"  # stands where a method's name does
+SECONDS = "seconds.json"  # in the folder of a comparison
 EVALUATIONS, VALIDATION_CLIPS = 4, 250  # of a run, the evaluation before training aside
-
-
-class Arm(NamedTuple):
-    """Runs at an equal budget, and what it is: "12,000 rollouts each", "15 seconds each"."""
-
-    title: str
-    jobs: list[Train]
 
 
 def compare(config: Compare) -> None:
@@ -54,15 +50,19 @@ def compare(config: Compare) -> None:
     if config.seconds:
         arms.append(plan_seconds(config, arms[0].jobs))
     fixed = plan_fixed(config, backbones)
-    learned = [job for arm in arms for job in sorted(arm.jobs, key=lambda job: job.seed)]  # whole seeds, one by one
-    for job in (*fixed, *learned):
-        check_same(job.run, job)
-    missing = [job for job in (*learned, *fixed) if not (job.run / "evaluation.json").exists()]
+    for job in (*fixed, *(job for arm in arms for job in arm.jobs)):
+        Run(job.run).check_same(job)
+    learned = [
+        (partial(train_and_judge, seconds=arm.seconds), job)
+        for arm in arms
+        for job in sorted(arm.jobs, key=lambda job: job.seed)  # whole seeds, one by one
+        if not Run(job.run).judged
+    ]
     run_jobs(
-        [(judge_fixed if job.method == FIXED_JOB else train_and_judge, job) for job in missing],
+        [*learned, *((judge_fixed, job) for job in fixed if not Run(job.run).judged)],
         config.workers,
-        title=f"{sum(job.method != FIXED_JOB for job in missing)} runs",
-        total=sum(job.rollouts for job in missing if job.method != FIXED_JOB),
+        title=f"{len(learned)} runs",
+        total=sum(job.rollouts for _, job in learned),
     )
     facts = {
         "config": to_json(config),
@@ -113,16 +113,16 @@ def pretrained(config: Compare) -> dict[int, Path]:
         for seed in seeds
     }
     for one in wanted.values():
-        check_same(one.run, one)
-    missing = [one for one in wanted.values() if not (one.run / "backbone.pt").exists()]
+        Run(one.run).check_same(one)
+    missing = [one for one in wanted.values() if not Run(one.run).backbone.exists()]
     if len(seeds) == 1:  # alone, it may have all cores
         for one in missing:
-            pretrain(replace(one, resume=(one.run / "config.json").exists()))
+            pretrain(replace(one, resume=Run(one.run).exists))
     else:
         total = sum(one.clips for one in missing)
         jobs = [(pretrain_backbone, one) for one in missing]
         run_jobs(jobs, config.workers, title="pretraining", total=total, unit="clip")
-    return {seed: wanted.get(seed, wanted[seeds[0]]).run / "backbone.pt" for seed in config.seeds}
+    return {seed: Run(wanted.get(seed, wanted[seeds[0]]).run).backbone for seed in config.seeds}
 
 
 def plan(config: Compare, backbones: dict[int, Path]) -> Arm:
@@ -182,21 +182,21 @@ def plan_seconds(config: Compare, jobs: Sequence[Train]) -> Arm:
         name = f"{job.run.name}-{config.seconds:g}seconds"
         return replace(job, rollouts=rollouts, evaluate_every=math.ceil(rollouts / EVALUATIONS), run=config.run / name)
 
-    return Arm(f"{config.seconds:g} seconds each", [timed_job(job) for job in main])
+    return Arm(f"{config.seconds:g} seconds each", [timed_job(job) for job in main], config.seconds)
 
 
-def plan_fixed(config: Compare, backbones: dict[int, Path]) -> list[Train]:
+def plan_fixed(config: Compare, backbones: dict[int, Path]) -> list[Fixed]:
     """The fixed policies, once for each group size and each backbone."""
     first = {path: seed for seed, path in reversed(backbones.items())}
     return [
-        Train(
-            backbone=path,
+        Fixed(
+            path,
             data=config.data,
-            method=FIXED_JOB,
             group_size=group,
             seed=seed,
             device=config.device,
-            run=config.run / f"{FIXED_JOB}-g{group}-s{seed}",
+            plugin=config.plugin,
+            run=config.run / f"fixed-g{group}-s{seed}",
         )
         for group in config.group_sizes
         for path, seed in sorted(first.items(), key=lambda item: item[1])
@@ -209,7 +209,7 @@ def _cores() -> int:
 
 def _add_seconds(folder: Path, started: float) -> float:
     """Wall-clock of the comparison, over all the sessions that it took."""
-    path = folder / "seconds.json"
+    path = folder / SECONDS
     before = json.loads(path.read_text()) if path.exists() else 0.0
     seconds = before + time.monotonic() - started
     write_json(path, seconds)

@@ -22,15 +22,20 @@ from backbone.common.files import write_json
 from backbone.common.interruption import Interrupted
 from envs.layout import Layout
 from experiments.board import log_test
-from experiments.config import Pretrain, Train, to_json
-from experiments.evaluate import judge, read_result, rollouts_played, save_judgement
+from experiments.clips import open_clips
+from experiments.config import Pretrain, Train
+from experiments.judgement import judge
+from experiments.loading import load_trained, open_frozen
+from experiments.machine import import_plugins, provenance, set_up_cpu
 from experiments.pretrain import pretrain
-from experiments.runs import open_clips, provenance, set_up_cpu
-from experiments.train import load_trained, open_frozen, train
+from experiments.run import Fixed, Run
+from experiments.train import train
 
 TIMED_SECONDS = 10  # of training, to tell a method's speed; a fifth of them to warm up
 
-Job = tuple[Callable[[Any], None], Pretrain | Train]
+RATES = "rates.json"  # in the folder of a comparison
+
+Job = tuple[Callable[[Any], None], Pretrain | Train | Fixed]
 """One of the functions below, which are called in a worker, and its configuration."""
 
 
@@ -97,6 +102,12 @@ def _start_worker(progress: Any, stop: Any, turns: Any) -> None:
     set_up_cpu(1)
 
 
+def _begin(config: Any) -> None:
+    """What every job does first: a worker is a fresh process, which knows a user's plugins by the configuration alone."""
+    _go_on()
+    import_plugins(config.plugin)
+
+
 def _go_on() -> None:
     if _stop.is_set():
         raise Interrupted
@@ -104,21 +115,23 @@ def _go_on() -> None:
 
 def pretrain_backbone(config: Pretrain) -> None:
     """Pretrain, from where it was stopped."""
-    _go_on()
-    resume = (config.run / "config.json").exists()
+    _begin(config)
     pretrain(
-        replace(config, resume=resume),
+        replace(config, resume=Run(config.run).exists),
         report=lambda clips: _progress.put((config.run.name, clips)),
         stop=_stop.is_set,
     )
 
 
-def train_and_judge(config: Train) -> None:
-    """Train, unless that is done, and judge on the test split."""
-    model, backbone, _ = _trained(config)
-    figures, arrays = judge(model, backbone, open_clips(config.data, "test"), order=config.order)
-    log_test(config.run, figures["greedy"], rollouts=rollouts_played(config.run))
-    save_judgement(config.run, figures, arrays)
+def train_and_judge(config: Train, *, seconds: float | None = None) -> None:
+    """Train, unless that is done, and judge on the test split.
+
+    :param seconds: as ``train`` takes them
+    """
+    model, backbone, _ = _trained(config, seconds=seconds)
+    run, judgement = Run(config.run), judge(model, backbone, open_clips(config.data, "test"), order=config.order)
+    log_test(run.folder, judgement.figures["greedy"], rollouts=run.rollouts)
+    run.write_judgement(judgement)
 
 
 def train_and_validate(config: Train) -> None:
@@ -127,33 +140,36 @@ def train_and_validate(config: Train) -> None:
     played = evaluate(model, backbone, open_clips(config.data, "val"), order=config.order, selection="sampled")
     outcome, cost = float(played.log_prob.mean()), played.cost
     found = {"reward": outcome - config.cost_weight * cost, "accuracy": played.accuracy, "cost": cost}
-    write_json(config.run / "validation.json", {**found, "updates": read_result(config.run / "result.json")["updates"]})
+    run = Run(config.run)
+    write_json(run.validation, {**found, "updates": run.read_result()["updates"]})
 
 
-def _trained(config: Train) -> tuple:
+def _trained(config: Train, *, seconds: float | None = None) -> tuple:
     """What ``load_trained`` gives of a run, trained first as far as it is not."""
-    _go_on()
-    if not (config.run / "result.json").exists():
+    _begin(config)
+    run = Run(config.run)
+    if not run.finished:
         train(
             config,
-            resume=(config.run / "config.json").exists(),
+            resume=run.exists,
+            seconds=seconds,
             report=lambda rollouts: _progress.put((config.run.name, rollouts)),
             stop=_stop.is_set,
         )
     return load_trained(config.run, device=config.device)
 
 
-def judge_fixed(config: Train) -> None:
+def judge_fixed(config: Fixed) -> None:
     """Judge every fixed policy on the backbone and clips of a configuration."""
-    _go_on()
+    _begin(config)
     backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
     clips = open_clips(config.data, "test")
     layout = Layout(backbone.sites, clips.num_frames, config.order)
     options = {"order": config.order, "selections": ("greedy",)}  # they are played one way
     judged = {name: judge(fixed_policy(name, layout), backbone, clips, **options) for name in FIXED}
-    write_json(config.run / "config.json", to_json(config))
-    arrays = {f"{name}/{part}": values for name, (_, found) in judged.items() for part, values in found.items()}
-    save_judgement(config.run, {name: figures for name, (figures, _) in judged.items()}, arrays)
+    run = Run(config.run)
+    run.write_manifest(config)
+    run.write_judgements(judged)
 
 
 def measure_rate(config: Train) -> None:
@@ -161,7 +177,7 @@ def measure_rate(config: Train) -> None:
 
     Time spent in evaluations, of which a run has equally many whatever it learns by, is not in it.
     """
-    _go_on()
+    _begin(config)
     times: dict[int, float] = {}  # rollouts played -> when
 
     def enough() -> bool:
@@ -178,7 +194,6 @@ def measure_rate(config: Train) -> None:
             _go_on()
     warm = sorted(times.items())[min(len(times) // 5, len(times) - 2) :]
     (before, first), (after, last) = warm[0], warm[-1]
-    path = config.run.parent / "rates.json"
     rates = read_rates(config.run.parent)
     rates[config.run.name] = {
         "rollouts_per_second": (after - before) / (last - first),
@@ -186,10 +201,10 @@ def measure_rate(config: Train) -> None:
         "seconds": last - first,
         "machine": provenance()["machine"],
     }
-    write_json(path, rates)
+    write_json(config.run.parent / RATES, rates)
 
 
 def read_rates(folder: Path) -> dict[str, dict[str, Any]]:
     """What ``measure_rate`` has found in the folder of a comparison: name of method and group size -> its speed."""
-    path = folder / "rates.json"
+    path = folder / RATES
     return json.loads(path.read_text()) if path.exists() else {}

@@ -11,31 +11,36 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from agent.callbacks.training import read_curve
 from backbone.common.files import write_whole
 from envs.clips import ClipSource
 from experiments.config import Train
-from experiments.evaluate import cluster_of, read_result
+from experiments.judgement import PER_CLIP, Judgement, cluster_of
+from experiments.run import Fixed, Imported
+from experiments.run import Run as RunFolder
 
-if TYPE_CHECKING:
-    from experiments.comparison.compare import Arm
-
+FIGURES, ARRAYS = "results.json", "results.npz"  # in the folder of a comparison
 JOINT = "-joint"  # ends the name of a row whose CNN learns too
 COST_QUANTUM = 1e-4  # of dense; a clip's cost is off by half of it at most, a mean of many clips by far less
 SETTINGS = ("learning_rate", "warmup", "num_clips", "rollouts_per_clip", "n_epochs", "batch_size")  # of a run
 MEASURED = ("rollouts", "clips_drawn", "updates", "clipped_updates", "seconds")  # of its training
-JUDGED = (
-    "correct", "macs_ratio", "sampled_correct", "sampled_macs_ratio", "top_k_correct", "top_k_macs_ratio",
-    "swap_correct", "swap_follows",
-)  # fmt: skip
-"""Arrays of clips.npz that are kept: of each selection, the greedy one's without a name, and of the swap test."""
 
 
-def row_method(job: Train) -> str:
+class Arm(NamedTuple):
+    """Runs at an equal budget, and what it is: "12,000 rollouts each", "15 seconds each".
+
+    :param seconds: of training that settled their rollouts, if they did
+    """
+
+    title: str
+    jobs: list[Train]
+    seconds: float | None = None
+
+
+def row_method(job: Train | Imported) -> str:
     """The name of a run's row: its method, and that of the CNN's regime where it learns too."""
     return job.method if job.regime == "frozen" else f"{job.method}{JOINT}"
 
@@ -108,7 +113,7 @@ class Results:
         """Write results.npz, then results.json: where the latter is, both are whole."""
         everything = [*self.runs, *self.fixed]
         arrays = {"labels": self.test.labels.astype(np.uint16), **pack([run.clips for run in everything])}
-        write_whole(Path(folder) / "results.npz", lambda file: np.savez_compressed(file, **arrays))
+        write_whole(Path(folder) / ARRAYS, lambda file: np.savez_compressed(file, **arrays))
         content = {
             "cost_quantum": COST_QUANTUM,
             "test": {**asdict(self.test), "labels": len(self.test)},
@@ -117,13 +122,13 @@ class Results:
             "facts": self.facts,
         }
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
-        write_whole(Path(folder) / "results.json", lambda file: file.write(text.encode()))
+        write_whole(Path(folder) / FIGURES, lambda file: file.write(text.encode()))
 
 
 def load_results(folder: Path) -> Results:
     """What ``Results.save`` wrote, costs rounded to their quantum."""
-    content = json.loads((Path(folder) / "results.json").read_text(encoding="utf-8"))
-    with np.load(Path(folder) / "results.npz") as stored:
+    content = json.loads((Path(folder) / FIGURES).read_text(encoding="utf-8"))
+    with np.load(Path(folder) / ARRAYS) as stored:
         arrays = {name: stored[name] for name in stored.files}
     test = dict(
         content["test"], labels=arrays.pop("labels").astype(np.int64), classes=tuple(content["test"]["classes"])
@@ -173,7 +178,7 @@ def _unpack(packed: np.ndarray, clips: int) -> np.ndarray:
     return (256 * high + low) * COST_QUANTUM
 
 
-def gather(arms: Sequence[Arm], fixed: Sequence[Train], test: ClipSource, facts: dict[str, Any]) -> Results:
+def gather(arms: Sequence[Arm], fixed: Sequence[Fixed], test: ClipSource, facts: dict[str, Any]) -> Results:
     """Read what finished runs have left in their folders.
 
     :raises ValueError: one was judged on other clips
@@ -199,30 +204,26 @@ def gather(arms: Sequence[Arm], fixed: Sequence[Train], test: ClipSource, facts:
 
 
 def _learned(arm: str, job: Train) -> Run:
-    result = read_result(job.run / "result.json")
+    folder = RunFolder(job.run)
+    result = folder.read_result()
     training = {name: getattr(job, name) for name in SETTINGS if getattr(job, name) is not None}
     training |= {name: result[name] for name in MEASURED if result.get(name) is not None}
     key = (arm, row_method(job), job.group_size, job.cost_weight, job.reward, job.seed)
-    return Run(*key, training, read_curve(job.run / "learning.json"), _judged(job.run))
+    return Run(*key, training, folder.read_curve(), _whole(folder.judgement()))
 
 
-def _fixed(job: Train) -> list[Run]:
+def _fixed(job: Fixed) -> list[Run]:
     """A run for each fixed policy; its seed is that of the backbone."""
-    judged = _judged(job.run)
-    found = []
-    for name in json.loads((job.run / "evaluation.json").read_text()):
-        own = {key.removeprefix(f"{name}/"): part for key, part in judged.items() if key.startswith(f"{name}/")}
-        found.append(Run("", name, job.group_size, 0.0, "", job.seed, clips=own))
-    return found
+    judged = RunFolder(job.run).judgements()
+    return [Run("", name, job.group_size, 0.0, "", job.seed, clips=_whole(one)) for name, one in judged.items()]
 
 
-def _judged(folder: Path) -> dict[str, np.ndarray]:
-    """JUDGED of clips.npz, as far as every clip has them: where only some have a reversal, no swap test is reported."""
-    with np.load(folder / "clips.npz") as stored:
-        found = {name: stored[name] for name in stored.files if name.split("/")[-1] in JUDGED}
-    whole = max(map(len, found.values()))
+def _whole(judgement: Judgement) -> dict[str, np.ndarray]:
+    """PER_CLIP, as far as every clip has them: where only some have a reversal, no swap test is reported."""
+    found = {name: values for name, values in judgement.arrays.items() if name in PER_CLIP}
+    clips = max(map(len, found.values()))
     return {
         name: values.astype(float if name.endswith("macs_ratio") else bool)
         for name, values in found.items()
-        if len(values) == whole
+        if len(values) == clips
     }

@@ -13,14 +13,15 @@ from agent.callbacks.checkpoint import load_gates
 from agent.callbacks.training import BetweenRollouts, CostWarmup
 from backbone import FusionBackbone
 from envs.clips import ClipSource
-from experiments.config import Train, from_json
+from experiments.clips import open_clips
+from experiments.config import Train
 from experiments.gradients.problem import Gates
-from experiments.import_adafuse import METHOD as IMPORTED
+from experiments.loading import load_trained
 from experiments.methods import build_method
-from experiments.runs import open_clips, read_config
-from experiments.train import load_trained, start_checkpoint
+from experiments.run import Run
+from experiments.train import start_checkpoint
 
-OTHER_GATES = ("static", IMPORTED)  # their gates are not those of the other methods
+OTHER_GATES = ("static",)  # their gates are not those of the other methods
 
 
 class Point(NamedTuple):
@@ -78,15 +79,18 @@ def train_along(folder: Path, shares: Sequence[float]) -> Trained:
 
     :raises ValueError: gates that no other method has, or a CNN that learned beside them
     """
-    config = from_json(Train, read_config(folder))
-    if config.method in OTHER_GATES:
+    run = Run(folder)
+    config = run.agent()
+    if not isinstance(config, Train) or config.method in OTHER_GATES:
         raise ValueError(f"expected a run with gates that all methods share, got {config.method} in {folder}")
     if config.regime == "joint":
         raise ValueError(
             f"expected a run on a frozen CNN, got regime joint in {folder}: its CNN is another at every moment"
         )
-    if not (folder / "result.json").exists():
-        raise ValueError(f"expected a finished run in {folder}, found no result.json there: go on with it by --resume")
+    if not run.finished:
+        raise ValueError(
+            f"expected a finished run in {folder}, found no {run.result.name} there: go on with it by --resume"
+        )
     clips = open_clips(config.data, "train")
     trained, backbone, config = load_trained(folder, device="cpu", clips=clips)
     config, end = config.settled(), copy_gates(trained)

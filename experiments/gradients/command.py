@@ -16,6 +16,7 @@ from backbone.common.files import write_json
 from backbone.common.naming import did_you_mean
 from envs.clips import ClipSource
 from experiments.analysis.statistics import holm
+from experiments.clips import open_clips
 from experiments.config import Gradients, Train, to_json
 from experiments.gradients.along import OTHER_GATES, Point, Trained, train_along
 from experiments.gradients.measure import Samples, passes_per_rollout, sample
@@ -31,9 +32,10 @@ from experiments.gradients.statistics import (
     measure_signal,
     verdict,
 )
+from experiments.loading import open_frozen
+from experiments.machine import import_plugins, provenance, set_up_cpu
 from experiments.methods import METHODS
-from experiments.runs import check_same, import_plugins, open_clips, provenance, set_up_cpu
-from experiments.train import open_frozen
+from experiments.run import Run
 
 ROLLOUTS, ROLLOUTS_PER_CLIP = 128, 8  # of an estimate on real clips, where nothing else is said
 YARDSTICK = "reinforce"  # whose time for these is the compute that all get
@@ -85,8 +87,8 @@ def gradients(config: Gradients) -> None:
     import_plugins(config.plugin)
     set_up_cpu(1)
     methods = choose_methods(config.methods or (ALONG if config.agent else ()))
-    check_same(config.run, config)
-    write_json(config.run / "config.json", to_json(config))
+    Run(config.run).check_same(config)
+    Run(config.run).write_manifest(config)
     effort = PRESETS[config.preset]
     found: dict[str, Any] = {}
     if config.agent:

@@ -11,16 +11,15 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agent.callbacks.episode_log import record_episodes, write_chances, write_episode
-from agent.callbacks.training import read_curve
 from agent.evaluation import Evaluation, evaluate
 from backbone.common.files import write_whole
 from envs.clips import ClipSource
 from envs.episode import EpisodeRecord
 from envs.rendering.episodes import animate_episode, encode_png
+from experiments.clips import open_clips
 from experiments.comparison.grids import Grid
 from experiments.comparison.results import row_method
 from experiments.config import Inspect, Predict, Train
-from experiments.evaluate import figures_of
 from experiments.inspecting.page import Shown, write_page
 from experiments.inspecting.results import (
     curves_table,
@@ -31,10 +30,10 @@ from experiments.inspecting.results import (
     learning_picture,
 )
 from experiments.inspecting.selection import Choice, asks_for_clips, choose, own_videos
-from experiments.runs import open_clips
+from experiments.judgement import figures_of
+from experiments.run import Imported, Run
 from experiments.videos.prediction import Trained, open_trained
 
-FOLDER = "inspect"  # in the run's own; what it holds is replaced
 HOW_CHOSEN = (
     "Fixed clips are the first of classes spread evenly over all; failures those wrong clips whose label is the least "
     "probable; cheapest and dearest go by MACs. All are played greedily."
@@ -54,7 +53,7 @@ class Played:
     :param choices: why each of the records was played
     """
 
-    job: Train
+    job: Train | Imported
     clips: ClipSource | None
     result: Evaluation | None
     choices: list[Choice]
@@ -76,7 +75,7 @@ def inspect(config: Inspect) -> None:
 def inspect_folder(folder: Path, config: Inspect) -> Path:
     """The same of one folder; returns its page."""
     found = find_runs(folder)
-    alone = (folder / "config.json").is_file()
+    alone = Run(folder).exists
     jobs = found.trained if alone else representatives(found.trained)
     played = [play(job, config) for job in jobs]
     tables = judged_tables(found, lambda: open_clips(jobs[0].data, "test"))
@@ -88,7 +87,7 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
         )
         if found.unfinished:
             notes.append(f"{found.unfinished} runs without a checkpoint yet are left out.")
-    target = folder / FOLDER
+    target = Run(folder).inspection  # what it holds is replaced
     if target.exists():
         shutil.rmtree(target)
     shown = [
@@ -106,12 +105,12 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
     return target / "index.html"
 
 
-def representatives(jobs: Sequence[Train]) -> list[Train]:
+def representatives(jobs: Sequence[Train | Imported]) -> list[Train | Imported]:
     """A run of each method: of those of equal rollouts the cost weight nearest 1, the smallest group, the lowest seed."""
 
-    def rank(job: Train) -> tuple:
+    def rank(job: Train | Imported) -> tuple:
         return (
-            job.run.name.endswith("seconds"),
+            Run(job.run).seconds is not None,
             job.reward != "log_prob",
             abs(job.cost_weight - 1),
             job.group_size,
@@ -122,7 +121,7 @@ def representatives(jobs: Sequence[Train]) -> list[Train]:
     return [min((job for job in jobs if row_method(job) == method), key=rank) for method in methods]
 
 
-def play(job: Train, config: Inspect) -> Played:
+def play(job: Train | Imported, config: Inspect) -> Played:
     """Play what was asked for of one run."""
     trained = open_trained(Predict(Path(), job.run, threads=config.threads, device=config.device))
     clips, result, choices, records = None, None, [], []
@@ -139,7 +138,7 @@ def play(job: Train, config: Inspect) -> Played:
     return Played(job, clips, result, choices, records)
 
 
-def _record(trained: Trained, job: Train, clips: ClipSource, indices: Sequence[int]) -> list[EpisodeRecord]:
+def _record(trained: Trained, job: Train | Imported, clips: ClipSource, indices: Sequence[int]) -> list[EpisodeRecord]:
     rewards = {"reward": job.reward, "cost_weight": job.cost_weight}
     return record_episodes(trained.model, trained.backbone, clips, list(indices), order=trained.layout.order, **rewards)
 
@@ -150,7 +149,8 @@ def write_run(target: Path, played: Played, alone: bool) -> list[Shown]:
     :param alone: the page has no other run, and room for animations
     """
     target.mkdir(parents=True, exist_ok=True)
-    step, shown = _rollouts_played(played.job.run), []
+    curve = Run(played.job.run).read_curve()
+    step, shown = curve[-1]["rollouts"] if curve else 0, []  # played in training, where that is known
     with SummaryWriter(str(target)) as writer:
         episodes = list(zip(played.choices, played.records, strict=True))
         for choice, record in tqdm(episodes, desc="drawing", unit="episode", disable=None, leave=False):
@@ -167,13 +167,6 @@ def write_run(target: Path, played: Played, alone: bool) -> list[Shown]:
     return shown
 
 
-def _rollouts_played(folder: Path) -> int:
-    """In training, where that is known."""
-    path = folder / "learning.json"
-    curve = read_curve(path) if path.is_file() else []
-    return curve[-1]["rollouts"] if curve else 0
-
-
 def runs_grid(played: Sequence[Played], split: str) -> Grid:
     """What the runs that were played have reached on the whole split, as far as it was played."""
     header, cells = ["run", "method", "cost weight", "seed", f"accuracy on {split} %", "cost, share of dense"], []
@@ -182,8 +175,8 @@ def runs_grid(played: Sequence[Played], split: str) -> Grid:
         if one.result is not None:
             found = figures_of(one.result, one.clips)
             figures = [
-                "{:.1f} [{:.1f}, {:.1f}]".format(*found["accuracy"]),
-                "{:.3f} [{:.3f}, {:.3f}]".format(*found["cost"]),
+                "{:.1f} [{:.1f}, {:.1f}]".format(*found["accuracy"].to_json()),
+                "{:.3f} [{:.3f}, {:.3f}]".format(*found["cost"].to_json()),
             ]
         job = one.job
         cells.append([job.run.resolve().name, row_method(job), f"{job.cost_weight:g}", str(job.seed), *figures])

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.callbacks.training import read_curve
 from envs.clips import ClipSource
-from experiments.comparison.compare import FIXED_JOB, Arm
 from experiments.comparison.grids import Grid, policy_grid, volume_grid
 from experiments.comparison.pictures import draw_learning, draw_pareto
-from experiments.comparison.results import gather, row_method
+from experiments.comparison.results import Arm, gather, row_method
 from experiments.comparison.tables import Key, Row, Table, fronts, tables_of
-from experiments.config import Train, from_json
-from experiments.runs import read_config
+from experiments.config import Train
+from experiments.run import Fixed, Imported, Kind, Run, runs_in
 
-TIMED = re.compile(r"-([\d.]+)seconds$")  # how a comparison names runs of equal time
+AGENTS = (Kind.TRAINED, Kind.IMPORTED)
 
 
 class Found(NamedTuple):
@@ -30,8 +26,8 @@ class Found(NamedTuple):
     :param unfinished: how many were left out, as they have no checkpoint
     """
 
-    trained: list[Train]
-    fixed: list[Train]
+    trained: list[Train | Imported]
+    fixed: list[Fixed]
     unfinished: int
 
 
@@ -40,40 +36,30 @@ def find_runs(folder: Path) -> Found:
 
     :raises ValueError: neither, or no checkpoint
     """
-    if (folder / "config.json").is_file():
-        config = _read(folder)
-        if config is None or config.method == FIXED_JOB:
+    run = Run(folder)
+    if run.exists:
+        if run.kind not in AGENTS:
             raise ValueError(f"expected the folder of a training run or of a comparison, {folder} holds neither")
-        if not (folder / "checkpoint.pt").is_file():
+        if not run.checkpoint.is_file():
             raise ValueError(
-                f"expected a checkpoint.pt in {folder}, found none: the run has only begun; go on with it by "
+                f"expected a {run.checkpoint.name} in {folder}, found none: the run has only begun; go on with it by "
                 f"python -m experiments train --resume {folder}"
             )
-        beside = _read_all(folder.parent)
-        fixed = [one for one in beside if one.method == FIXED_JOB and one.backbone == config.backbone]
+        config = run.agent()
+        fixed = [one for one in _fixed_in(folder.parent) if one.backbone == config.backbone]
         return Found([config], [one for one in fixed if one.group_size == config.group_size], 0)
-    inside = _read_all(folder) if folder.is_dir() else []
-    trained = [one for one in inside if one.method != FIXED_JOB]
-    whole = [one for one in trained if (one.run / "checkpoint.pt").is_file()]
+    trained = [one for one in runs_in(folder) if one.kind in AGENTS]
+    whole = [one.agent() for one in trained if one.checkpoint.is_file()]
     if not whole:
         raise ValueError(
             f"expected the folder of a training run or of a comparison, found no run with a checkpoint in {folder}: check "
             "the path"
         )
-    return Found(whole, [one for one in inside if one.method == FIXED_JOB], len(trained) - len(whole))
+    return Found(whole, _fixed_in(folder), len(trained) - len(whole))
 
 
-def _read_all(folder: Path) -> list[Train]:
-    found = (_read(path.parent) for path in sorted(folder.glob("*/config.json")))
-    return [one for one in found if one is not None]
-
-
-def _read(folder: Path) -> Train | None:
-    """The configuration of a training run, its folder the one where it lies now; None of anything else."""
-    content = read_config(folder)
-    if "method" not in content:
-        return None
-    return replace(from_json(Train, content), run=folder)
+def _fixed_in(folder: Path) -> list[Fixed]:
+    return [one.config() for one in runs_in(folder) if one.kind is Kind.FIXED]
 
 
 def judged_tables(found: Found, open_test: Callable[[], ClipSource]) -> list[Table]:
@@ -85,11 +71,12 @@ def judged_tables(found: Found, open_test: Callable[[], ClipSource]) -> list[Tab
     """
     arms: dict[str, list[Train]] = {}
     for job in found.trained:
-        if _is_judged(job):
-            timed = TIMED.search(job.run.name)
-            title = f"{timed[1]} seconds each" if timed else f"{job.rollouts:,} rollouts each"
+        run = Run(job.run)
+        if run.judged and run.finished and run.curve.is_file():
+            seconds = run.seconds
+            title = f"{job.rollouts:,} rollouts each" if seconds is None else f"{seconds:g} seconds each"
             arms.setdefault(title, []).append(job)
-    fixed = [job for job in found.fixed if _is_judged(job)]
+    fixed = [job for job in found.fixed if Run(job.run).judged]
     if not (arms and fixed):
         return []
     kept = [
@@ -98,11 +85,6 @@ def judged_tables(found: Found, open_test: Callable[[], ClipSource]) -> list[Tab
     ]
     tables = tables_of(gather(kept, fixed, open_test(), {}))
     return [table for table in tables if table.fixed]
-
-
-def _is_judged(job: Train) -> bool:
-    learned = job.method == FIXED_JOB or all((job.run / name).is_file() for name in ("result.json", "learning.json"))
-    return learned and all((job.run / name).is_file() for name in ("evaluation.json", "clips.npz"))
 
 
 def _common(jobs: Sequence[Train], group: int) -> list[Train]:
@@ -120,10 +102,9 @@ def _common(jobs: Sequence[Train], group: int) -> list[Train]:
     ]
 
 
-def curves_table(job: Train) -> Table | None:
+def curves_table(job: Train | Imported) -> Table | None:
     """A run's learning curve as a table of that one row; None where it has none yet."""
-    path = job.run / "learning.json"
-    curve = read_curve(path) if path.is_file() else []
+    curve = Run(job.run).read_curve()
     if not curve:
         return None
     # whatever it was rewarded by: there is no other to tell it from

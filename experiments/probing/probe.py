@@ -15,17 +15,19 @@ from backbone.common.files import write_json
 from envs.clips import motions
 from envs.layout import Layout
 from experiments.analysis.statistics import ClipDraws, Interval, over_clips
+from experiments.clips import open_clips
 from experiments.comparison.claims import BLIND
-from experiments.config import Probe, Train, from_json
-from experiments.evaluate import adaptivity_of, cluster_of
+from experiments.config import Probe
+from experiments.judgement import adaptivity_of, cluster_of
+from experiments.loading import load_trained
+from experiments.machine import set_up_cpu
 from experiments.probing.blind import Outcome, Peers, against_blind, peers
 from experiments.probing.clips import Clips, clips_of, outcomes, policies_of
 from experiments.probing.difficulty import against_difficulty
 from experiments.probing.pictures import draw_probes
 from experiments.probing.summary import check_seeds, summarise, to_json
 from experiments.probing.text import HOW, describe_probes
-from experiments.runs import open_clips, read_config, set_up_cpu
-from experiments.train import load_trained
+from experiments.run import Run
 
 
 @dataclass
@@ -52,7 +54,7 @@ def probe(config: Probe) -> str:
     :raises ValueError: no run there, runs on different clips, or a seed that would count twice
     """
     set_up_cpu(config.threads)
-    trained = {run: from_json(Train, read_config(run)) for run in config.runs}
+    trained = {run: Run(run).agent() for run in config.runs}
     if config.out is not None:
         check_seeds(trained)
     blind: dict[Peers, list[Outcome]] = defaultdict(list)
@@ -68,7 +70,7 @@ def probe(config: Probe) -> str:
             greedy = outcomes(found.clips)["greedy"]
             found.figures["best_blind"] = against_blind(greedy, rivals, cluster=found.cluster)
         probed[run] = found
-        write_json(run / "probes.json", to_json(found.figures))
+        write_json(Run(run).probes, to_json(found.figures))
     texts = [*("\n".join(describe_probes(run, probed[run].figures)) for run in trained), HOW]
     if config.out is not None:
         kept = [(config, probed[run].figures, probed[run].clips) for run, config in trained.items()]
@@ -114,7 +116,7 @@ def probe_run(run: Path, config: Probe) -> Probed:
         figures["difficulty"] = against_difficulty(
             facts, shares=shares, costs=costs, correct=played.correct, draws=draws
         )
-    draw_probes(run / "probes.png", title=run.name, shares=shares, costs=costs, facts=facts)
+    draw_probes(Run(run).probes_picture, title=run.name, shares=shares, costs=costs, facts=facts)
     return Probed(figures, clips_of(selected, swap, others), clips.data_hash, cluster)
 
 

@@ -12,10 +12,12 @@ from typing import Any
 
 from backbone.common.files import write_json, write_whole
 from backbone.common.naming import did_you_mean
+from experiments.clips import open_clips
 from experiments.comparison.jobs import run_jobs, train_and_validate
 from experiments.config import Pretrain, Train, Tune, to_json
+from experiments.machine import provenance, resolve_device
 from experiments.pretrain import pretrain
-from experiments.runs import check_same, open_clips, provenance, resolve_device
+from experiments.run import Run
 from experiments.tuned import UNTUNED
 
 GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
@@ -47,8 +49,8 @@ def tune(config: Tune) -> str:
             f"{did_you_mean(unknown, GRIDS)}"
         )
     config = replace(config, device=resolve_device(config.device).type, workers=config.workers or os.cpu_count() or 1)
-    check_same(config.run, config)
-    write_json(config.run / "config.json", to_json(config))
+    Run(config.run).check_same(config)
+    Run(config.run).write_manifest(config)
     backbone = _backbone(config)
     validation = open_clips(config.data, "val")
     best: dict[str, Settings] = {
@@ -67,7 +69,7 @@ def tune(config: Tune) -> str:
             for settings in candidates
             for weight in config.cost_weights
         ]
-        missing = [job for job in jobs if not (job.run / "validation.json").exists()]
+        missing = [job for job in jobs if not Run(job.run).validation.exists()]
         total = sum(job.rollouts for job in missing)
         run_jobs([(train_and_validate, job) for job in missing], config.workers, title=f"step {stage + 1}", total=total)
         for method, candidates in wanted.items():
@@ -87,12 +89,13 @@ def rebuild(folder: Path, out: Path) -> str:
 
 
 def _backbone(config: Tune) -> Path:
-    run = config.run / f"backbone-s{config.seed}"
-    wanted = Pretrain(data=config.data, clips=config.pretrain_clips, seed=config.seed, device=config.device, run=run)
-    check_same(run, wanted)
-    if not (run / "backbone.pt").exists():
-        pretrain(replace(wanted, resume=(run / "config.json").exists()))
-    return run / "backbone.pt"
+    run = Run(config.run / f"backbone-s{config.seed}")
+    short = {"clips": config.pretrain_clips, "seed": config.seed, "device": config.device}
+    wanted = Pretrain(data=config.data, **short, run=run.folder)
+    run.check_same(wanted)
+    if not run.backbone.exists():
+        pretrain(replace(wanted, resume=run.exists))
+    return run.backbone
 
 
 def _choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def _job(config: Tune, backbone: Path, method: str, settings: Settings, weight: 
 def _row(config: Tune, backbone: Path, method: str, settings: Settings) -> dict[str, Any]:
     """Settings and what they reached: the reward at each cost weight, and the mean."""
     jobs = [_job(config, backbone, method, settings, weight) for weight in config.cost_weights]
-    found = [json.loads((job.run / "validation.json").read_text()) for job in jobs]
+    found = [json.loads(Run(job.run).validation.read_text()) for job in jobs]
     rewards = [one["reward"] for one in found]
     return {
         "settings": settings,

@@ -16,6 +16,7 @@ from backbone.common.interruption import Interrupted
 from envs.clips import ClipError
 from envs.clips.datasets.reading import VIDEO_SUFFIXES
 from experiments.config import Predict
+from experiments.run import Run
 from experiments.videos.prediction import Trained, open_trained, play, ranking
 
 ENCODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # names of files may be any bytes
@@ -25,7 +26,7 @@ def predict_folder(config: Predict) -> None:
     """Write a line for each video of a folder, as they come; a broken video's line says why."""
     if config.overlay is not None:
         raise ValueError(f"expected one video for --overlay, got the folder {config.video}: name one in it")
-    target = config.csv or config.run / "predictions.csv"
+    target = config.csv or Run(config.run).predictions
     if target.is_dir():
         raise ValueError(f"expected a file to write for --csv, {target} is a folder: name a file in it")
     videos = find_videos(config.video)

@@ -22,9 +22,10 @@ from envs.clips.video.decode import centre, sample_frames
 from envs.clips.video.read import open_video
 from envs.episodes import Episodes
 from envs.layout import Layout
-from experiments.config import Data, Predict, Train, from_json
-from experiments.runs import import_plugins, read_config, set_up_cpu
-from experiments.train import load_trained
+from experiments.config import Data, Predict
+from experiments.loading import load_trained
+from experiments.machine import import_plugins, set_up_cpu
+from experiments.run import Run
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Prediction:
 def open_trained(config: Predict) -> Trained:
     """:raises ValueError: no run, or no checkpoint in it"""
     set_up_cpu(config.threads)
-    trained = from_json(Train, read_config(config.run))
+    run = Run(config.run)
+    trained = run.agent()
     with redirect_stdout(sys.stderr):  # a plugin may print
         import_plugins(trained.plugin)
         classes = tuple(load_backbone(trained.backbone)[1]["classes"])
@@ -76,7 +78,7 @@ def open_trained(config: Predict) -> Trained:
         model, backbone, trained = load_trained(config.run, device=config.device, clips=blank)
     layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
     digest = hashlib.sha256()
-    for path in (config.run / "config.json", config.run / "checkpoint.pt", trained.backbone):
+    for path in (run.manifest, run.checkpoint, trained.backbone):
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     own_macs = agent_macs(model, layout)

@@ -1,6 +1,7 @@
 """The one table of tags against what runs write, and TensorBoard's own plugins."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from experiments.board import HPARAMS, LAYOUT, METRICS, log_test
+from experiments.analysis.statistics import Interval
+from experiments.board import HPARAMS, LAYOUT, METRICS, log_test, open_logger
 from experiments.config import Data, Train
-from experiments.evaluate import rollouts_played
 from experiments.methods import METHODS
+from experiments.run import Run
 from experiments.train import train
 
 TABLE = Path(__file__).parents[2] / "experiments" / "tensorboard.md"
 PLACEHOLDERS = {"SITE": r"layer\d\.\d", "NAME": r"[a-z]+(_\d)?"}
+FIFTY, HALF = Interval(50.0, 50.0, 50.0), Interval(0.5, 0.5, 0.5)
 OF_PLUGINS = re.compile(r"_hparams_/|custom_scalars__config__")  # no tags of ours: what CUSTOM SCALARS and HPARAMS read
 KINDS = {  # in the words of the table's second column -> a run that is all of these
     ("reinforce", "reinforce_value", "joint", "joint policy gradient"): {
@@ -68,7 +71,7 @@ def runs(videos, backbone_file, tmp_path_factory):
     made = {}
     for number, (kinds, options) in enumerate(KINDS.items()):
         made[kinds] = train(Train(run=folder / str(number), **short, **options))
-        log_test(made[kinds], {"accuracy": [50.0], "cost": [0.5]}, rollouts=rollouts_played(made[kinds]))
+        log_test(made[kinds], {"accuracy": FIFTY, "cost": HALF}, rollouts=Run(made[kinds]).rollouts)
     return made
 
 
@@ -127,4 +130,17 @@ def test_hparams_have_accuracy_and_cost_of_validation_and_test_as_metrics(runs):
         assert {info.name for info in experiment.hparam_infos} == set(HPARAMS) == set(start.session_start_info.hparams)
         assert {info.name.tag for info in experiment.metric_infos} == set(METRICS)
         for metric in METRICS:
-            assert events.Scalars(metric)[-1].step == rollouts_played(run)
+            assert events.Scalars(metric)[-1].step == Run(run).rollouts
+
+
+def test_a_resumed_board_drops_what_lies_beyond_the_checkpoint(tmp_path):
+    for from_rollouts, steps in ((0, (10, 20, 30)), (20, (25, 35))):
+        time.sleep(1.1 if from_rollouts else 0)  # TensorBoard orders files by the second in their names
+        logger = open_logger(tmp_path, from_rollouts=from_rollouts)
+        for step in steps:
+            logger.record("a/b", step)
+            logger.dump(step)
+        logger.close()
+    events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
+    events.Reload()
+    assert [event.step for event in events.Scalars("a/b")] == [10, 20, 25, 35]

@@ -8,10 +8,13 @@ import torch
 from agent import evaluate, fixed_policy
 from envs.clips import ClipError
 from envs.layout import Layout
+from experiments.clips import open_clips
 from experiments.config import Data, Evaluate, Train
-from experiments.evaluate import evaluate_run, judge, read_result, recalibrated, save_judgement
-from experiments.runs import open_clips
-from experiments.train import load_trained, train
+from experiments.evaluate import evaluate_run, recalibrated
+from experiments.judgement import judge
+from experiments.loading import load_trained
+from experiments.run import Run
+from experiments.train import train
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +85,9 @@ def test_a_policy_without_our_gates_is_not_recalibrated_under(run, videos):
 
 def test_a_judgement_is_complete_and_its_arrays_agree_with_its_figures(run, videos, tmp_path):
     model, backbone, _ = load_trained(run, device="cpu")
-    figures, arrays = judge(model, backbone, open_clips(Data(root=videos), "test"))
-    save_judgement(tmp_path, figures, arrays)
+    judgement = judge(model, backbone, open_clips(Data(root=videos), "test"))
+    Run(tmp_path).write_judgement(judgement)
+    figures = judgement.to_json()
     stored = np.load(tmp_path / "clips.npz")
     assert figures["greedy"]["accuracy"][0] == pytest.approx(100 * stored["correct"].mean())
     assert figures["greedy"]["cost"][0] == pytest.approx(stored["macs_ratio"].mean())
@@ -141,5 +145,5 @@ def test_views_are_averaged_and_kept_in_a_file_of_their_own(run):
 
 def test_results_older_than_the_counts_do_not_know_them(tmp_path):
     (tmp_path / "result.json").write_text('{"clips": 8, "seconds": 2.0}')
-    found = read_result(tmp_path / "result.json")
+    found = Run(tmp_path).read_result()
     assert (found["rollouts"], found["updates"], found["clipped_updates"]) == (8, None, None)

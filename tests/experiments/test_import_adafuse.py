@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import official_adafuse as official
@@ -13,11 +14,11 @@ from backbone import BACKBONES, load_backbone, register_backbone
 from backbone.cnns.resnet import BasicBlock, ResNet
 from envs.clips import motions
 from experiments.__main__ import main
+from experiments.clips import open_clips
 from experiments.config import Data, Evaluate, Import
 from experiments.evaluate import evaluate_run
 from experiments.import_adafuse import import_adafuse
-from experiments.runs import open_clips
-from experiments.train import load_trained
+from experiments.loading import load_trained
 
 DEPTHS, WIDTHS, SIZE = (1, 1, 1, 1), (8, 16, 16, 24), 32
 
@@ -103,6 +104,19 @@ def test_logits_follow_the_names_in_a_file(checkpoint, videos, tmp_path):
     theirs = make_model().module.new_fc
     assert torch.equal(backbone.cnn.fc.weight, theirs.weight.flip(0))
     assert torch.equal(backbone.cnn.fc.bias, theirs.bias.flip(0))
+
+
+def test_its_classes_are_those_of_the_layout_that_is_named(checkpoint, videos, tmp_path):
+    root = tmp_path / "both"  # its lists say other classes than its folders
+    for number, name in enumerate(motions.CLASSES):
+        for split in ("train", "test"):
+            (root / split / name).mkdir(parents=True)
+            shutil.copy(videos / "test" / f"{number:05d}.mp4", root / split / name / "a.mp4")
+    for split in ("train", "val", "test"):
+        (root / f"{split}.txt").write_text(f"test/{motions.CLASSES[0]}/a.mp4 0\n")
+    config = config_for(checkpoint, root, tmp_path)
+    folder = import_adafuse(replace(config, data=replace(config.data, layout="split_folders")))
+    assert load_backbone(folder / "backbone.pt")[1]["classes"] == sorted(motions.CLASSES)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@ import pytest
 
 from agent import GateOptions, evaluate
 from backbone import Decision
+from experiments.clips import open_clips
 from experiments.config import Data, Train
+from experiments.loading import open_frozen
 from experiments.methods import METHODS, build_method, register_method
-from experiments.runs import open_clips
-from experiments.train import open_frozen
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))

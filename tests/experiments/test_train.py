@@ -13,9 +13,10 @@ from agent.callbacks.checkpoint import load_cnn
 from backbone import load_backbone, save_backbone
 from backbone.common.files import load_checkpoint, save_checkpoint
 from backbone.common.interruption import Interrupted
+from experiments.clips import open_clips
 from experiments.config import Data, Train
-from experiments.runs import open_clips
-from experiments.train import load_trained, open_frozen, resume_training, train
+from experiments.loading import load_trained, open_frozen
+from experiments.train import resume_training, train
 
 METHODS = ("reinforce", "ppo", "gumbel", "static")
 

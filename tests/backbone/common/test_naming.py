@@ -7,8 +7,8 @@ from backbone.common.naming import did_you_mean, paths_nearby
 from backbone.weights.checkpoints import read_file
 from envs.clips.datasets.registry import find_clips
 from envs.reward import find_outcome
+from experiments.machine import import_plugins
 from experiments.methods import METHODS
-from experiments.runs import import_plugins
 
 
 @pytest.mark.parametrize("known", [METHODS, BASELINES], ids=["methods", "baselines"])

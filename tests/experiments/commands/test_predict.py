@@ -16,12 +16,12 @@ from backbone.cnns.resnet import BasicBlock, ResNet
 from envs.clips import ClipError, motions
 from envs.clips.video.decode import write_video
 from experiments.__main__ import main
+from experiments.clips import open_clips
 from experiments.commands.predict import facts_of, show
 from experiments.commands.predict import run as predict
 from experiments.config import Data, Import
 from experiments.import_adafuse import import_adafuse
-from experiments.runs import open_clips
-from experiments.train import load_trained
+from experiments.loading import load_trained
 from experiments.videos import prediction
 from experiments.videos.prediction import open_trained, play
 

@@ -14,7 +14,7 @@ from experiments.comparison.compare import check_options, compare, plan, plan_fi
 from experiments.comparison.report import command_of, write_report
 from experiments.comparison.results import row_method
 from experiments.config import DEFAULT_ROOT, EMBEDDED, QUICK_ROOT, Compare, Data, to_json
-from experiments.runs import check_same
+from experiments.run import Run
 
 PLUGIN = '''
 from stable_baselines3 import A2C
@@ -108,16 +108,16 @@ def test_a_folder_of_another_configuration_does_not_pass_for_this_one(finished):
     other = replace(finished.settled(), rollouts=256, device="cpu")
     (job, *_) = plan(other, pretrained(other)).jobs
     with pytest.raises(ValueError, match=r"differs in .*rollouts"):
-        check_same(job.run, job)
+        Run(job.run).check_same(job)
     with pytest.raises(ValueError, match="differs in clips"):
         pretrained(replace(other, pretrain_clips=32))
 
 
 def test_threads_and_workers_do_not_make_a_run_another(finished):
     (job, *_) = plan(config := replace(finished.settled(), device="cpu"), pretrained(config)).jobs
-    check_same(job.run, replace(job, threads=7, data=replace(job.data, workers=2)))
+    Run(job.run).check_same(replace(job, threads=7, data=replace(job.data, workers=2)))
     with pytest.raises(ValueError, match="differs in data"):
-        check_same(job.run, replace(job, data=replace(job.data, num_frames=4)))
+        Run(job.run).check_same(replace(job, data=replace(job.data, num_frames=4)))
 
 
 def test_pretraining_side_by_side_is_counted_in_clips(tmp_path, monkeypatch):
@@ -141,9 +141,9 @@ def test_a_run_made_before_an_option_was_is_one_of_its_default(finished, tmp_pat
     older = json.loads((job.run / "config.json").read_text())
     del older["shared_gates"], older["data"]["flip"]
     (tmp_path / "config.json").write_text(json.dumps(older))
-    check_same(tmp_path, job)
+    Run(tmp_path).check_same(job)
     with pytest.raises(ValueError, match="differs in data, shared_gates"):
-        check_same(tmp_path, replace(job, shared_gates=True, data=replace(job.data, flip="swap")))
+        Run(tmp_path).check_same(replace(job, shared_gates=True, data=replace(job.data, flip="swap")))
 
 
 def test_the_full_preset_has_a_backbone_for_each_seed(finished, tmp_path, here):
@@ -238,6 +238,6 @@ def test_a_list_that_cannot_be_is_refused(options):
 
 def test_fixed_policies_of_another_order_do_not_pass_for_these(finished):
     (job,) = plan_fixed(config := replace(finished.settled(), device="cpu"), pretrained(config))
-    check_same(job.run, job)
+    Run(job.run).check_same(job)
     with pytest.raises(ValueError, match="differs in order"):
-        check_same(job.run, replace(job, order="frame"))
+        Run(job.run).check_same(replace(job, order="frame"))

@@ -10,8 +10,11 @@ import pytest
 
 from agent import evaluate
 from backbone.common.interruption import Interrupted
+from experiments.clips import open_clips
 from experiments.comparison import jobs
+from experiments.comparison.compare import plan_fixed
 from experiments.comparison.jobs import (
+    judge_fixed,
     measure_rate,
     pretrain_backbone,
     read_rates,
@@ -19,10 +22,9 @@ from experiments.comparison.jobs import (
     train_and_judge,
     train_and_validate,
 )
-from experiments.config import Data, Pretrain, Train
+from experiments.config import Compare, Data, Pretrain, Train
+from experiments.loading import load_trained
 from experiments.pretrain import pretrain
-from experiments.runs import open_clips
-from experiments.train import load_trained
 
 
 def press_ctrl_c_when(seen):
@@ -85,6 +87,28 @@ def test_a_run_is_validated_by_the_reward_of_its_sampled_policy(videos, backbone
     played = evaluate(model, backbone, open_clips(data, "val"), selection="sampled")
     assert found["reward"] == pytest.approx(played.log_prob.mean() - 2 * played.cost, abs=1e-5)
     assert found["updates"] == 2
+
+
+PLUGIN = """
+from backbone import register_backbone
+from backbone.cnns.resnet import BasicBlock, ResNet
+
+
+@register_backbone
+def of_a_user(num_classes: int, size: int = 224) -> ResNet:
+    return ResNet(BasicBlock, (1, 1, 1, 1), (8, 8, 8, 8), num_classes=num_classes, size=size)
+"""
+
+
+def test_fixed_policies_on_a_backbone_of_a_plugin_are_judged_in_a_fresh_worker(videos, tmp_path, monkeypatch):
+    (tmp_path / "my_backbone.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)  # which a worker inherits; in this process the plugin is never imported
+    of_plugin = {"data": Data(root=videos), "device": "cpu", "plugin": ("my_backbone",)}
+    short = {"architecture": "of_a_user", "clips": 16, "batch_size": 16, "threads": 1}
+    run_jobs([(pretrain_backbone, Pretrain(**short, **of_plugin, run=tmp_path / "b"))], 1, title="pretraining")
+    (job,) = plan_fixed(Compare(**of_plugin, run=tmp_path / "c").settled(), {0: tmp_path / "b" / "backbone.pt"})
+    run_jobs([(judge_fixed, job)], 1, title="fixed")
+    assert "all use" in json.loads((job.run / "evaluation.json").read_text())
 
 
 def test_nothing_begins_after_a_stop(videos, tmp_path, here):

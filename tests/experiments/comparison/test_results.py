@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from report_cases import CLIPS, JUDGED_ON, TEST, arrays_of, facts_of, results_of
 from experiments.comparison.results import COST_QUANTUM, Results, gather, load_results
 from experiments.comparison.tables import tables_of
 from experiments.config import Train
+from experiments.run import Fixed
 
 CURVE = [{"rollouts": 0, "clips_drawn": 0, "updates": 0, "accuracy": 50.0, "cost": 1.0, "log_prob": -2.0}]
 RESULT = {"rollouts": 96, "clips_drawn": 12, "updates": 6, "clipped_updates": 0.5, "seconds": 10.0, "more": 1}
@@ -30,7 +32,7 @@ def test_what_runs_left_is_gathered(tmp_path):
         method="ppo", seed=3, cost_weight=2.0, learning_rate=0.1, run=finished_run(tmp_path / "a", arrays_of(0.9, 0.3))
     )
     played = {name: values for name, values in arrays_of(0.5, 1.0).items() if name in ("correct", "macs_ratio")}
-    fixed = Train(method="fixed", run=finished_run(tmp_path / "f", {f"all use/{k}": v for k, v in played.items()}))
+    fixed = Fixed(Path("b.pt"), run=finished_run(tmp_path / "f", {f"all use/{k}": v for k, v in played.items()}))
     (fixed.run / "evaluation.json").write_text(json.dumps({"all use": {}}))
     found = gather([SimpleNamespace(title="arm", jobs=[learned])], [fixed], JUDGED_ON, {"a": "fact"})
     (run,), (dense,) = found.runs, found.fixed

@@ -9,10 +9,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agent import evaluate
 from experiments.__main__ import main
+from experiments.clips import open_clips
 from experiments.config import Train
 from experiments.inspecting.command import NO_FRONT, representatives
-from experiments.runs import open_clips
-from experiments.train import load_trained
+from experiments.loading import load_trained
 
 
 def inspect(*words) -> int:

@@ -55,7 +55,7 @@ def test_runs_are_found_where_they_lie_now(tmp_path):
     assert [job.run for job in found.trained] == sorted(
         tmp_path / f"{m}-w1-s{s}" for m in ("gumbel", "ppo") for s in (0, 1)
     )
-    assert [job.method for job in found.fixed] == ["fixed"]
+    assert [job.run.name for job in found.fixed] == ["fixed-w1-s0"]
     alone = find_runs(tmp_path / "ppo-w1-s1")
     assert [job.run.name for job in alone.trained] == ["ppo-w1-s1"]
     assert len(alone.fixed) == 1  # beside it

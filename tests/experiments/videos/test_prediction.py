@@ -13,9 +13,9 @@ from agent.evaluation import evaluate
 from backbone import Decision, one_hot
 from envs.clips import motions
 from envs.clips.video.decode import write_video
+from experiments.clips import open_clips
 from experiments.commands.predict import run as predict
-from experiments.runs import open_clips
-from experiments.train import load_trained
+from experiments.loading import load_trained
 from experiments.videos.prediction import open_trained, play, split_macs
 
 

@@ -1,0 +1,69 @@
+"""Backbones and agents of finished runs, as they are played: frozen, BatchNorms folded, on their device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from agent.callbacks.checkpoint import load_agent, load_cnn
+from agent.policies.imported import ImportedPolicy
+from backbone import FusionBackbone, fold_batchnorm, load_backbone
+from envs.clips import ClipSource
+from envs.layout import Layout
+from experiments.clips import open_clips
+from experiments.config import Train
+from experiments.machine import import_plugins, resolve_device
+from experiments.methods import build_method, gate_options
+from experiments.run import Imported, Run
+
+
+def open_frozen(path: Path, *, group_size: int, device: str) -> FusionBackbone:
+    """A saved backbone to run and not to train: on its device, its BatchNorms folded into the convolutions."""
+    return freeze(load_backbone(path, group_size=group_size)[0]).to(resolve_device(device))
+
+
+def freeze(backbone: FusionBackbone) -> FusionBackbone:
+    """A backbone to run and not to train: its BatchNorms folded into the convolutions."""
+    return fold_batchnorm(backbone).requires_grad_(False)
+
+
+def open_cnn(config: Train | Imported, own: dict[str, Any] | None) -> FusionBackbone:
+    """The backbone of a run, BatchNorms not folded.
+
+    :param own: the run's own CNN, as ``load_cnn`` gives it; None where it is that of ``config.backbone``
+    """
+    backbone = load_backbone(config.backbone, group_size=config.group_size)[0]
+    if own is not None:
+        backbone.load_state_dict(own["backbone"])
+    return backbone.to(resolve_device(config.device))
+
+
+def load_trained(
+    folder: Path, *, device: str = "auto", clips: ClipSource | None = None, fold: bool = True
+) -> tuple[BaseAlgorithm | ImportedPolicy, FusionBackbone, Train | Imported]:
+    """A trained agent ready to ``predict``, its frozen backbone and its configuration.
+
+    :param clips: to build the learner on; by default those it was trained on, which must be there then
+    :param fold: False leaves the backbone's BatchNorms where they are
+    :raises ValueError: no run, or no checkpoint in it
+    """
+    run = Run(folder)
+    config = replace(run.agent(), device=device)
+    import_plugins(config.plugin)
+    backbone = open_cnn(config, load_cnn(run.checkpoint)).requires_grad_(False)
+    backbone = freeze(backbone) if fold else backbone
+    if isinstance(config, Imported):  # it has no learner, and so needs no clips
+        model = imported_policy(config, backbone)
+    else:
+        model = build_method(config, backbone, open_clips(config.data, "train") if clips is None else clips)
+    load_agent(run.checkpoint, model, training=False)
+    return model, backbone, config
+
+
+def imported_policy(config: Imported, backbone: FusionBackbone) -> ImportedPolicy:
+    """The policy of an imported run, its weights still to be loaded."""
+    layout = Layout(backbone.sites, config.data.num_frames, config.order)
+    return ImportedPolicy(layout, gate_options(config), device=resolve_device(config.device))

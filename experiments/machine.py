@@ -1,0 +1,87 @@
+"""What a run stands on: a user's plugins, the device, the processor's threads, and the versions that it was made with."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import pkgutil
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backbone.common.naming import did_you_mean
+
+PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
+
+
+def import_plugins(modules: Sequence[str]) -> None:
+    """Import a user's modules, which register what they bring.
+
+    :raises ValueError: one cannot be imported
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            missing = isinstance(error, ModuleNotFoundError) and error.name == module  # and not what it imports itself
+            known = [found.name for found in pkgutil.iter_modules()] if missing else []
+            raise ValueError(
+                f"expected a Python module for --plugin {module}, could not import it: {error}{did_you_mean(module, known)}"
+            ) from error
+
+
+def provenance(**hashes: str) -> dict[str, Any]:
+    """Versions, machine and commit that a run was made with, and the hashes of its data."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "commit": _commit(),
+        "data": hashes,
+    }
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + (" with uncommitted changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def set_up_cpu(threads: int) -> None:
+    """Use so many CPU threads, and keep freed memory for the next tensor.
+
+    glibc hands the memory of every large tensor back to the kernel, which must then clear it page by page when the
+    next tensor of that size asks: a quarter of the time of a small CNN. Elsewhere than on glibc nothing changes.
+
+    :param threads: 0 leaves torch's own choice, all cores
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h
+    mallopt(mmap_threshold, 32 << 20)  # glibc's upper limit; larger tensors are mapped on their own
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(top_pad, 64 << 20)
+
+
+def resolve_device(name: str) -> torch.device:
+    """ "auto", "cpu" or "cuda" -> a device.
+
+    :raises ValueError: CUDA is asked for and not there
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu or auto")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
