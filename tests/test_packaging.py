@@ -20,6 +20,7 @@ SETS = {  # pins, and the ranges that must hold them
     "requirements.txt": PROJECT["dependencies"],
     "requirements-dev.txt": PROJECT["optional-dependencies"]["dev"],
     "requirements-browser.txt": PROJECT["optional-dependencies"]["browser"],
+    "requirements-docs.txt": PROJECT["optional-dependencies"]["docs"],
 }
 
 

@@ -188,7 +188,7 @@ def test_a_run_holds_all_that_is_needed_to_judge_it(videos, backbone_file, tmp_p
     result = json.loads((run / "result.json").read_text())
     assert result["rollouts"] == 96
     assert result["clips_drawn"] == 24
-    assert result["updates"] == 6 * 2  # one epoch of two minibatches, by default
+    assert result["updates"] == 6 * 2 * 2  # two epochs of two minibatches, by default
     assert [point["rollouts"] for point in json.loads((run / "learning.json").read_text())] == [0, 32, 64, 96]
 
 
