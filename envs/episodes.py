@@ -12,6 +12,7 @@ from torch import Tensor
 from backbone import Decision, FusionBackbone, FusionState, one_hot
 from envs.clips import ClipSource
 from envs.clips.loader import Batch
+from envs.decisions import Decisions
 from envs.layout import Layout
 from envs.reward import correctness, cost_reward, find_outcome
 
@@ -59,6 +60,11 @@ class Outcome:
     macs_ratio: np.ndarray
     reward: np.ndarray
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Outcome]) -> Outcome:
+        """Those of several batches, one after the other."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
     def per_episode(self) -> list[dict]:
         """Each episode's facts as plain numbers."""
         names = list(self.__dataclass_fields__)
@@ -75,6 +81,8 @@ class Episodes:
     :param cost_weight: what computing a whole clip densely would cost in reward
     :param agent_macs: per site, MACs per frame of the agent's own gate; charged to every episode
     :raises ValueError: clips and backbone do not fit, or an unknown name
+
+    ``decisions`` holds those of the episodes under way, or of the last that ended, of all N rows.
     """
 
     def __init__(
@@ -149,6 +157,7 @@ class Episodes:
         self.spent = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
         self.rewards = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
         self.frame, self.frame_logits = 0, []
+        self.decisions = Decisions.undecided(self.layout.sites, self.num_rows, self.layout.num_frames)
         self.state = self._begin(None)
         return self._observe()
 
@@ -163,8 +172,10 @@ class Episodes:
         """
         if self.state is None:
             raise RuntimeError("expected an episode under way, there is none: call reset() before step()")
-        decisions = self._decisions(actions)
         site, before = self.state.site, self.state.macs.sum(1)
+        chosen = self._chosen(actions)
+        self.decisions.write(site, self.frame, chosen)
+        decisions = one_hot(torch.from_numpy(chosen).to(self.frames.device))
         self.state = self.backbone.advance(
             self.state, decisions, agent_macs=self.agent_macs[site], observation=self.observation
         )
@@ -203,8 +214,9 @@ class Episodes:
         flat = self.layout.pack(self.observation, self.frame, spent)
         return (flat if rows == self.num_rows else flat.repeat_interleave(self.num_rows // rows, 0)).cpu().numpy()
 
-    def _decisions(self, actions: np.ndarray) -> Tensor:
-        layout, site = self.layout, self.backbone.sites[self.state.site]
+    def _chosen(self, actions: np.ndarray) -> np.ndarray:
+        """The decisions of the site at hand, (N, F, D_site)."""
+        layout = self.layout
         actions = np.asarray(actions)
         expected = (self.num_rows, layout.step_frames * layout.decisions)
         if actions.shape != expected:
@@ -219,9 +231,7 @@ class Episodes:
         if not ((actions >= 0) & (actions < len(Decision))).all():
             known = ", ".join(f"{decision.value} = {decision.name.lower()}" for decision in Decision)
             raise ValueError(f"expected actions among {known}; got {actions.min()} to {actions.max()}")
-        chosen = torch.from_numpy(actions).to(self.frames.device)
-        chosen = chosen.unflatten(1, (layout.step_frames, layout.decisions))[..., : site.decisions]
-        return one_hot(chosen)
+        return layout.step_decisions(actions, self.state.site)
 
     def _finish(self, reward: Tensor) -> Outcome:
         """Add the outcome to the last step's reward, in place, and sum up."""

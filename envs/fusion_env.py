@@ -127,14 +127,10 @@ class FusionEnv(gym.Env):
         else:
             raise ValueError(f"expected options['clip'] from 0 to {len(self.episodes.clips) - 1}, got {clip!r}")
         observation = self.episodes.start(indices, rng if self.train else None)
-        self.decisions: list[tuple[int, int, np.ndarray]] = []  # (site, first frame, (F, D_site)) of each step taken
         return observation[0], self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-        site, frame = self.episodes.site, self.episodes.frame
         observation, reward, outcome = self.episodes.step(np.asarray(action)[None])
-        shape = (self.layout.step_frames, self.layout.decisions)
-        self.decisions.append((site, frame, np.array(action).reshape(shape)[:, : self.layout.sites[site].decisions]))
         info = self._info()
         if outcome is not None:
             self.outcome = outcome
@@ -150,11 +146,10 @@ class FusionEnv(gym.Env):
         """The frames above the decision map so far, (H, W, 3) uint8; None without render_mode="rgb_array"."""
         if self.render_mode is None:
             return None
-        if not hasattr(self, "decisions"):
+        if self._deck is None:
             raise RuntimeError("expected an episode under way, there is none: call reset() before render()")
         episodes = self.episodes
-        frames, classes = episodes.pixels[0], tuple(episodes.clips.classes)
-        return draw_episode(EpisodeRecord(frames, self.layout.sites, classes, decisions=self.decisions))
+        return draw_episode(EpisodeRecord(episodes.pixels[0], tuple(episodes.clips.classes), episodes.decisions))
 
     def _info(self) -> dict[str, Any]:
         return {"action_mask": self.action_masks()}

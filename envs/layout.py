@@ -121,6 +121,10 @@ class Layout:
         has_previous = (scalars[..., 0] > 0).to(flat.dtype)
         return Rows(site[:, 0].argmax(-1), v, v_previous, ready[:, 0], has_previous, scalars[..., 2], scalars[..., 3])
 
+    def step_decisions(self, actions: np.ndarray, site: int) -> np.ndarray:
+        """A step's actions (N, F * D) -> the decisions of its site without padding, (N, F, D_site)."""
+        return actions.reshape(len(actions), self.step_frames, -1)[..., : self.sites[site].decisions]
+
     def action_mask(self, site: int) -> np.ndarray:
         """Which actions a site allows: bool (F * D * 3,); padding allows only USE."""
         mask = np.ones((self.step_frames, self.decisions, len(Decision)), bool)

@@ -19,7 +19,6 @@ from envs.clips import ClipError, ClipSource
 from envs.clips.loader import Loader
 from envs.clips.source import BrokenClip
 from envs.episodes import Deck
-from envs.layout import Layout
 from experiments.analysis.statistics import Interval, over_clips
 from experiments.board import log_test
 from experiments.config import Evaluate
@@ -53,7 +52,7 @@ def judge(
             site.name: dict(zip([decision.name.lower() for decision in Decision], share.tolist()))
             for site, share in zip(backbone.sites, greedy.shares)
         },
-        "adaptivity": adaptivity_of(greedy, Layout(backbone.sites, clips.num_frames, order)),
+        "adaptivity": adaptivity_of(greedy),
         "clips": len(clips),
         "skipped": len(clips.skipped),
     }
@@ -86,9 +85,9 @@ def figures_of(result: Evaluation, clips: ClipSource) -> dict[str, list[float]]:
     return {name: found.to_json() for name, found in intervals_of(result, clips).items()}
 
 
-def adaptivity_of(result: Evaluation, layout: Layout) -> dict[str, dict[str, float]]:
+def adaptivity_of(result: Evaluation) -> dict[str, dict[str, float]]:
     """How decisions vary, over all of them and by site, as JSON."""
-    return {name: asdict(part) for name, part in adaptivity(result, layout).items()}
+    return {name: asdict(part) for name, part in adaptivity(result).items()}
 
 
 def save_judgement(folder: Path, figures: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -173,7 +172,7 @@ def evaluate_run(config: Evaluate) -> str:
     official = None
     if config.accounting != "causal":
         own = agent_macs(model, layout)
-        counted = accounted_cost(played, backbone, layout, own, accounting=config.accounting)
+        counted = accounted_cost(played, backbone, own, accounting=config.accounting)
         official = over_clips(counted.reshape(-1, many).mean(1), cluster=cluster_of(clips))
         lines.append(f"cost     {official:.3f} as AdaFuse's code counts it, errors included")
     for site, share in zip(backbone.sites, result.shares):
@@ -186,7 +185,7 @@ def evaluate_run(config: Evaluate) -> str:
             f"swap test: {swap.accuracy:.1f}% right with the decisions of the reversed clip, "
             f"{swap.follows:.1f}% follow those decisions"
         )
-    varies = adaptivity_of(played, layout)
+    varies = adaptivity_of(played)
     lines.append(
         "variance of decisions {variance:.3f}: {between_clips:.0%} between clips, {between_frames:.0%} between frames, "
         "{rest:.0%} a clip's own course; {constant:.0%} of decisions never change".format(**varies["all"])

@@ -166,7 +166,7 @@ def test_a_reset_in_the_middle_starts_afresh(clips):
         env.step(env.action_space.sample())
     again, _ = env.reset(options={"clip": 1})
     np.testing.assert_array_equal(first, again)
-    assert env.decisions == []
+    assert not env.episodes.decisions.counts().any()
 
 
 # -- masks -----------------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_a_bad_action_is_refused_and_not_recorded(clips, action, words):
     env.reset()
     with pytest.raises(ValueError, match=words):
         env.step(action)
-    assert env.decisions == []
+    assert not env.episodes.decisions.counts().any()
 
 
 def test_a_step_before_reset_or_after_the_end_is_refused(clips):
