@@ -13,6 +13,7 @@ from backbone import Decision, Site
 from backbone.cost.adafuse import frame_macs
 from envs.decisions import Decisions
 from envs.episodes import Episodes
+from envs.reward import Reward
 from envs.rollout import Rollout
 
 
@@ -24,7 +25,7 @@ class EpisodeRecord:
     :param classes: K class names
     :param decisions: of this one clip
     :param name: of the clip
-    :param cost_weight: reward that a densely computed clip costs
+    :param reward: what its rewards are made of
     :param rewards: of each step
     :param outcome: ``info["clip"]`` of the last step: label, prediction, correct, log_prob, macs_ratio, reward; label,
         correct and log_prob are None of a clip without a label
@@ -39,7 +40,7 @@ class EpisodeRecord:
     classes: tuple[str, ...]
     decisions: Decisions
     name: str = ""
-    cost_weight: float = 1.0
+    reward: Reward = field(default_factory=Reward)
     rewards: list[float] = field(default_factory=list)
     outcome: dict[str, Any] = field(default_factory=dict)
     probabilities: np.ndarray | None = None
@@ -64,7 +65,7 @@ class EpisodeRecord:
     @property
     def outcome_reward(self) -> float:
         """What the last step's reward holds beside its cost: correctness, or the log-probability of the label."""
-        return sum(self.rewards) + self.cost_weight * self.outcome["macs_ratio"]
+        return self.reward.outcome_of(sum(self.rewards), self.outcome["macs_ratio"])
 
     def maps(self) -> list[np.ndarray]:
         """Per site, the decisions of all frames, (T, D) int8, UNDECIDED where there are none; the caller's own."""
@@ -84,7 +85,7 @@ class EpisodeRecord:
         judged = (" (right)" if outcome["correct"] else " (wrong)") if known else ""
         facts["prediction"] = f"{self.prediction}, probability {final[outcome['prediction']]:.3f}{judged}"
         facts["cost"] = f"{outcome['macs_ratio']:.3f} of the dense CNN's MACs"
-        facts["return"] = f"{outcome['reward']:.3f} at cost weight {self.cost_weight:g}"
+        facts["return"] = f"{outcome['reward']:.3f} at cost weight {self.reward.cost_weight:g}"
         if not known:
             facts["return"] += ", cost alone: the video has no label"
         shares = self.shares().items()
@@ -118,7 +119,7 @@ def record_rollout(episodes: Episodes, rollout: Rollout) -> list[EpisodeRecord]:
             classes=tuple(source.classes),
             decisions=rollout.decisions.take([row]),
             name=str(source.names[facts["clip"]]),
-            cost_weight=episodes.cost_weight,
+            reward=episodes.reward,
             rewards=rollout.rewards[:, row].tolist(),
             outcome=facts,
             probabilities=probabilities[row],

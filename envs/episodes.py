@@ -14,7 +14,7 @@ from envs.clips import ClipSource
 from envs.clips.loader import Batch
 from envs.decisions import Decisions
 from envs.layout import Layout
-from envs.reward import correctness, cost_reward, find_outcome
+from envs.reward import Reward, correctness
 
 
 class Deck:
@@ -77,7 +77,8 @@ class Episodes:
     :param backbone: kept in eval mode, its weights are not touched
     :param clips: where frames and labels come from
     :param order: "frame" or "site", see Layout
-    :param reward: "correctness" (0/1) or "log_prob" (of the true class), given on the last step
+    :param reward: outcome given on the last step: "correctness" (0/1), "log_prob" (of the true class), or one of your
+        own, see ``envs/reward.py``
     :param cost_weight: what computing a whole clip densely would cost in reward
     :param agent_macs: per site, MACs per frame of the agent's own gate; charged to every episode
     :raises ValueError: clips and backbone do not fit, or an unknown name
@@ -119,8 +120,7 @@ class Episodes:
             raise ValueError(f"expected agent_macs for {len(backbone.sites)} sites, got {len(agent_macs)} numbers")
         self.backbone, self.clips = backbone.eval(), clips
         self.layout = Layout(backbone.sites, clips.num_frames, order)
-        self.outcome_of = find_outcome(reward)
-        self.cost_weight = cost_weight
+        self.reward = Reward(reward, cost_weight)
         self.rollouts_per_clip = rollouts_per_clip
         self.agent_macs = list(agent_macs) if agent_macs is not None else [0.0] * len(backbone.sites)
         self.clip_dense_macs = backbone.ledger.dense_macs * clips.num_frames
@@ -155,7 +155,7 @@ class Episodes:
         """Begin the episodes of the same clips once more, with the backbone as it is now; returns observations (N, O)."""
         self.num_rows = len(self.indices) * self.rollouts_per_clip
         self.spent = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
-        self.rewards = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
+        self.returns = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
         self.frame, self.frame_logits = 0, []
         self.decisions = Decisions.undecided(self.layout.sites, self.num_rows, self.layout.num_frames)
         self.state = self._begin(None)
@@ -182,7 +182,7 @@ class Episodes:
         step_macs = self.state.macs.sum(1)
         step_macs = step_macs - before.repeat_interleave(len(step_macs) // len(before))
         self.spent += step_macs
-        reward = cost_reward(step_macs, self.clip_dense_macs, self.cost_weight)
+        reward = self.reward.of_step(step_macs, self.clip_dense_macs)
         outcome = None
         if self.state.site == len(self.backbone.sites):
             self.frame_logits.append(self.backbone.logits(self.state))
@@ -192,7 +192,7 @@ class Episodes:
             else:
                 self.state = self._begin(self.state)
         if outcome is None:
-            self.rewards += reward
+            self.returns += reward
         return (None if outcome else self._observe()), reward.float().cpu().numpy(), outcome
 
     def action_masks(self, num_rows: int | None = None) -> np.ndarray:
@@ -240,8 +240,8 @@ class Episodes:
         if not torch.isfinite(logits).all():
             raise ValueError("expected finite class scores, the backbone put out NaN or infinity: check its weights")
         labels = self.labels.repeat_interleave(self.rollouts_per_clip)
-        reward += self.outcome_of(logits, labels)
-        self.rewards += reward
+        reward += self.reward.of_outcome(logits, labels)
+        self.returns += reward
         self.logits = logits
         arrays = (
             labels,
@@ -249,7 +249,7 @@ class Episodes:
             correctness(logits, labels).bool(),
             logits.log_softmax(-1).gather(1, labels[:, None])[:, 0],
             self.spent / self.clip_dense_macs,
-            self.rewards,
+            self.returns,
         )
         clip = np.repeat(self.indices, self.rollouts_per_clip)
         return Outcome(clip, *(array.cpu().numpy() for array in arrays))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -116,11 +117,11 @@ class FusionVecEnv(VecEnv):
     @property
     def cost_weight(self) -> float:
         """Reward that a densely computed clip costs; may be changed between episodes."""
-        return self.episodes.cost_weight
+        return self.episodes.reward.cost_weight
 
     @cost_weight.setter
     def cost_weight(self, weight: float) -> None:
-        self.episodes.cost_weight = weight
+        self.episodes.reward = replace(self.episodes.reward, cost_weight=weight)
 
     def action_masks(self) -> np.ndarray:
         """(N, F * D * 3) bool, a fresh array: which actions the current site allows."""

@@ -61,7 +61,7 @@ class PathwiseGradient(WholeClips):
         outcome = log_probability(result.logits, labels)
         macs_ratio = result.macs / self.episodes.clip_dense_macs
         cost = torch.stack(expected).sum(0) if self.exact_cost else macs_ratio
-        reward = outcome - self.cost_weight * cost.to(outcome.dtype)
+        reward = self.reward(outcome, cost.to(outcome.dtype))
         self.logger.record("train/temperature", float(temperature))
         self.log_rollouts(
             reward=reward.detach().cpu().numpy(),

@@ -99,7 +99,7 @@ class FusionPPO(RolloutMixin, PPO):
         if self.exact_cost:
             own = own_cost_advantages(decision_costs(self.ledger, self.layout, rows, probs), probs, actions)
             own = self.policy.per_ratio(own)
-            buffer.advantages += self.cost_weight * own.reshape(buffer.advantages.shape).cpu().numpy()
+            buffer.advantages += self.reward.penalty(own.reshape(buffer.advantages.shape).cpu().numpy())
         buffer.advantages *= self.loss_scale
 
     def loss(self) -> Tensor:

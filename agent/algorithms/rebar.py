@@ -94,9 +94,9 @@ class REBAR(WholeClips):
             log_probs = log_softmax(site.logits)
             score = (log_probs * site.decisions).flatten(1).sum(1)
             pathwise = (direction * site.logits).flatten(1).sum(1)
-            terms.append((outcome - self.cost_weight * later - relaxed) * score + pathwise)
+            terms.append((self.reward(outcome, later) - relaxed) * score + pathwise)
             if self.exact_cost:
-                terms.append(-self.cost_weight * own_costs[index])
+                terms.append(-self.reward.penalty(own_costs[index]))
             if self.entropy_coef:
                 terms.append(-self.entropy_coef * (log_probs.exp() * log_probs).flatten(1).sum(1))
         self._log(passed, outcome, macs, correctness(scores, labels))
@@ -137,7 +137,7 @@ class REBAR(WholeClips):
         decisions = log_softmax(decisions / self.temperature).exp()
         reward = 0.0
         if not self.exact_cost:
-            reward = -self.cost_weight * self._cost(site.observation, decisions)
+            reward = -self.reward.penalty(self._cost(site.observation, decisions))
         state = self._advance(site.state, site.observation, decisions)
         for later in passed[index + 1 :]:
             observation = backbone.observe(state)
@@ -145,7 +145,7 @@ class REBAR(WholeClips):
             noise = later.noise.repeat_interleave(2, 0)
             decisions = log_softmax((log_probs + noise) / self.later_temperature).exp()
             charged = log_probs.exp() if self.exact_cost else decisions
-            reward = reward - self.cost_weight * self._cost(observation, charged)
+            reward = reward - self.reward.penalty(self._cost(observation, charged))
             state = self._advance(state, observation, decisions)
         outcome = log_probability(backbone.consensus(backbone.logits(state)), labels.repeat_interleave(2))
         free, given = (reward + outcome).unflatten(0, (-1, 2)).unbind(1)
@@ -170,7 +170,7 @@ class REBAR(WholeClips):
         macs_ratio = (macs / self.episodes.clip_dense_macs).to(outcome.dtype)
         log_probs = [log_softmax(site.logits.detach()) for site in passed]
         self.log_rollouts(
-            reward=(outcome - self.cost_weight * macs_ratio).cpu().numpy(),
+            reward=self.reward(outcome, macs_ratio).cpu().numpy(),
             correct=correct.cpu().numpy(),
             macs_ratio=macs_ratio.cpu().numpy(),
             entropy=float(torch.cat([-(part.exp() * part).sum(-1).flatten() for part in log_probs]).mean()),

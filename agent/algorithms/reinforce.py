@@ -93,7 +93,7 @@ class REINFORCE(RolloutMixin):
         loss = -(advantages * log_prob)[sampled].sum() / episodes
         if self.exact_cost:
             expected = step_cost(self.ledger, self.layout, rows, distribution.probs)
-            loss = loss + self.cost_weight * expected[sampled].sum().to(loss.dtype) / episodes
+            loss = loss + self.reward.penalty(expected[sampled].sum().to(loss.dtype)) / episodes
         if self.entropy_coef:
             loss = loss - self.entropy_coef * distribution.entropy()[sampled].sum() / episodes
         if self.baseline.learns_value:

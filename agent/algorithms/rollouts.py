@@ -76,7 +76,7 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
             distribution = self.policy.distribution(rows)
             decisions = one_hot(actions)
             paid = step_cost(self.ledger, self.layout, rows, decisions)
-        own_cost = self.exact_cost * self.cost_weight * paid.reshape(buffer.rewards.shape).cpu().numpy()
+        own_cost = self.exact_cost * self.reward.penalty(paid.reshape(buffer.rewards.shape).cpu().numpy())
         buffer.returns = returns_after(buffer.rewards, own_cost).astype(np.float32)
         self._credit(rows, actions, distribution.probs)
         mask = self.policy.decision_mask[rows.site]

@@ -21,6 +21,7 @@ from agent import FIXED, evaluate, fixed_policy
 from agent.callbacks.training import Interrupted
 from backbone.common.files import write_json
 from envs.layout import Layout
+from envs.reward import Reward
 from experiments.board import log_test
 from experiments.config import Pretrain, Train, to_json
 from experiments.evaluate import judge, read_result, rollouts_played, save_judgement
@@ -126,7 +127,7 @@ def train_and_validate(config: Train) -> None:
     model, backbone, _ = _trained(config)
     played = evaluate(model, backbone, open_clips(config.data, "val"), order=config.order, selection="sampled")
     outcome, cost = float(played.log_prob.mean()), played.cost
-    found = {"reward": outcome - config.cost_weight * cost, "accuracy": played.accuracy, "cost": cost}
+    found = {"reward": Reward("log_prob", config.cost_weight)(outcome, cost), "accuracy": played.accuracy, "cost": cost}
     write_json(config.run / "validation.json", {**found, "updates": read_result(config.run / "result.json")["updates"]})
 
 

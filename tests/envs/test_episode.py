@@ -99,7 +99,7 @@ def test_the_outcomes_reward_is_what_the_rewards_hold_beside_cost(clips, reward)
     record, info, _ = record_episode(clips, "site", reward=reward, cost_weight=3.0)
     expected = info["clip"]["log_prob"] if reward == "log_prob" else float(info["clip"]["correct"])
     assert record.outcome_reward == pytest.approx(expected, abs=1e-4)
-    assert record.cost_weight == 3
+    assert record.reward.cost_weight == 3
 
 
 def test_without_its_label_an_episode_keeps_its_costs_alone(clips):

@@ -154,7 +154,7 @@ def test_attributes_are_answered_for_each_row_asked_for(clips):
 def test_the_cost_weight_is_set_for_all_rows_or_none(clips):
     env = make_env(clips)
     env.set_attr("cost_weight", 0.25)
-    assert env.episodes.cost_weight == env.cost_weight == 0.25
+    assert env.episodes.reward.cost_weight == env.cost_weight == 0.25
     with pytest.raises(ValueError, match="share their attributes"):
         env.set_attr("cost_weight", 0.5, [0])
 

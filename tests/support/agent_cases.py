@@ -124,7 +124,7 @@ def enumerated(model: BaseAlgorithm) -> Enumeration:
     episodes = model.env.get_attr("episodes")[0]
     frames, labels = (torch.from_numpy(part) for part in episodes.clips.draw(range(len(episodes.clips))))
     frames = episodes.backbone.preprocess(frames)
-    return enumerate_decisions(episodes.backbone, model.policy.gates, frames, labels, cost_weight=episodes.cost_weight)
+    return enumerate_decisions(episodes.backbone, model.policy.gates, frames, labels, reward=episodes.reward)
 
 
 def exact_gradient(model: BaseAlgorithm) -> Tensor:

@@ -179,7 +179,10 @@ def test_statistics_of_gates_move_in_training_and_not_in_evaluation(method):
     assert not model.policy.gates.training
     episodes = model.env.get_attr("episodes")[0]
     first, second = (evaluate(model, episodes.backbone, episodes.clips, order=model.layout.order) for _ in range(2))
-    for one, other in ((first.log_prob, second.log_prob), *zip(first.actions, second.actions, strict=True)):
+    for one, other in (
+        (first.log_prob, second.log_prob),
+        *zip(first.decisions.by_site, second.decisions.by_site, strict=True),
+    ):
         np.testing.assert_array_equal(one, other)
     torch.testing.assert_close(dict(model.policy.gates.named_buffers()), learned, rtol=0, atol=0)
 

@@ -84,7 +84,7 @@ def test_training_that_was_interrupted_ends_as_if_it_had_not_been(method, tmp_pa
     assert_same_state(second.policy.optimizer.state_dict(), whole.policy.optimizer.state_dict())
     assert (second.num_timesteps, second._n_updates) == (whole.num_timesteps, whole._n_updates)
     assert second.env.state_dict() == whole.env.state_dict()
-    assert second.cost_weight == whole.cost_weight
+    assert second.reward == whole.reward
     assert torch.equal(*generators)
     if method not in WHOLE_CLIPS:
         for name in ("observations", "actions", "rewards", "advantages"):

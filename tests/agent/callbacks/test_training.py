@@ -111,13 +111,13 @@ def test_shares_of_a_sites_decisions_sum_to_one(written):
 def test_the_cost_weight_rises_linearly_then_stays(method):
     seen = []
     env = env_for(method, cost_weight=99.0)
-    learn(build(method, env), 8, [CostWarmup(3.0, 0.5), Each(lambda model: seen.append(model.cost_weight))])
+    learn(build(method, env), 8, [CostWarmup(3.0, 0.5), Each(lambda model: seen.append(model.reward.cost_weight))])
     np.testing.assert_allclose(seen, [0, 0.75, 1.5, 2.25, 3, 3, 3, 3])
 
 
 def test_without_warmup_the_cost_weight_is_constant():
     seen = []
-    learn(build("ppo"), 3, [CostWarmup(3.0, 0.0), Each(lambda model: seen.append(model.cost_weight))])
+    learn(build("ppo"), 3, [CostWarmup(3.0, 0.0), Each(lambda model: seen.append(model.reward.cost_weight))])
     assert seen == [3, 3, 3]
 
 
