@@ -11,8 +11,9 @@ import torch
 
 from backbone import FusionBackbone, create_cnn, load_backbone
 from envs.clips import ClipSource, motions
+from envs.clips.sampler import ClipSampler
 from envs.episode import EpisodeRecord
-from envs.episodes import Deck, Episodes
+from envs.episodes import Episodes
 from envs.rendering.episodes import draw_episode
 
 DEFAULT_CLIPS = 64
@@ -112,16 +113,16 @@ class FusionEnv(gym.Env):
         self.action_space = self.layout.action_space
         self.train = train
         self.render_mode = render_mode
-        self._deck: Deck | None = None
+        self._sampler: ClipSampler | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
-        if seed is not None or self._deck is None:
+        if seed is not None or self._sampler is None:
             drawn = int(self.np_random.integers(2**31))
-            self._deck = Deck(len(self.episodes.clips), seed=drawn, shuffle=self.train)
+            self._sampler = ClipSampler(len(self.episodes.clips), seed=drawn, shuffle=self.train)
         clip = (options or {}).get("clip")
         if clip is None:
-            indices, rng = self._deck.deal(1)
+            indices, rng = self._sampler.take(1)
         elif type(clip) is not bool and isinstance(clip, int | np.integer) and 0 <= clip < len(self.episodes.clips):
             indices, rng = np.array([clip]), self.np_random
         else:
@@ -146,7 +147,7 @@ class FusionEnv(gym.Env):
         """The frames above the decision map so far, (H, W, 3) uint8; None without render_mode="rgb_array"."""
         if self.render_mode is None:
             return None
-        if self._deck is None:
+        if self._sampler is None:
             raise RuntimeError("expected an episode under way, there is none: call reset() before render()")
         episodes = self.episodes
         return draw_episode(EpisodeRecord(episodes.pixels[0], tuple(episodes.clips.classes), episodes.decisions))

@@ -17,8 +17,8 @@ from backbone import Decision, FusionBackbone, Observation, fold_batchnorm, one_
 from backbone.common.files import write_json, write_whole
 from envs.clips import ClipError, ClipSource
 from envs.clips.loader import Loader
+from envs.clips.sampler import ClipSampler
 from envs.clips.source import BrokenClip
-from envs.episodes import Deck
 from experiments.analysis.statistics import Interval, over_clips
 from experiments.board import log_test
 from experiments.config import Evaluate
@@ -124,7 +124,7 @@ def recalibrated(model: Predictor, backbone: FusionBackbone, clips: ClipSource) 
         return one_hot(gates(observation.site, observation.v, observation.v_previous).argmax(-1))
 
     def batches() -> Iterator[Tensor]:
-        loader = Loader(clips, Deck(len(clips), seed=0), RECALIBRATION_BATCH)
+        loader = Loader(clips, ClipSampler(len(clips), seed=0), RECALIBRATION_BATCH)
         for _ in range(RECALIBRATION_CLIPS // RECALIBRATION_BATCH):
             yield backbone.preprocess(next(loader).frames)
 

@@ -72,6 +72,35 @@ def test_source_keeps_the_rule(check: Check, path: Path):
     assert not list(check(ast.parse(path.read_text(encoding="utf-8")), room))
 
 
+def files_imported(room: str) -> dict[str, set[str]]:
+    """Of each file of a room, as a dotted name, those of the room that it imports, at whatever time."""
+    inside = [path for path in SOURCES if path.is_relative_to(ROOT / room)]
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in inside}
+    graph = {}
+    for name, path in names.items():
+        found = set()
+        for module in modules_imported(ast.parse(path.read_text(encoding="utf-8"))):
+            while module and module not in names:  # a name that a file defines
+                module = module.rpartition(".")[0]
+            # a package's own file stands for all that it shows: whoever is inside may name it
+            found |= {module} - {"", name} if not name.startswith(f"{module}.") else set()
+        graph[name] = found
+    return graph
+
+
+@pytest.mark.parametrize("room", ROOMS[:3])
+def test_no_file_imports_itself_by_way_of_others(room):
+    graph = files_imported(room)
+    for start in graph:
+        seen, todo = set(), list(graph[start])
+        while todo:
+            name = todo.pop()
+            if name not in seen:
+                seen.add(name)
+                todo.extend(graph[name])
+        assert start not in seen
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_is_looked_at(room):
     assert any(path.is_relative_to(ROOT / room) for path in SOURCES)

@@ -148,7 +148,7 @@ def test_it_plays_as_the_batched_episodes_do(clips, order):
     assert info["clip"]["reward"] == pytest.approx(sum(own_rewards), abs=1e-5)
 
 
-def test_a_clip_can_be_named_without_disturbing_the_deck(clips):
+def test_a_clip_can_be_named_without_disturbing_the_order(clips):
     plain, disturbed = make_env(clips), make_env(clips)
     for env in (plain, disturbed):
         env.reset(seed=1)
