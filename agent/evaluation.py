@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -17,8 +18,8 @@ from backbone.cost.adafuse import clip_macs
 from envs.clips import ClipSource
 from envs.decisions import Decisions
 from envs.episodes import Episodes
-from envs.layout import Layout
 from envs.rollout import Rollout, rollout
+from envs.spaces import StepLayout
 
 SELECTIONS = ("greedy", "sampled", "top_k")
 
@@ -80,20 +81,27 @@ class Evaluation:
         return float(self.macs_ratio.mean())
 
 
-def agent_macs(model: Any, layout: Layout) -> list[float]:
+def agent_macs(model: Any, layout: StepLayout) -> list[float]:
     """Per site, MACs per frame of a model's own network.
 
-    Ours say it themselves (``gate_macs``). Of a foreign stable-baselines3 policy every linear layer counts, once a
+    Ours tell it themselves (``agent_macs``, formerly ``gate_macs``). Of a foreign stable-baselines3 policy every linear layer counts, once a
     step (an upper bound: a critic is in it).
 
     :raises ValueError: a model whose cost cannot be told
     """
     policy = getattr(model, "policy", model)
+    if hasattr(policy, "agent_macs"):
+        return list(policy.agent_macs)
     if hasattr(policy, "gate_macs"):
+        warnings.warn(
+            f"{type(policy).__name__}.gate_macs is called agent_macs now; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
         return list(policy.gate_macs)
     if not isinstance(policy, nn.Module):
         raise ValueError(
-            f"expected a stable-baselines3 model or one with gate_macs (MACs per frame and site), got {type(model).__name__}"
+            f"expected a stable-baselines3 model or one with agent_macs (MACs per frame and site), got {type(model).__name__}"
         )
     macs = sum(layer.weight.numel() for layer in policy.modules() if isinstance(layer, nn.Linear))
     return [macs / layout.step_frames] * len(layout.sites)
@@ -106,7 +114,7 @@ def episodes_for(
 
     :param kwargs: of Episodes
     """
-    layout = Layout(backbone.sites, clips.num_frames, order)
+    layout = StepLayout(backbone.sites, clips.num_frames, order)
     return Episodes(backbone, clips, order=order, agent_macs=agent_macs(model, layout), **kwargs)
 
 
@@ -160,7 +168,7 @@ def evaluate_selections(
 
 
 @torch.no_grad()
-def select(model: Predictor, observation: np.ndarray, selection: str, layout: Layout) -> np.ndarray:
+def select(model: Predictor, observation: np.ndarray, selection: str, layout: StepLayout) -> np.ndarray:
     """Observations (R, O) -> actions (R, F * D).
 
     :param selection: "greedy", the likeliest decision of each channel; "sampled"; or "top_k": at each site and frame as

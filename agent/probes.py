@@ -1,6 +1,6 @@
 """Probes of what an agent learned: what its decisions tell past the CNN, and what it is worth that they vary.
 
-Letters for shapes as everywhere: N clips, T frames, F frames a step, D decisions; see ``envs/layout.py``.
+Letters for shapes as everywhere: N clips, T frames, F frames a step, D decisions; see ``envs/spaces.py``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from backbone.cost.adafuse import frame_macs
 from envs.clips import ClipSource
 from envs.decisions import Decisions
 from envs.episodes import Episodes
-from envs.layout import Layout
 from envs.rollout import rollout
+from envs.spaces import StepLayout
 
 
 def replay(
@@ -191,7 +191,7 @@ def most_common(decisions: Decisions) -> Decisions:
     return Decisions(decisions.sites, tuple(count.argmax(0)[None].astype(np.int8) for count in counts))
 
 
-def redrawn(decisions: Decisions, layout: Layout, rng: np.random.Generator) -> Decisions:
+def redrawn(decisions: Decisions, layout: StepLayout, rng: np.random.Generator) -> Decisions:
     """Every decision taken from a random clip, each for itself.
 
     A blind schedule at random, with the agent's own shares of use, reuse and skip at each site, frame and channel: they
@@ -259,7 +259,7 @@ def without_adaptivity(
         for name, sources in shuffles.items()
         if sources is not None
     }
-    layout = Layout(backbone.sites, clips.num_frames, order)
+    layout = StepLayout(backbone.sites, clips.num_frames, order)
     found["shares"] = replay(redrawn(decisions, layout, rng), backbone, clips, **kwargs)
     everywhere = np.zeros(len(clips), np.int64)
     found["most common"] = replay(most_common(decisions), backbone, clips, sources=everywhere, **kwargs)

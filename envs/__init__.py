@@ -1,5 +1,7 @@
 """The CNN as an environment: ``gymnasium.make("AdaFuse/Fusion-v0")`` after ``import envs``."""
 
+import importlib
+
 import gymnasium
 
 from envs.clips import ArrayClips, ClipError, ClipSource, VideoClips
@@ -7,9 +9,9 @@ from envs.episode import EpisodeRecord, RecordEpisode
 from envs.episodes import Episodes, Outcome
 from envs.fusion_env import FusionEnv
 from envs.fusion_vector_env import FusionVectorEnv
-from envs.layout import Layout
 from envs.rendering.episodes import animate_episode, draw_episode
 from envs.sb3_vec_env import FusionVecEnv
+from envs.spaces import StepLayout
 
 ENV_ID = "AdaFuse/Fusion-v0"
 
@@ -30,10 +32,17 @@ __all__ = [
     "FusionEnv",
     "FusionVecEnv",
     "FusionVectorEnv",
-    "Layout",
     "Outcome",
     "RecordEpisode",
+    "StepLayout",
     "VideoClips",
     "animate_episode",
     "draw_episode",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """The former name of StepLayout goes on for this release."""
+    if name == "Layout":
+        return importlib.import_module("envs.layout").Layout
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

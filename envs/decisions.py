@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backbone import Decision, Site, one_hot
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 UNDECIDED = -1  # stands where a decision has not been made, in an episode under way
 
@@ -33,7 +33,7 @@ class Decisions:
         return cls(tuple(sites), tuple(np.full(shape, UNDECIDED, np.int8) for shape in shapes))
 
     @classmethod
-    def from_actions(cls, actions: Sequence[np.ndarray], layout: Layout) -> Decisions:
+    def from_actions(cls, actions: Sequence[np.ndarray], layout: StepLayout) -> Decisions:
         """From the actions of an episode's steps, (N, F * D) each, of either order; their padding is left out."""
         decisions = cls.undecided(layout.sites, len(actions[0]), layout.num_frames)
         for index, step in enumerate(actions):
@@ -75,7 +75,7 @@ class Decisions:
         """Fill in what was decided at a site from a frame on, (N, F, D_site), in place."""
         self.by_site[site][:, frame : frame + chosen.shape[1]] = chosen
 
-    def to_actions(self, layout: Layout) -> list[np.ndarray]:
+    def to_actions(self, layout: StepLayout) -> list[np.ndarray]:
         """Actions of an episode's steps, (N, F * D) int8 each; padding is USE."""
         steps = []
         for first in range(0, layout.num_frames, layout.step_frames):

@@ -13,8 +13,8 @@ from backbone import Decision, FusionBackbone, FusionState, one_hot
 from envs.clips import ClipSource
 from envs.clips.loader import Batch
 from envs.decisions import Decisions
-from envs.layout import Layout
 from envs.reward import Reward, correctness
+from envs.spaces import StepLayout
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Episodes:
 
     :param backbone: kept in eval mode, its weights are not touched
     :param clips: where frames and labels come from
-    :param order: "frame" or "site", see Layout
+    :param order: "frame" or "site", see StepLayout
     :param reward: outcome given on the last step: "correctness" (0/1), "log_prob" (of the true class), or one of your
         own, see ``envs/reward.py``
     :param cost_weight: what computing a whole clip densely would cost in reward
@@ -95,7 +95,7 @@ class Episodes:
         if agent_macs is not None and len(agent_macs) != len(backbone.sites):
             raise ValueError(f"expected agent_macs for {len(backbone.sites)} sites, got {len(agent_macs)} numbers")
         self.backbone, self.clips = backbone.eval(), clips
-        self.layout = Layout(backbone.sites, clips.num_frames, order)
+        self.layout = StepLayout(backbone.sites, clips.num_frames, order)
         self.reward = Reward(reward, cost_weight)
         self.rollouts_per_clip = rollouts_per_clip
         self.agent_macs = list(agent_macs) if agent_macs is not None else [0.0] * len(backbone.sites)

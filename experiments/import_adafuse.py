@@ -14,7 +14,7 @@ from backbone import FusionBackbone, save_backbone
 from backbone.common.files import save_checkpoint
 from envs.clips import motions
 from envs.clips.datasets import find_clips
-from envs.layout import Layout
+from envs.spaces import StepLayout
 from experiments.config import Data, Import, Train, to_json
 from experiments.methods import gate_options
 from experiments.runs import open_run, resolve_device
@@ -68,7 +68,7 @@ def import_adafuse(config: Import) -> Path:
 
 def imported_policy(config: Train, backbone: FusionBackbone) -> ImportedPolicy:
     """The policy of an imported run, its weights still to be loaded."""
-    layout = Layout(backbone.sites, config.data.num_frames, "site")
+    layout = StepLayout(backbone.sites, config.data.num_frames, "site")
     return ImportedPolicy(layout, gate_options(config), device=resolve_device(config.device))
 
 

@@ -131,7 +131,7 @@ def test_control_the_check_finds_a_breach(check: Check, room: str, source: str):
 @pytest.mark.parametrize(
     ("check", "room", "source"),
     [
-        (wrong_imports, "envs", "import torch\nfrom backbone import Decision\nfrom envs.layout import Layout"),
+        (wrong_imports, "envs", "import torch\nfrom backbone import Decision\nfrom envs.spaces import StepLayout"),
         (wrong_imports, "experiments", "from experiments.config import Train\nfrom agent import ppo"),
         (code_that_loads_code, "backbone", "torch.load(path, map_location='cpu', weights_only=True)"),
         (decisions_by_number, "envs", "decisions[..., Decision.USE]\nscalars[..., 0]"),

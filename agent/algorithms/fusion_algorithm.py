@@ -14,8 +14,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from backbone import Decision, Ledger
-from envs.layout import Layout
 from envs.reward import Reward
+from envs.spaces import StepLayout
 
 MAX_NORM_RATIO = (
     5.0  # of a gradient to the usual one of its method: holds against outliers, whatever the method's scale
@@ -94,7 +94,7 @@ class FusionAlgorithm(BaseAlgorithm):
     Every method logs the same tags; the axis of every chart is the number of rollouts.
     """
 
-    layout: Layout
+    layout: StepLayout
     ledger: Ledger
 
     def _setup_model(self) -> None:

@@ -30,9 +30,9 @@ from agent.policies.distribution import FactoredCategorical
 from backbone import Decision, FusionBackbone
 from envs.clips import ClipSource
 from envs.episode import EpisodeRecord, record_rollout
-from envs.layout import Layout
 from envs.rendering.episodes import animate_episode, encode_png
 from envs.rollout import rollout
+from envs.spaces import StepLayout
 
 FIXED_CLIPS, FAILURES = 3, 1
 BINS = np.linspace(0, 1, 41)  # of the histograms of probabilities
@@ -94,7 +94,7 @@ def record_episodes(
 
 
 @torch.no_grad()
-def decision_probabilities(model: Any, observation: np.ndarray, layout: Layout) -> np.ndarray | None:
+def decision_probabilities(model: Any, observation: np.ndarray, layout: StepLayout) -> np.ndarray | None:
     """Probabilities of a step's decisions, padding included, (N, F, D, 3); None of an agent that has none to tell."""
     policy = getattr(model, "policy", None)
     if not hasattr(policy, "get_distribution"):

@@ -23,7 +23,7 @@ from agent.evaluation import Evaluation, evaluate
 from backbone import FusionBackbone
 from backbone.common.files import write_json
 from envs.clips import ClipSource
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 
 class Interrupted(Exception):
@@ -48,7 +48,7 @@ class BetweenRollouts(BaseCallback):
         return self.model.num_timesteps // self.layout.num_steps
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> StepLayout:
         """Of the training environment."""
         return self.training_env.get_attr("layout")[0]
 

@@ -100,8 +100,8 @@ def write_title(draw: ImageDraw.ImageDraw, record: EpisodeRecord, width: int) ->
         title = record.label if outcome["correct"] else f"{record.label}, {title}"
         second.append(f"return {outcome['reward']:+.2f}")
     write(draw, (left, 9), title, LARGE, width=width - left, bold=True)
-    said = "  ·  ".join([*second, record.name] if record.name else second)
-    write(draw, (left, 35), said, MEDIUM, width=width - left, colour=PALE)
+    text = "  ·  ".join([*second, record.name] if record.name else second)
+    write(draw, (left, 35), text, MEDIUM, width=width - left, colour=PALE)
 
 
 def map_heights(sites: Sequence[Site], pixels: int) -> list[int]:
@@ -187,8 +187,8 @@ def _draw_moment(record: EpisodeRecord, until: int) -> Image.Image:
     write(draw, (EDGE, below + 24), f"it costs {costs[until - 1]:.2f} of dense", MEDIUM)
     write(draw, (EDGE, below + 46), f"all so far {costs[:until].mean():.2f}", MEDIUM)
     best = int(record.probabilities[until - 1].argmax())
-    said = f"now {record.classes[best]} ({record.probabilities[until - 1, best]:.2f})"
-    write(draw, (EDGE, below + 68), said, MEDIUM, width=PICTURE)
+    text = f"now {record.classes[best]} ({record.probabilities[until - 1, best]:.2f})"
+    write(draw, (EDGE, below + 68), text, MEDIUM, width=PICTURE)
     write(draw, (left - 24, below + CURVES // 2), "classes", SMALL, anchor="rm")
     return canvas
 

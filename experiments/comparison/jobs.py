@@ -20,8 +20,8 @@ from tqdm import tqdm
 from agent import FIXED, evaluate, fixed_policy
 from agent.callbacks.training import Interrupted
 from backbone.common.files import write_json
-from envs.layout import Layout
 from envs.reward import Reward
+from envs.spaces import StepLayout
 from experiments.board import log_test
 from experiments.config import Pretrain, Train, to_json
 from experiments.evaluate import judge, read_result, rollouts_played, save_judgement
@@ -149,7 +149,7 @@ def judge_fixed(config: Train) -> None:
     _go_on()
     backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
     clips = open_clips(config.data, "test")
-    layout = Layout(backbone.sites, clips.num_frames, config.order)
+    layout = StepLayout(backbone.sites, clips.num_frames, config.order)
     options = {"order": config.order, "selections": ("greedy",)}  # they are played one way
     judged = {name: judge(fixed_policy(name, layout), backbone, clips, **options) for name in FIXED}
     write_json(config.run / "config.json", to_json(config))

@@ -80,15 +80,15 @@ def probe_run(run: Path, config: Probe) -> Probed:
     model, backbone, trained = load_trained(run, device=config.device)
     clips = open_clips(trained.data, config.split, for_evaluation=True)
     layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
-    own_macs = agent_macs(model, layout)
+    macs = agent_macs(model, layout)
     kwargs = {"order": layout.order, "progress": f"probing {run.name}"}
     selections = SELECTIONS if trained.method == BLIND else ("greedy",)
     selected = evaluate_selections(model, backbone, clips, selections=selections, **kwargs)
     played = selected["greedy"]
     swap = swap_test(played, backbone, clips, **kwargs)
-    others = without_adaptivity(played, backbone, clips, agent_macs=own_macs, **kwargs)
+    others = without_adaptivity(played, backbone, clips, agent_macs=macs, **kwargs)
     cluster = cluster_of(clips)
-    shares, costs = played.decisions.frame_shares(), frame_costs(played, backbone, own_macs)
+    shares, costs = played.decisions.frame_shares(), frame_costs(played, backbone, macs)
     facts = None
     if clips.num_frames == motions.NUM_FRAMES:  # else a clip's frames are not those that were drawn
         facts = motions.facts(trained.data.root, clips.names)

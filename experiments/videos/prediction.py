@@ -22,8 +22,8 @@ from envs.clips.sampling import evaluation_indices, fewest_frames
 from envs.clips.video.decode import centre, sample_frames
 from envs.clips.video.read import open_video
 from envs.decisions import Decisions
-from envs.layout import Layout
 from envs.rollout import rollout
+from envs.spaces import StepLayout
 from experiments.config import Data, Predict, Train, from_json
 from experiments.runs import import_plugins, read_config, set_up_cpu
 from experiments.train import load_trained
@@ -43,7 +43,7 @@ class Trained:
     backbone: FusionBackbone
     classes: tuple[str, ...]
     data: Data
-    layout: Layout
+    layout: StepLayout
     agent_macs: list[float]
     fingerprint: str
 

@@ -13,7 +13,7 @@ from agent.evaluation import accounted_cost, agent_macs, average_views, selectio
 from agent.probes import replay
 from backbone import Decision
 from envs import EpisodeRecord, FusionEnv, RecordEpisode
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 
 @pytest.fixture(scope="module", params=ORDERS)
@@ -71,7 +71,7 @@ def test_an_unknown_selection_and_one_that_a_policy_cannot_make_are_refused(case
     model, backbone, clips, _ = case
     with pytest.raises(ValueError, match="did you mean 'greedy'"):
         evaluate(model, backbone, clips, selection="gredy")
-    fixed = fixed_policy("all use", Layout(backbone.sites, clips.num_frames, "site"))
+    fixed = fixed_policy("all use", StepLayout(backbone.sites, clips.num_frames, "site"))
     assert selections_of(fixed) == ("greedy", "sampled")
     with pytest.raises(ValueError, match="top k"):
         evaluate(fixed, backbone, clips, selection="top_k")
@@ -148,18 +148,26 @@ def test_a_foreign_policy_is_judged_with_its_own_macs(order):
     np.testing.assert_allclose(result.macs_ratio, again.macs_ratio + own)
 
 
+def test_the_former_name_of_a_models_macs_goes_on_with_a_warning():
+    class Former:
+        gate_macs = (1, 2, 3)
+
+    with pytest.warns(DeprecationWarning, match="Former.gate_macs is called agent_macs now"):
+        assert agent_macs(Former(), env_for("ppo").layout) == [1, 2, 3]
+
+
 def test_a_model_of_unknown_cost_is_refused():
     class Mute:
         def predict(self, observation, deterministic=True):
             return np.zeros(1), None
 
-    with pytest.raises(ValueError, match=r"gate_macs .*, got Mute"):
+    with pytest.raises(ValueError, match=r"agent_macs .*, got Mute"):
         evaluate(Mute(), tiny_backbone(), noise_clips())
 
 
 def test_the_causal_accounting_of_the_decisions_is_the_cost_that_was_paid(case):
     model, backbone, clips, order = case
-    found, layout = evaluate(model, backbone, clips, order=order), Layout(backbone.sites, clips.num_frames, order)
+    found, layout = evaluate(model, backbone, clips, order=order), StepLayout(backbone.sites, clips.num_frames, order)
     own = agent_macs(model, layout)
     again = accounted_cost(found, backbone, own, accounting="causal", batch_size=3)
     np.testing.assert_allclose(again, found.macs_ratio, rtol=1e-12)

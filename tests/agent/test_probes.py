@@ -22,7 +22,7 @@ from agent.probes import (
 from backbone import Decision
 from envs.clips import ArrayClips
 from envs.decisions import Decisions
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 
 @pytest.fixture(scope="module", params=ORDERS)
@@ -36,7 +36,7 @@ def test_replaying_its_own_decisions_reproduces_it(case):
     result = evaluate(model, backbone, clips, order=order)
     again = replay(result.decisions, backbone, clips, order=order, batch_size=3)
     assert_same(again, result, but=("macs_ratio",))
-    own = sum(model.policy.gate_macs) / backbone.ledger.dense_macs
+    own = sum(model.policy.agent_macs) / backbone.ledger.dense_macs
     np.testing.assert_allclose(again.macs_ratio + own, result.macs_ratio)
 
 
@@ -65,9 +65,9 @@ def paired_clips(num_pairs: int = 6) -> ArrayClips:
 class Signaller:
     """Sees which way the clip runs, and tells the CNN by skipping all of the last site, or nothing."""
 
-    gate_macs = (0, 0, 0)
+    agent_macs = (0, 0, 0)
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: StepLayout) -> None:
         self.layout = layout
 
     def predict(self, observation, deterministic=True):
@@ -106,7 +106,7 @@ def listening_backbone(clips: ArrayClips):
 def test_a_policy_that_signals_the_class_is_caught():
     clips = paired_clips()
     backbone = listening_backbone(clips)
-    result = evaluate(Signaller(Layout(backbone.sites, 2, "site")), backbone, clips)
+    result = evaluate(Signaller(StepLayout(backbone.sites, 2, "site")), backbone, clips)
     swapped = swap_test(result, backbone, clips)
     assert result.accuracy == 100
     assert swapped.accuracy == 0
@@ -116,7 +116,7 @@ def test_a_policy_that_signals_the_class_is_caught():
 @pytest.mark.parametrize("name", [name for name in FIXED if not name.startswith("random")])
 def test_fixed_decisions_signal_nothing(name):
     clips, backbone = paired_clips(), tiny_backbone()
-    result = evaluate(fixed_policy(name, Layout(backbone.sites, 2, "site")), backbone, clips)
+    result = evaluate(fixed_policy(name, StepLayout(backbone.sites, 2, "site")), backbone, clips)
     swapped = swap_test(result, backbone, clips)
     assert swapped.accuracy == result.accuracy
     assert swapped.follows == 100 - result.accuracy
@@ -134,14 +134,14 @@ def test_clips_without_their_reversal_are_left_out_of_the_swap():
     clips = paired_clips()
     backbone = listening_backbone(clips)
     part = clips.subset([0, 1, 2, 4, 7])  # one whole pair, three without partner
-    result = evaluate(Signaller(Layout(backbone.sites, 2, "site")), backbone, part)
+    result = evaluate(Signaller(StepLayout(backbone.sites, 2, "site")), backbone, part)
     swapped = swap_test(result, backbone, part)
     assert (swapped.accuracy, swapped.follows) == (0, 100)
 
 
 def test_without_reversals_there_is_no_swap():
     backbone, clips = tiny_backbone(), noise_clips(2)
-    result = evaluate(fixed_policy("all use", Layout(backbone.sites, 2, "site")), backbone, clips)
+    result = evaluate(fixed_policy("all use", StepLayout(backbone.sites, 2, "site")), backbone, clips)
     assert swap_test(result, backbone, clips) is None
     assert pair_accuracy(result, clips) == {}
 
@@ -173,7 +173,7 @@ def drawn(rng, layout, clips, frames):
 
 @pytest.fixture(scope="module", params=ORDERS)
 def layout(request):
-    return Layout(tiny_backbone().sites, 8, request.param)
+    return StepLayout(tiny_backbone().sites, 8, request.param)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_static_decisions_do_not_vary(case):
 
 def test_frames_add_up_to_clips(case):
     model, backbone, clips, order = case
-    layout = Layout(backbone.sites, clips.num_frames, order)
+    layout = StepLayout(backbone.sites, clips.num_frames, order)
     result = evaluate(model, backbone, clips, order=order)
     costs = frame_costs(result, backbone, agent_macs(model, layout), batch_size=3)
     assert costs.shape == (len(clips), clips.num_frames)
@@ -296,7 +296,7 @@ def test_shuffles_give_every_clip_another_of_its_group():
 def test_a_signal_of_the_class_is_lost_step_by_step():
     """Decisions that are the class alone: another clip of the class does as well, one of the reversed class misleads."""
     clips = paired_clips(20)
-    backbone, model = listening_backbone(clips), Signaller(Layout(tiny_backbone().sites, 2, "site"))
+    backbone, model = listening_backbone(clips), Signaller(StepLayout(tiny_backbone().sites, 2, "site"))
     result = evaluate(model, backbone, clips)
     others = without_adaptivity(result, backbone, clips, agent_macs=[0.0] * 3)
     assert list(others) == ["same class", "reversed class", "any class", "shares", "most common"]
@@ -318,7 +318,7 @@ def test_nothing_is_lost_by_freezing_what_never_changes(order):
 
 def test_who_still_decides_is_charged_for_it_and_who_is_blind_is_not(case):
     model, backbone, clips, order = case
-    result, own = evaluate(model, backbone, clips, order=order), model.policy.gate_macs
+    result, own = evaluate(model, backbone, clips, order=order), model.policy.agent_macs
     others = without_adaptivity(result, backbone, clips, agent_macs=own, order=order)
     assert list(others) == ["same class", "any class", "shares", "most common"]  # these clips know no reversals
     for name in ("same class", "any class"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backbone import Decision, one_hot
 from envs.decisions import UNDECIDED, Decisions
-from envs.layout import ORDERS, Layout
+from envs.spaces import ORDERS, StepLayout
 
 SITES = tiny_backbone().sites
 each_order = pytest.mark.parametrize("order", ORDERS)
@@ -25,7 +25,7 @@ def drawn(clips: int = 3, seed: int = 0) -> Decisions:
 @given(st.sampled_from(ORDERS), st.integers(1, 4), st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
 def test_actions_of_either_order_and_back(order, clips, seed):
-    decisions, layout = drawn(clips, seed), Layout(SITES, T, order)
+    decisions, layout = drawn(clips, seed), StepLayout(SITES, T, order)
     actions = decisions.to_actions(layout)
     assert [step.shape for step in actions] == [(clips, layout.step_frames * layout.decisions)] * layout.num_steps
     np.testing.assert_equal(Decisions.from_actions(actions, layout).to_arrays(), decisions.to_arrays())
@@ -33,7 +33,7 @@ def test_actions_of_either_order_and_back(order, clips, seed):
 
 @each_order
 def test_padding_is_left_out_on_the_way_in_and_use_on_the_way_out(order):
-    layout = Layout(SITES, T, order)
+    layout = StepLayout(SITES, T, order)
     skip = [np.full((2, layout.step_frames * layout.decisions), Decision.SKIP)] * layout.num_steps
     decisions = Decisions.from_actions(skip, layout)
     assert (decisions.shares() == [0, 0, 1]).all()
@@ -45,7 +45,7 @@ def test_padding_is_left_out_on_the_way_in_and_use_on_the_way_out(order):
 
 @each_order
 def test_steps_that_were_not_taken_are_undecided(order):
-    layout = Layout(SITES, T, order)
+    layout = StepLayout(SITES, T, order)
     decisions = Decisions.from_actions(drawn().to_actions(layout)[:2], layout)
     expected = 3 * layout.step_frames * sum(site.decisions for site in SITES[:2])
     assert decisions.counts().sum() == expected

@@ -11,9 +11,9 @@ from envs import ENV_ID, EpisodeRecord, FusionEnv, RecordEpisode
 from envs.decisions import UNDECIDED, Decisions
 from envs.episode import record_rollout
 from envs.episodes import Episodes
-from envs.layout import ORDERS
 from envs.rendering.episodes import draw_episode
 from envs.rollout import rollout
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 

@@ -8,7 +8,7 @@ from fusion_cases import T, constant_decisions, follow, play, random_decisions, 
 from backbone import Decision
 from backbone.fusion.backbone import HISTORIES
 from envs.episodes import Episodes, Outcome
-from envs.layout import ORDERS
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 each_history = pytest.mark.parametrize("history", HISTORIES)

@@ -10,7 +10,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 
 from backbone import Decision, FusionBackbone, create_cnn, save_backbone
 from envs import ENV_ID, FusionEnv, RecordEpisode
-from envs.layout import ORDERS
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 OURS = [spec.id for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("envs.")]

@@ -7,7 +7,7 @@ from fusion_cases import T, random_decisions, tiny_backbone, to_actions
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from envs import ENV_ID, FusionEnv, FusionVectorEnv
-from envs.layout import ORDERS
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 EPISODE = {"frame": 3 * T, "site": 3}
@@ -113,7 +113,7 @@ def test_the_last_steps_observation_begins_the_next_episode(clips, order):
         if terminated.all():
             assert info["final_info"]["clip"]["clip"].tolist() == [[0, 1, 2, 3], [4, 5, 0, 1]][step > EPISODE[order]]
             assert all(final.shape == observations[0].shape for final in info["final_obs"])
-            np.testing.assert_array_equal(info["action_mask"][0], envs.layout.action_mask(0))
+            np.testing.assert_array_equal(info["action_mask"][0], envs.spaces.action_mask(0))
             if step == EPISODE[order]:
                 reference.reset()
                 np.testing.assert_array_equal(observations, reference._start())

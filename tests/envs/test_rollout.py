@@ -7,8 +7,8 @@ from fusion_cases import T, follow, random_decisions, tiny_backbone, to_actions
 
 from envs.decisions import Decisions
 from envs.episodes import Episodes
-from envs.layout import ORDERS
 from envs.rollout import rollout
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from envs import FusionVecEnv, FusionVectorEnv
 from envs.clips.source import BrokenClip
-from envs.layout import ORDERS
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 EPISODE = {"frame": 3 * T, "site": 3}

@@ -20,7 +20,7 @@ from agent.evaluation import evaluate
 from backbone import FusionBackbone, create_cnn
 from envs import FusionVecEnv
 from envs.clips import ArrayClips
-from envs.layout import Rows
+from envs.spaces import Rows
 
 ONE_DECISION = 64  # group size at which every site takes one decision a frame
 POLICY_GRADIENTS = (*(f"reinforce, {baseline}" for baseline in BASELINES), "ppo")

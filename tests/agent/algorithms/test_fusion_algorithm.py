@@ -244,5 +244,5 @@ def test_where_computing_never_pays_every_method_learns_to_skip(method, order, o
     model = build(method, env, learning_rate=0.03, policy_kwargs={"gate": GateOptions(**options)})
     assert greedy_cost(model) > 0.5
     learn(model, 40 if method in ("ppo", "gumbel") else 80)
-    floor = (sum(env.ledger.fixed_macs) + sum(model.policy.gate_macs)) / env.ledger.dense_macs
+    floor = (sum(env.ledger.fixed_macs) + sum(model.policy.agent_macs)) / env.ledger.dense_macs
     assert greedy_cost(model) < floor + 0.1

@@ -11,7 +11,7 @@ from agent.algorithms import joint
 from agent.algorithms.joint import JointTraining, check_joint
 from backbone import one_hot
 from envs.decisions import Decisions
-from envs.layout import ORDERS
+from envs.spaces import ORDERS
 
 JOINT = [method for method in ALGORITHMS if method != "rebar"]  # of which the CNN can learn
 

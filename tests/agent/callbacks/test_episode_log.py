@@ -18,7 +18,7 @@ from agent.callbacks.training import Evaluations
 from agent.policies.gate import GateOptions
 from agent.policies.imported import ImportedPolicy
 from backbone import Decision
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 VALIDATION = 6
 
@@ -101,7 +101,7 @@ def test_greedy_decisions_are_the_most_probable(order):
 
 def test_agents_of_any_class_are_recorded_and_tell_their_probabilities_if_they_have_any():
     backbone, clips = tiny_backbone(), noise_clips()
-    env, layout = env_for("ppo"), Layout(backbone.sites, clips.num_frames, "site")
+    env, layout = env_for("ppo"), StepLayout(backbone.sites, clips.num_frames, "site")
     foreign = PPO("MlpPolicy", env, n_steps=3, batch_size=8, seed=0, device="cpu")
     imported = ImportedPolicy(layout, GateOptions())
     for model in (foreign, imported):

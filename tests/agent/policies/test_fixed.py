@@ -4,7 +4,7 @@ from agent_cases import noise_clips, tiny_backbone, tiny_env
 
 from agent import FIXED, evaluate, fixed_policy
 from backbone import Decision
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 SHARES = {  # of use, reuse and skip
     "all use": (1, 0, 0),
@@ -20,7 +20,7 @@ BLOCKS = [name for name in FIXED if name not in RANDOM]
 
 def judged(name: str, order: str = "site", num_clips: int = 16, seed: int = 0):
     backbone, clips = tiny_backbone(group_size=1), noise_clips(num_clips)
-    policy = fixed_policy(name, Layout(backbone.sites, clips.num_frames, order))
+    policy = fixed_policy(name, StepLayout(backbone.sites, clips.num_frames, order))
     return evaluate(policy, backbone, clips, order=order, seed=seed)
 
 
