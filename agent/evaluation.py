@@ -40,7 +40,7 @@ class Evaluation:
     :param label: (N,)
     :param prediction: (N,)
     :param logits: (N, classes)
-    :param decisions: of the N clips; None where they were not kept
+    :param decisions: of the N clips
     """
 
     correct: np.ndarray
@@ -49,7 +49,7 @@ class Evaluation:
     label: np.ndarray
     prediction: np.ndarray
     logits: np.ndarray
-    decisions: Decisions | None
+    decisions: Decisions
 
     @classmethod
     def of(cls, played: Rollout, rows: slice = slice(None)) -> Evaluation:

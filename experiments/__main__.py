@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.callbacks.training import Interrupted
+from agent.callbacks.checkpoints import Interrupted
 from experiments import config
 from experiments.bench import bench
 from experiments.command_line import parse

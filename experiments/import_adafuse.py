@@ -8,10 +8,9 @@ from pathlib import Path
 
 import torch
 
-from agent.callbacks.checkpoint import KIND
+from agent.checkpoint import save_policy
 from agent.policies.imported import ImportedPolicy, load_adafuse
 from backbone import FusionBackbone, save_backbone
-from backbone.common.files import save_checkpoint
 from envs.clips import motions
 from envs.clips.datasets import find_clips
 from envs.spaces import StepLayout
@@ -53,9 +52,7 @@ def import_adafuse(config: Import) -> Path:
     save_backbone(run.backbone, backbone, architecture=facts.architecture, classes=classes, imported=source)
     model = imported_policy(run, backbone)
     model.policy.gates.load_state_dict(gates.state_dict())
-    content = {"algorithm": type(model).__name__, "facts": {"config": to_json(run), "imported": source}}
-    tensors = {"parameters": {"policy": model.policy.state_dict()}}
-    save_checkpoint(config.run / "checkpoint.pt", KIND, content, tensors)
+    save_policy(config.run / "checkpoint.pt", model, config=to_json(run), imported=source)
     parameters = sum(parameter.numel() for module in (backbone, gates) for parameter in module.parameters())
     print(
         f"{config.checkpoint}: {facts.architecture} of {facts.num_classes} classes with gates at {len(backbone.sites)} "

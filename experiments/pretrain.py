@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from agent.callbacks.training import Interrupted
+from agent.callbacks.checkpoints import Interrupted
 from agent.pretraining import PretrainingMix
 from backbone import FusionBackbone, create_cnn, imagenet_weights, load_weights, save_backbone
 from backbone.common.files import load_checkpoint, save_checkpoint

@@ -24,7 +24,8 @@ from stable_baselines3.common.logger import TensorBoardOutputFormat
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
-from agent.callbacks.training import BetweenRollouts, Evaluations
+from agent.callbacks.between_rollouts import BetweenRollouts
+from agent.callbacks.evaluations import Evaluations
 from agent.evaluation import Evaluation, episodes_for
 from agent.policies.distribution import FactoredCategorical
 from backbone import Decision, FusionBackbone

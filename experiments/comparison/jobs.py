@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from agent import FIXED, evaluate, fixed_policy
-from agent.callbacks.training import Interrupted
+from agent.callbacks.checkpoints import Interrupted
 from backbone.common.files import write_json
 from envs.reward import Reward
 from envs.spaces import StepLayout

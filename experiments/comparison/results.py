@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agent.callbacks.training import read_curve
+from agent.callbacks.evaluations import read_curve
 from backbone.common.files import write_whole
 from envs.clips import ClipSource
 from experiments.config import Train

@@ -11,7 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agent.callbacks.episode_log import record_episodes, write_episode, write_probabilities
-from agent.callbacks.training import read_curve
+from agent.callbacks.evaluations import read_curve
 from agent.evaluation import Evaluation, evaluate
 from backbone.common.files import write_whole
 from envs.clips import ClipSource

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.callbacks.training import read_curve
+from agent.callbacks.evaluations import read_curve
 from envs.clips import ClipSource
 from experiments.comparison.compare import FIXED_JOB, Arm
 from experiments.comparison.grids import Grid, policy_grid, volume_grid

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from agent.callbacks.training import Interrupted
+from agent.callbacks.checkpoints import Interrupted
 from backbone.common.files import write_whole
 from envs.clips import ClipError
 from envs.clips.datasets.reading import VIDEO_SUFFIXES

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agent.callbacks.training import Interrupted
+from agent.callbacks.checkpoints import Interrupted
 from backbone import BACKBONES, create_cnn, load_backbone
 from experiments import pretrain as module
 from experiments.config import Data, Pretrain

@@ -9,8 +9,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agent import GateOptions, evaluate
-from agent.callbacks.checkpoint import load_cnn
-from agent.callbacks.training import Interrupted
+from agent.callbacks.checkpoints import Interrupted
+from agent.checkpoint import load_cnn
 from backbone import load_backbone, save_backbone
 from backbone.common.files import load_checkpoint, save_checkpoint
 from experiments.config import Data, Train

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agent import evaluate, fixed_policy
 from agent.callbacks.episode_log import EpisodeLog, extremes, failures, fixed_clips, record_episodes
-from agent.callbacks.training import Evaluations
+from agent.callbacks.evaluations import Evaluations
 from agent.policies.gate import GateOptions
 from agent.policies.imported import ImportedPolicy
 from backbone import Decision

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import pytest
 
 from agent import evaluate
-from agent.callbacks.training import Interrupted
+from agent.callbacks.checkpoints import Interrupted
 from experiments.comparison import jobs
 from experiments.comparison.jobs import (
     measure_rate,

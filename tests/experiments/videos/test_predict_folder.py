@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from agent.callbacks.training import Interrupted
+from agent.callbacks.checkpoints import Interrupted
 from envs.clips import motions
 from envs.clips.video.decode import write_video
 from experiments.__main__ import main

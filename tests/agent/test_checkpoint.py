@@ -11,8 +11,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agent import GateOptions
-from agent.callbacks.checkpoint import load_agent, load_cnn, load_gates, save_agent
-from agent.callbacks.training import CostWarmup, Interrupted
+from agent.callbacks.checkpoints import Interrupted
+from agent.callbacks.cost_warmup import CostWarmup
+from agent.checkpoint import load_agent, load_cnn, load_gates, save_agent
 from backbone.common.files import save_checkpoint
 
 FACTS = {"config": {"seed": 3}, "note": "kept"}
