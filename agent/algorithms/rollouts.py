@@ -54,7 +54,11 @@ class FusionRolloutBuffer(RolloutBuffer):
 
 
 class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
-    """Collects exactly one episode of every row, then asks ``_credit`` for advantages and logs the rollouts."""
+    """Collects exactly one episode of every row, then asks ``_credit`` for advantages and logs the rollouts.
+
+    The loop is stable-baselines3's own ``collect_rollouts``, with its buffer and callbacks; whoever plays without
+    training calls ``envs/rollout.py``. Both step the same ``Episodes``.
+    """
 
     cost_gradient: str  # "exact": each step's own expected cost is differentiated, and is in no return
 
