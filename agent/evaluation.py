@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from agent.policies.policy import FusionPolicy
-from backbone import Decision, FusionBackbone, one_hot
+from backbone import FusionBackbone
 from backbone.common.naming import did_you_mean
 from backbone.cost.adafuse import clip_macs
 from envs.clips import ClipSource
+from envs.decisions import Decisions
 from envs.episodes import Episodes
-from envs.layout import Layout
+from envs.rollout import Rollout, rollout
+from envs.spaces import StepLayout
 
 SELECTIONS = ("greedy", "sampled", "top_k")
-PIXELS_AT_ONCE = 64 * 8 * 64**2  # of a batch: a ResNet-50 at 224 pixels then needs 2 GiB, not 10
 
 
 class Predictor(Protocol):
@@ -39,8 +40,7 @@ class Evaluation:
     :param label: (N,)
     :param prediction: (N,)
     :param logits: (N, classes)
-    :param actions: per step, (N, F * D) int8
-    :param shares: per site, shares of use, reuse, skip over all clips and frames, (S, 3)
+    :param decisions: of the N clips
     """
 
     correct: np.ndarray
@@ -49,8 +49,26 @@ class Evaluation:
     label: np.ndarray
     prediction: np.ndarray
     logits: np.ndarray
-    actions: list[np.ndarray]
-    shares: np.ndarray
+    decisions: Decisions
+
+    @classmethod
+    def of(cls, played: Rollout, rows: slice = slice(None)) -> Evaluation:
+        """Of episodes that were played, or some of them."""
+        outcome = played.outcome
+        return cls(
+            correct=outcome.correct[rows],
+            macs_ratio=outcome.macs_ratio[rows],
+            log_prob=outcome.log_prob[rows],
+            label=outcome.label[rows],
+            prediction=outcome.prediction[rows],
+            logits=played.logits[rows],
+            decisions=played.decisions.take(rows),
+        )
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Per site, shares of use, reuse and skip over all clips and frames, (S, 3)."""
+        return self.decisions.shares()
 
     @property
     def accuracy(self) -> float:
@@ -63,23 +81,41 @@ class Evaluation:
         return float(self.macs_ratio.mean())
 
 
-def agent_macs(model: Any, layout: Layout) -> list[float]:
+def agent_macs(model: Any, layout: StepLayout) -> list[float]:
     """Per site, MACs per frame of a model's own network.
 
-    Ours say it themselves (``gate_macs``). Of a foreign stable-baselines3 policy every linear layer counts, once a
+    Ours tell it themselves (``agent_macs``, formerly ``gate_macs``). Of a foreign stable-baselines3 policy every linear layer counts, once a
     step (an upper bound: a critic is in it).
 
     :raises ValueError: a model whose cost cannot be told
     """
     policy = getattr(model, "policy", model)
+    if hasattr(policy, "agent_macs"):
+        return list(policy.agent_macs)
     if hasattr(policy, "gate_macs"):
+        warnings.warn(
+            f"{type(policy).__name__}.gate_macs is called agent_macs now; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
         return list(policy.gate_macs)
     if not isinstance(policy, nn.Module):
         raise ValueError(
-            f"expected a stable-baselines3 model or one with gate_macs (MACs per frame and site), got {type(model).__name__}"
+            f"expected a stable-baselines3 model or one with agent_macs (MACs per frame and site), got {type(model).__name__}"
         )
     macs = sum(layer.weight.numel() for layer in policy.modules() if isinstance(layer, nn.Linear))
     return [macs / layout.step_frames] * len(layout.sites)
+
+
+def episodes_for(
+    model: Any, backbone: FusionBackbone, clips: ClipSource, *, order: str = "site", **kwargs: Any
+) -> Episodes:
+    """Episodes for a model to play, which charge its own MACs.
+
+    :param kwargs: of Episodes
+    """
+    layout = StepLayout(backbone.sites, clips.num_frames, order)
+    return Episodes(backbone, clips, order=order, agent_macs=agent_macs(model, layout), **kwargs)
 
 
 def evaluate(
@@ -116,31 +152,23 @@ def evaluate_selections(
     progress: str | None = None,
 ) -> dict[str, Evaluation]:
     """Play every clip once under each selection, side by side: what runs before the first decision runs once a clip."""
-    layout = Layout(backbone.sites, clips.num_frames, order)
     many = len(selections)
+    episodes = episodes_for(model, backbone, clips, order=order, rollouts_per_clip=many)
+    layout = episodes.layout
 
-    def choose(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    def decide(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
         chosen = [select(model, observation[k::many], kind, layout) for k, kind in enumerate(selections)]
         return np.stack(chosen, 1).reshape(len(observation), -1)
 
     device = backbone.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        played = play(
-            backbone,
-            clips,
-            choose,
-            own_macs=agent_macs(model, layout),
-            order=order,
-            rollouts_per_clip=many,
-            batch_size=batch_size,
-            progress=progress,
-        )
-    return {kind: _every(played, k, many, layout) for k, kind in enumerate(selections)}
+        played = rollout(episodes, decide, batch_size=batch_size, progress=progress)
+    return {kind: Evaluation.of(played, slice(k, None, many)) for k, kind in enumerate(selections)}
 
 
 @torch.no_grad()
-def select(model: Predictor, observation: np.ndarray, selection: str, layout: Layout) -> np.ndarray:
+def select(model: Predictor, observation: np.ndarray, selection: str, layout: StepLayout) -> np.ndarray:
     """Observations (R, O) -> actions (R, F * D).
 
     :param selection: "greedy", the likeliest decision of each channel; "sampled"; or "top_k": at each site and frame as
@@ -167,61 +195,10 @@ def selections_of(model: Predictor) -> tuple[str, ...]:
     return SELECTIONS if ours else SELECTIONS[:2]
 
 
-def _every(played: Evaluation, first: int, step: int, layout: Layout) -> Evaluation:
-    """Every so many rows of an evaluation, as one of its own."""
-    actions = [part[first::step] for part in played.actions]
-    names = ("correct", "macs_ratio", "log_prob", "label", "prediction", "logits")
-    parts = {name: getattr(played, name)[first::step] for name in names}
-    return Evaluation(**parts, actions=actions, shares=_shares(actions, layout))
-
-
-def play(
-    backbone: FusionBackbone,
-    clips: ClipSource,
-    choose: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    *,
-    own_macs: Sequence[float],
-    order: str = "site",
-    rollouts_per_clip: int = 1,
-    batch_size: int | None = None,
-    progress: str | None = None,
-) -> Evaluation:
-    """Play every clip, whoever chooses.
-
-    :param choose: (observations (B * K, O), indices of their clips (B,)) -> actions (B * K, F * D)
-    :param own_macs: per site, MACs per frame charged for choosing
-    :param rollouts_per_clip: K, side by side; the results have K rows a clip, one after the other
-    :param batch_size, progress: as in ``evaluate``
-    """
-    pixels = rollouts_per_clip * clips.num_frames * clips.size**2
-    batch_size = batch_size or min(64, max(1, PIXELS_AT_ONCE // pixels))
-    kwargs = {"order": order, "reward": "log_prob", "agent_macs": own_macs, "rollouts_per_clip": rollouts_per_clip}
-    episodes = Episodes(backbone, clips, **kwargs)
-    layout, outcomes, logits, taken = episodes.layout, [], [], []
-    bar = tqdm(total=len(clips), desc=progress, unit="clip", disable=None if progress else True, leave=False)
-    for start in range(0, len(clips), batch_size):
-        indices = np.arange(start, min(start + batch_size, len(clips)))
-        observation, outcome, actions = episodes.start(indices), None, []
-        while outcome is None:
-            actions.append(choose(observation, indices))
-            observation, _, outcome = episodes.step(actions[-1])
-        outcomes.append(outcome)
-        logits.append(episodes.logits.cpu().numpy())
-        taken.append([step.astype(np.int8) for step in actions])
-        bar.update(len(indices))
-    bar.close()
-    actions = [np.concatenate(step) for step in zip(*taken)]
-    joined = {
-        name: np.concatenate([getattr(outcome, name) for outcome in outcomes])
-        for name in ("correct", "macs_ratio", "log_prob", "label", "prediction")
-    }
-    return Evaluation(**joined, logits=np.concatenate(logits), actions=actions, shares=_shares(actions, layout))
-
-
 def average_views(evaluation: Evaluation, views: int) -> Evaluation:
     """Judge videos by the mean of the logits of their V views each (TSN), which stand one after the other.
 
-    The cost is the mean of a view: a video costs V times as much. ``actions`` and ``shares`` stay those of the views.
+    The cost is the mean of a view: a video costs V times as much. ``decisions`` stay those of the views.
     """
     logits = evaluation.logits.reshape(-1, views, evaluation.logits.shape[-1]).mean(1)
     label = evaluation.label[::views]
@@ -238,48 +215,21 @@ def average_views(evaluation: Evaluation, views: int) -> Evaluation:
     )
 
 
-def site_decisions(actions: list[np.ndarray], layout: Layout) -> list[np.ndarray]:
-    """Actions per step, (N, F * D) -> per site, the decisions of all frames (N, T, D_site)."""
-    steps = [step.reshape(len(step), layout.step_frames, layout.decisions) for step in actions]
-    sites = len(layout.sites)
-    return [np.concatenate(steps[site.index :: sites], 1)[..., : site.decisions] for site in layout.sites]
-
-
-def step_actions(decisions: Sequence[np.ndarray], layout: Layout) -> list[np.ndarray]:
-    """Per site, decisions of all frames (N, T, D_site) -> actions per step (N, F * D): ``site_decisions`` undone."""
-    steps = []
-    for first in range(0, layout.num_frames, layout.step_frames):
-        for chosen in decisions:
-            step = np.full((len(chosen), layout.step_frames, layout.decisions), Decision.USE, np.int8)  # padding
-            step[..., : chosen.shape[-1]] = chosen[:, first : first + layout.step_frames]
-            steps.append(step.reshape(len(step), -1))
-    return steps
-
-
 def accounted_cost(
     evaluation: Evaluation,
     backbone: FusionBackbone,
-    layout: Layout,
-    own_macs: Sequence[float],
+    agent_macs: Sequence[float],
     *,
     accounting: str,
     batch_size: int = 64,
 ) -> np.ndarray:
     """Each clip's cost as a share of dense by another accounting (``backbone/cost/adafuse.py``), (N,).
 
-    :param layout: of the environment that was evaluated
-    :param own_macs: per site, MACs per frame of the agent itself
+    :param agent_macs: per site, MACs per frame of the agent itself
     """
-    decisions = site_decisions(evaluation.actions, layout)
-    ratios = []
-    for start in range(0, len(evaluation.label), batch_size):
-        chosen = [one_hot(torch.from_numpy(of_site[start : start + batch_size])) for of_site in decisions]
-        macs = clip_macs(backbone.ledger, chosen, accounting=accounting, agent_macs=own_macs)
-        ratios.append(macs / (backbone.ledger.dense_macs * layout.num_frames))
+    decisions, ratios = evaluation.decisions, []
+    for start in range(0, len(decisions), batch_size):
+        chosen = decisions.take(slice(start, start + batch_size)).one_hot()
+        macs = clip_macs(backbone.ledger, chosen, accounting=accounting, agent_macs=agent_macs)
+        ratios.append(macs / (backbone.ledger.dense_macs * decisions.num_frames))
     return torch.cat(ratios).numpy()
-
-
-def _shares(actions: list[np.ndarray], layout: Layout) -> np.ndarray:
-    return np.array(
-        [[(chosen == decision).mean() for decision in Decision] for chosen in site_decisions(actions, layout)]
-    )

@@ -1,6 +1,6 @@
 """Probes of what an agent learned: what its decisions tell past the CNN, and what it is worth that they vary.
 
-Letters for shapes as everywhere: N clips, T frames, F frames a step, D decisions; see ``envs/layout.py``.
+Letters for shapes as everywhere: N clips, T frames, F frames a step, D decisions; see ``envs/spaces.py``.
 """
 
 from __future__ import annotations
@@ -12,39 +12,41 @@ from itertools import cycle
 import numpy as np
 import torch
 
-from agent.evaluation import Evaluation, play, site_decisions
-from backbone import Decision, FusionBackbone, one_hot, walk_macs
+from agent.evaluation import Evaluation
+from backbone import Decision, FusionBackbone, walk_macs
 from envs.clips import ClipSource
-from envs.layout import Layout
+from envs.decisions import Decisions
+from envs.episodes import Episodes
+from envs.rollout import rollout
+from envs.spaces import StepLayout
 
 
 def replay(
-    actions: Sequence[np.ndarray],
+    decisions: Decisions,
     backbone: FusionBackbone,
     clips: ClipSource,
     *,
     sources: np.ndarray | None = None,
-    own_macs: Sequence[float] | None = None,
+    agent_macs: Sequence[float] | None = None,
     order: str = "site",
     batch_size: int | None = None,
     progress: str | None = None,
 ) -> Evaluation:
     """Play clips with decisions that were made elsewhere.
 
-    :param actions: per step, (M, F * D), as in ``Evaluation``
-    :param sources: (N,) which of the M rows each clip is played with; by default each its own
-    :param own_macs: per site, MACs per frame charged for choosing; by default none
-    :param order: in which the actions were taken
+    :param decisions: of M clips
+    :param sources: (N,) which of the M each clip is played with; by default each its own
+    :param agent_macs: per site, MACs per frame charged for deciding; by default none
     :param batch_size, progress: as in ``evaluate``
     """
     sources = np.arange(len(clips)) if sources is None else sources
-    own_macs = [0.0] * len(backbone.sites) if own_macs is None else own_macs
-    steps = cycle(actions)  # every batch of clips takes them all
+    episodes = Episodes(backbone, clips, order=order, agent_macs=agent_macs)
+    steps = cycle(decisions.to_actions(episodes.layout))  # every batch of clips takes them all
 
-    def choose(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        return next(steps)[sources[indices]].astype(np.int64)
+    def decide(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return next(steps)[sources[indices]]
 
-    return play(backbone, clips, choose, own_macs=own_macs, order=order, batch_size=batch_size, progress=progress)
+    return Evaluation.of(rollout(episodes, decide, batch_size=batch_size, progress=progress))
 
 
 # What decisions tell past the CNN
@@ -91,7 +93,7 @@ def swap_test(
     paired = np.flatnonzero(clips.reversals >= 0)
     sources = np.arange(len(clips))
     sources[paired] = clips.reversals[paired]
-    swapped = replay(evaluation.actions, backbone, clips, sources=sources, order=order, progress=progress)
+    swapped = replay(evaluation.decisions, backbone, clips, sources=sources, order=order, progress=progress)
     follows = swapped.prediction == clips.labels[sources]
     return SwapTest(swapped.correct[paired], follows[paired])
 
@@ -141,10 +143,10 @@ class Adaptivity:
     constant: float
 
 
-def adaptivity(evaluation: Evaluation, layout: Layout) -> dict[str, Adaptivity]:
+def adaptivity(evaluation: Evaluation) -> dict[str, Adaptivity]:
     """Of each site by its name, after that of all decisions together, "all"."""
     parts = {}
-    for site, chosen in zip(layout.sites, site_decisions(evaluation.actions, layout)):
+    for site, chosen in zip(evaluation.decisions.sites, evaluation.decisions.by_site):
         part = np.zeros((4, site.decisions))  # variance, between clips, between frames, constant
         for decision in Decision:
             taken = chosen == decision
@@ -165,47 +167,38 @@ def _adaptivity(part: np.ndarray) -> Adaptivity:
     return Adaptivity(variance, clips / variance, frames / variance, 1 - (clips + frames) / variance, constant)
 
 
-def frame_shares(evaluation: Evaluation, layout: Layout) -> np.ndarray:
-    """Shares of use, reuse and skip among all decisions of a frame, (N, T, 3)."""
-    chosen = np.concatenate(site_decisions(evaluation.actions, layout), -1)
-    return np.stack([(chosen == decision).mean(-1) for decision in Decision], -1)
-
-
 def frame_costs(
-    evaluation: Evaluation,
-    backbone: FusionBackbone,
-    layout: Layout,
-    own_macs: Sequence[float],
-    *,
-    batch_size: int = 64,
+    evaluation: Evaluation, backbone: FusionBackbone, agent_macs: Sequence[float], *, batch_size: int = 64
 ) -> np.ndarray:
     """What each frame costs as a share of a dense frame, (N, T); their mean is the clip's cost.
 
-    :param own_macs: per site, MACs per frame of the agent itself
+    :param agent_macs: per site, MACs per frame of the agent itself
     """
-    decisions, costs = site_decisions(evaluation.actions, layout), []
-    for start in range(0, len(evaluation.label), batch_size):
-        chosen = [one_hot(torch.from_numpy(of_site[start : start + batch_size])) for of_site in decisions]
-        costs.append(walk_macs(backbone.ledger, chosen, agent_macs=own_macs).sum(-1) / backbone.ledger.dense_macs)
+    decisions, costs = evaluation.decisions, []
+    for start in range(0, len(decisions), batch_size):
+        chosen = decisions.take(slice(start, start + batch_size)).one_hot()
+        costs.append(walk_macs(backbone.ledger, chosen, agent_macs=agent_macs).sum(-1) / backbone.ledger.dense_macs)
     return torch.cat(costs).numpy()
 
 
 # What it is worth that they vary
 
 
-def most_common(evaluation: Evaluation) -> list[np.ndarray]:
-    """The most common decision of each site, frame and channel as actions per step, (1, F * D)."""
-    counts = [np.stack([(step == decision).sum(0) for decision in Decision]) for step in evaluation.actions]
-    return [count.argmax(0)[None] for count in counts]
+def most_common(decisions: Decisions) -> Decisions:
+    """The most common decision of each site, frame and channel, as those of one clip."""
+    counts = [np.stack([(chosen == decision).sum(0) for decision in Decision]) for chosen in decisions.by_site]
+    return Decisions(decisions.sites, tuple(count.argmax(0)[None].astype(np.int8) for count in counts))
 
 
-def redrawn(evaluation: Evaluation, rng: np.random.Generator) -> list[np.ndarray]:
-    """Every decision taken from a random clip, each for itself, as actions per step (N, F * D).
+def redrawn(decisions: Decisions, layout: StepLayout, rng: np.random.Generator) -> Decisions:
+    """Every decision taken from a random clip, each for itself.
 
     A blind schedule at random, with the agent's own shares of use, reuse and skip at each site, frame and channel: they
-    stay exactly as they were, for clips are dealt out, not drawn with replacement.
+    stay exactly as they were, for clips are permuted, not drawn with replacement.
+
+    :param layout: of the steps, in whose order the generator is drawn from
     """
-    return [rng.permuted(step, axis=0) for step in evaluation.actions]
+    return Decisions.from_actions([rng.permuted(step, axis=0) for step in decisions.to_actions(layout)], layout)
 
 
 def other_clips(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -233,7 +226,7 @@ def without_adaptivity(
     backbone: FusionBackbone,
     clips: ClipSource,
     *,
-    own_macs: Sequence[float],
+    agent_macs: Sequence[float],
     order: str = "site",
     seed: int = 0,
     progress: str | None = None,
@@ -251,21 +244,22 @@ def without_adaptivity(
 
     The last two are blind: they need no agent, and are not charged for one. Their shares are counted on these very clips.
 
-    :param own_macs: per site, MACs per frame of the agent itself
+    :param agent_macs: per site, MACs per frame of the agent itself
     :param seed: of the shuffles and of what is redrawn
     """
-    rng, label = np.random.default_rng(seed), evaluation.label
+    rng, label, decisions = np.random.default_rng(seed), evaluation.label, evaluation.decisions
     shuffles = {"same class": other_clips(label, rng)}
     if clips.reversed_class is not None:
         shuffles["reversed class"] = clips_of_partners(label, clips.reversed_class, rng)
     shuffles["any class"] = other_clips(np.zeros_like(label), rng)
     kwargs = {"order": order, "progress": progress}
     found = {
-        name: replay(evaluation.actions, backbone, clips, sources=sources, own_macs=own_macs, **kwargs)
+        name: replay(decisions, backbone, clips, sources=sources, agent_macs=agent_macs, **kwargs)
         for name, sources in shuffles.items()
         if sources is not None
     }
-    found["shares"] = replay(redrawn(evaluation, rng), backbone, clips, **kwargs)
+    layout = StepLayout(backbone.sites, clips.num_frames, order)
+    found["shares"] = replay(redrawn(decisions, layout, rng), backbone, clips, **kwargs)
     everywhere = np.zeros(len(clips), np.int64)
-    found["most common"] = replay(most_common(evaluation), backbone, clips, sources=everywhere, **kwargs)
+    found["most common"] = replay(most_common(decisions), backbone, clips, sources=everywhere, **kwargs)
     return found

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from envs.episodes import Episodes, Outcome
     from envs.fusion_env import FusionEnv
     from envs.fusion_vector_env import FusionVectorEnv
-    from envs.layout import Layout
     from envs.rendering.episodes import animate_episode, draw_episode
     from envs.sb3_vec_env import FusionVecEnv
+    from envs.spaces import StepLayout
 
-__getattr__, __dir__ = lazy_names(__name__)
+__getattr__, __dir__ = lazy_names(__name__, moved={"Layout": "envs.spaces.StepLayout"})
 
 ENV_ID = "AdaFuse/Fusion-v0"
 
@@ -37,9 +37,9 @@ __all__ = [
     "FusionEnv",
     "FusionVecEnv",
     "FusionVectorEnv",
-    "Layout",
     "Outcome",
     "RecordEpisode",
+    "StepLayout",
     "VideoClips",
     "animate_episode",
     "draw_episode",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,10 +9,11 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from backbone import Decision, Site, one_hot, walk_macs
-from envs.episodes import Episodes, Outcome
-
-NONE_YET = -1  # stands where a decision has not been made
+from backbone import Decision, Site, walk_macs
+from envs.decisions import Decisions
+from envs.episodes import Episodes
+from envs.reward import Reward
+from envs.rollout import Rollout
 
 
 @dataclass
@@ -21,11 +21,10 @@ class EpisodeRecord:
     """One episode of FusionEnv; of one under way, what is known so far.
 
     :param frames: (T, H, W, 3) uint8
-    :param sites: the backbone's sites
     :param classes: K class names
+    :param decisions: of this one clip
     :param name: of the clip
-    :param cost_weight: reward that a densely computed clip costs
-    :param decisions: (site, first frame, (F, D) integers) of each step
+    :param reward: what its rewards are made of
     :param rewards: of each step
     :param outcome: ``info["clip"]`` of the last step: label, prediction, correct, log_prob, macs_ratio, reward; label,
         correct and log_prob are None of a clip without a label
@@ -33,20 +32,24 @@ class EpisodeRecord:
         own output); the last row is the clip's
     :param frame_costs: (T,) MACs of each frame, the agent's own included, as a share of a dense frame; their mean is
         the clip's cost
-    :param chances: (F, D, 3) probabilities of use, reuse and skip at each step; empty where the agent does not tell
+    :param decision_probabilities: per site, (T, D, 3) of use, reuse and skip; None where the agent does not tell
     """
 
     frames: np.ndarray
-    sites: tuple[Site, ...]
     classes: tuple[str, ...]
+    decisions: Decisions
     name: str = ""
-    cost_weight: float = 1.0
-    decisions: list[tuple[int, int, np.ndarray]] = field(default_factory=list)
+    reward: Reward = field(default_factory=Reward)
     rewards: list[float] = field(default_factory=list)
     outcome: dict[str, Any] = field(default_factory=dict)
     probabilities: np.ndarray | None = None
     frame_costs: np.ndarray | None = None
-    chances: list[np.ndarray] = field(default_factory=list)
+    decision_probabilities: list[np.ndarray] | None = None
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The backbone's."""
+        return self.decisions.sites
 
     @property
     def label(self) -> str | None:
@@ -59,81 +62,69 @@ class EpisodeRecord:
         return self.classes[self.outcome["prediction"]]
 
     @property
-    def verdict(self) -> float:
+    def outcome_reward(self) -> float:
         """What the last step's reward holds beside its cost: correctness, or the log-probability of the label."""
-        return sum(self.rewards) + self.cost_weight * self.outcome["macs_ratio"]
+        return self.reward.outcome_of(sum(self.rewards), self.outcome["macs_ratio"])
 
     def maps(self) -> list[np.ndarray]:
-        """Per site, the decisions of all frames, (T, D) integers, NONE_YET where there are none."""
-        maps = [np.full((len(self.frames), site.decisions), NONE_YET) for site in self.sites]
-        for site, first, chosen in self.decisions:
-            maps[site][first : first + len(chosen)] = chosen
-        return maps
+        """Per site, the decisions of all frames, (T, D) int8, UNDECIDED where there are none; the caller's own."""
+        return [chosen[0].copy() for chosen in self.decisions.by_site]
 
     def shares(self) -> dict[Decision, float]:
-        """How large a part of all decisions was use, reuse and skip."""
-        counts = sum(np.bincount(chosen.ravel(), minlength=len(Decision)) for _, _, chosen in self.decisions)
-        return {decision: float(counts[decision] / counts.sum()) for decision in Decision}
+        """How large a part of all decisions was use, reuse and skip; empty before the first."""
+        counts = self.decisions.counts()
+        return {decision: float(counts[decision] / counts.sum()) for decision in Decision} if counts.any() else {}
 
     def facts(self) -> dict[str, str]:
         """The episode in a few words by name: clip, label, prediction, cost, return, decisions."""
         outcome, final, known = self.outcome, self.probabilities[-1], self.label is not None
-        said = {"clip": self.name}
+        facts = {"clip": self.name}
         if known:
-            said["label"] = f"{self.label}, probability {final[outcome['label']]:.3f}"
-        verdict = (" (right)" if outcome["correct"] else " (wrong)") if known else ""
-        said["prediction"] = f"{self.prediction}, probability {final[outcome['prediction']]:.3f}{verdict}"
-        said["cost"] = f"{outcome['macs_ratio']:.3f} of the dense CNN's MACs"
-        said["return"] = f"{outcome['reward']:.3f} at cost weight {self.cost_weight:g}"
+            facts["label"] = f"{self.label}, probability {final[outcome['label']]:.3f}"
+        judged = (" (right)" if outcome["correct"] else " (wrong)") if known else ""
+        facts["prediction"] = f"{self.prediction}, probability {final[outcome['prediction']]:.3f}{judged}"
+        facts["cost"] = f"{outcome['macs_ratio']:.3f} of the dense CNN's MACs"
+        facts["return"] = f"{outcome['reward']:.3f} at cost weight {self.reward.cost_weight:g}"
         if not known:
-            said["return"] += ", cost alone: the video has no label"
+            facts["return"] += ", cost alone: the video has no label"
         shares = self.shares().items()
-        said["decisions"] = ", ".join(f"{decision.name.lower()} {share:.1%}" for decision, share in shares)
-        return said
+        facts["decisions"] = ", ".join(f"{decision.name.lower()} {share:.1%}" for decision, share in shares)
+        return facts
 
-    def card(self) -> str:
-        """The same as a table of Markdown."""
+    def to_markdown(self) -> str:
+        """The same as a table."""
         lines = [f"| {name} | {' '.join(text.split()).replace('|', '/')} |" for name, text in self.facts().items()]
         return "\n".join(["| | |", "|---|---|", *lines])
 
     def unlabelled(self) -> EpisodeRecord:
         """The same of a clip whose label was made up: without it, and its last reward without the outcome."""
-        rewards = [*self.rewards[:-1], self.rewards[-1] - self.verdict]
+        rewards = [*self.rewards[:-1], self.rewards[-1] - self.outcome_reward]
         nothing = {"label": None, "correct": None, "log_prob": None}
         return replace(self, rewards=rewards, outcome={**self.outcome, **nothing, "reward": sum(rewards)})
 
 
-def record_outcome(
-    episodes: Episodes,
-    decisions: Sequence[tuple[int, int, np.ndarray]],
-    rewards: Sequence[np.ndarray],
-    outcome: Outcome,
-) -> list[EpisodeRecord]:
-    """The records of N episodes that have just ended.
+def record_rollout(episodes: Episodes, rollout: Rollout) -> list[EpisodeRecord]:
+    """The records of N episodes that have ended, kept in detail.
 
-    :param decisions: (site, first frame, (N, F, D) integers) of each step
-    :param rewards: (N,) of each step
+    :param episodes: that played them
     """
-    backbone, sites = episodes.backbone, episodes.layout.sites
-    causal = backbone.consensus.causal(torch.cat(episodes.frame_logits, 1))
-    probabilities = causal.double().softmax(-1).cpu().numpy()
-    by_site = [[chosen for at, _, chosen in decisions if at == site.index] for site in sites]
-    chosen = [one_hot(torch.as_tensor(np.concatenate(steps, 1), dtype=torch.int64)) for steps in by_site]
-    costs = walk_macs(backbone.ledger, chosen, agent_macs=episodes.agent_macs).sum(-1) / backbone.ledger.dense_macs
+    backbone, source = episodes.backbone, episodes.clips
+    probabilities = torch.from_numpy(rollout.frame_logits).double().softmax(-1).numpy()
+    macs = walk_macs(backbone.ledger, rollout.decisions.one_hot(), agent_macs=episodes.agent_macs).sum(-1)
+    costs = (macs / backbone.ledger.dense_macs).numpy()
     return [
         EpisodeRecord(
-            frames=episodes.pixels[row // episodes.rollouts_per_clip],
-            sites=sites,
-            classes=tuple(episodes.clips.classes),
-            name=str(episodes.clips.names[facts["clip"]]),
-            cost_weight=episodes.cost_weight,
-            decisions=[(site, first, chosen[row]) for site, first, chosen in decisions],
-            rewards=[float(step[row]) for step in rewards],
+            frames=rollout.frames[row],
+            classes=tuple(source.classes),
+            decisions=rollout.decisions.take([row]),
+            name=str(source.names[facts["clip"]]),
+            reward=episodes.reward,
+            rewards=rollout.rewards[:, row].tolist(),
             outcome=facts,
             probabilities=probabilities[row],
-            frame_costs=costs[row].numpy(),
+            frame_costs=costs[row],
         )
-        for row, facts in enumerate(outcome.per_episode())
+        for row, facts in enumerate(rollout.outcome.per_episode())
     ]
 
 
@@ -150,7 +141,7 @@ class RecordEpisode(gym.Wrapper):
         self.rewards.append(reward)
         if terminated:
             env = self.unwrapped
-            decisions = [(site, first, chosen[None]) for site, first, chosen in env.decisions]
             rewards = [np.array([reward]) for reward in self.rewards]
-            info["episode_record"] = record_outcome(env.episodes, decisions, rewards, env.outcome)[0]
+            played = Rollout.of(env.episodes, rewards, env.outcome, detailed=True)
+            info["episode_record"] = record_rollout(env.episodes, played)[0]
         return observation, reward, terminated, truncated, info

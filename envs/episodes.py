@@ -12,32 +12,9 @@ from torch import Tensor
 from backbone import Decision, FusionBackbone, FusionState, one_hot
 from envs.clips import ClipSource
 from envs.clips.loader import Batch
-from envs.layout import Layout
-from envs.reward import correctness, cost_reward, find_outcome
-
-
-class Deck:
-    """Deals clips: shuffled anew in each pass, the same for the same seed; its whole state is a position.
-
-    :param size: number of clips
-    :param shuffle: False deals them in their own order
-    """
-
-    def __init__(self, size: int, *, seed: int, shuffle: bool = True) -> None:
-        self.size, self.seed, self.shuffle, self.position = size, seed, shuffle, 0
-
-    def deal(self, count: int) -> tuple[np.ndarray, np.random.Generator]:
-        """The next ``count`` clips, and the generator that draws their segments."""
-        places = np.arange(self.position, self.position + count)
-        indices = places % self.size
-        if self.shuffle:
-            for number in np.unique(places // self.size):
-                pass_order = np.random.default_rng([self.seed, int(number)]).permutation(self.size)
-                chosen = places // self.size == number
-                indices[chosen] = pass_order[places[chosen] % self.size]
-        rng = np.random.default_rng([self.seed, self.position, 1])
-        self.position += count
-        return indices, rng
+from envs.decisions import Decisions
+from envs.reward import Reward, correctness
+from envs.spaces import StepLayout
 
 
 @dataclass
@@ -59,6 +36,11 @@ class Outcome:
     macs_ratio: np.ndarray
     reward: np.ndarray
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Outcome]) -> Outcome:
+        """Those of several batches, one after the other."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
     def per_episode(self) -> list[dict]:
         """Each episode's facts as plain numbers."""
         names = list(self.__dataclass_fields__)
@@ -70,11 +52,14 @@ class Episodes:
 
     :param backbone: kept in eval mode, its weights are not touched
     :param clips: where frames and labels come from
-    :param order: "frame" or "site", see Layout
-    :param reward: "correctness" (0/1) or "log_prob" (of the true class), given on the last step
+    :param order: "frame" or "site", see StepLayout
+    :param reward: outcome given on the last step: "correctness" (0/1), "log_prob" (of the true class), or one of your
+        own, see ``envs/reward.py``
     :param cost_weight: what computing a whole clip densely would cost in reward
     :param agent_macs: per site, MACs per frame of the agent's own gate; charged to every episode
     :raises ValueError: clips and backbone do not fit, or an unknown name
+
+    ``decisions`` holds those of the episodes under way, or of the last that ended, of all N rows.
     """
 
     def __init__(
@@ -110,9 +95,8 @@ class Episodes:
         if agent_macs is not None and len(agent_macs) != len(backbone.sites):
             raise ValueError(f"expected agent_macs for {len(backbone.sites)} sites, got {len(agent_macs)} numbers")
         self.backbone, self.clips = backbone.eval(), clips
-        self.layout = Layout(backbone.sites, clips.num_frames, order)
-        self.outcome_of = find_outcome(reward)
-        self.cost_weight = cost_weight
+        self.layout = StepLayout(backbone.sites, clips.num_frames, order)
+        self.reward = Reward(reward, cost_weight)
         self.rollouts_per_clip = rollouts_per_clip
         self.agent_macs = list(agent_macs) if agent_macs is not None else [0.0] * len(backbone.sites)
         self.clip_dense_macs = backbone.ledger.dense_macs * clips.num_frames
@@ -147,8 +131,9 @@ class Episodes:
         """Begin the episodes of the same clips once more, with the backbone as it is now; returns observations (N, O)."""
         self.num_rows = len(self.indices) * self.rollouts_per_clip
         self.spent = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
-        self.rewards = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
+        self.returns = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
         self.frame, self.frame_logits = 0, []
+        self.decisions = Decisions.undecided(self.layout.sites, self.num_rows, self.layout.num_frames)
         self.state = self._begin(None)
         return self._observe()
 
@@ -163,15 +148,17 @@ class Episodes:
         """
         if self.state is None:
             raise RuntimeError("expected an episode under way, there is none: call reset() before step()")
-        decisions = self._decisions(actions)
         site, before = self.state.site, self.state.macs.sum(1)
+        chosen = self._chosen(actions)
+        self.decisions.write(site, self.frame, chosen)
+        decisions = one_hot(torch.from_numpy(chosen).to(self.frames.device))
         self.state = self.backbone.advance(
             self.state, decisions, agent_macs=self.agent_macs[site], observation=self.observation
         )
         step_macs = self.state.macs.sum(1)
         step_macs = step_macs - before.repeat_interleave(len(step_macs) // len(before))
         self.spent += step_macs
-        reward = cost_reward(step_macs, self.clip_dense_macs, self.cost_weight)
+        reward = self.reward.of_step(step_macs, self.clip_dense_macs)
         outcome = None
         if self.state.site == len(self.backbone.sites):
             self.frame_logits.append(self.backbone.logits(self.state))
@@ -181,7 +168,7 @@ class Episodes:
             else:
                 self.state = self._begin(self.state)
         if outcome is None:
-            self.rewards += reward
+            self.returns += reward
         return (None if outcome else self._observe()), reward.float().cpu().numpy(), outcome
 
     def action_masks(self, num_rows: int | None = None) -> np.ndarray:
@@ -203,8 +190,9 @@ class Episodes:
         flat = self.layout.pack(self.observation, self.frame, spent)
         return (flat if rows == self.num_rows else flat.repeat_interleave(self.num_rows // rows, 0)).cpu().numpy()
 
-    def _decisions(self, actions: np.ndarray) -> Tensor:
-        layout, site = self.layout, self.backbone.sites[self.state.site]
+    def _chosen(self, actions: np.ndarray) -> np.ndarray:
+        """The decisions of the site at hand, (N, F, D_site)."""
+        layout = self.layout
         actions = np.asarray(actions)
         expected = (self.num_rows, layout.step_frames * layout.decisions)
         if actions.shape != expected:
@@ -219,9 +207,7 @@ class Episodes:
         if not ((actions >= 0) & (actions < len(Decision))).all():
             known = ", ".join(f"{decision.value} = {decision.name.lower()}" for decision in Decision)
             raise ValueError(f"expected actions among {known}; got {actions.min()} to {actions.max()}")
-        chosen = torch.from_numpy(actions).to(self.frames.device)
-        chosen = chosen.unflatten(1, (layout.step_frames, layout.decisions))[..., : site.decisions]
-        return one_hot(chosen)
+        return layout.step_decisions(actions, self.state.site)
 
     def _finish(self, reward: Tensor) -> Outcome:
         """Add the outcome to the last step's reward, in place, and sum up."""
@@ -230,8 +216,8 @@ class Episodes:
         if not torch.isfinite(logits).all():
             raise ValueError("expected finite class scores, the backbone put out NaN or infinity: check its weights")
         labels = self.labels.repeat_interleave(self.rollouts_per_clip)
-        reward += self.outcome_of(logits, labels)
-        self.rewards += reward
+        reward += self.reward.of_outcome(logits, labels)
+        self.returns += reward
         self.logits = logits
         arrays = (
             labels,
@@ -239,7 +225,7 @@ class Episodes:
             correctness(logits, labels).bool(),
             logits.log_softmax(-1).gather(1, labels[:, None])[:, 0],
             self.spent / self.clip_dense_macs,
-            self.rewards,
+            self.returns,
         )
         clip = np.repeat(self.indices, self.rollouts_per_clip)
         return Outcome(clip, *(array.cpu().numpy() for array in arrays))

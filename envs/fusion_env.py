@@ -11,8 +11,9 @@ import torch
 
 from backbone import FusionBackbone, create_cnn, load_backbone
 from envs.clips import ClipSource, motions
+from envs.clips.sampler import ClipSampler
 from envs.episode import EpisodeRecord
-from envs.episodes import Deck, Episodes
+from envs.episodes import Episodes
 from envs.rendering.ansi import describe_step
 from envs.rendering.episodes import draw_episode
 
@@ -161,30 +162,26 @@ class FusionEnv(gym.Env):
         self.action_space = self.layout.action_space
         self.train = train
         self.render_mode = render_mode
-        self._deck: Deck | None = None
+        self._sampler: ClipSampler | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
-        if seed is not None or self._deck is None:
+        if seed is not None or self._sampler is None:
             drawn = int(self.np_random.integers(2**31))
-            self._deck = Deck(len(self.episodes.clips), seed=drawn, shuffle=self.train)
+            self._sampler = ClipSampler(len(self.episodes.clips), seed=drawn, shuffle=self.train)
         clip = (options or {}).get("clip")
         if clip is None:
-            indices, rng = self._deck.deal(1)
+            indices, rng = self._sampler.take(1)
         elif type(clip) is not bool and isinstance(clip, int | np.integer) and 0 <= clip < len(self.episodes.clips):
             indices, rng = np.array([clip]), self.np_random
         else:
             raise ValueError(f"expected options['clip'] from 0 to {len(self.episodes.clips) - 1}, got {clip!r}")
         observation = self.episodes.start(indices, rng if self.train else None)
         self._steps = 0
-        self.decisions: list[tuple[int, int, np.ndarray]] = []  # (site, first frame, (F, D_site)) of each step taken
         return observation[0], self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-        site, frame = self.episodes.site, self.episodes.frame
         observation, reward, outcome = self.episodes.step(np.asarray(action)[None])
-        shape = (self.layout.step_frames, self.layout.decisions)
-        self.decisions.append((site, frame, np.array(action).reshape(shape)[:, : self.layout.sites[site].decisions]))
         self._steps += 1
         info = self._info()
         if outcome is not None:
@@ -204,15 +201,14 @@ class FusionEnv(gym.Env):
         """
         if self.render_mode is None:
             return None
-        if not hasattr(self, "decisions"):
+        if self._sampler is None:
             raise RuntimeError("expected an episode under way, there is none: call reset() before render()")
         episodes = self.episodes
         record = EpisodeRecord(
             episodes.pixels[0],
-            self.layout.sites,
             tuple(episodes.clips.classes),
+            episodes.decisions,
             name=str(episodes.clips.names[episodes.indices[0]]),
-            decisions=self.decisions,
         )
         if self.render_mode == "rgb_array":
             return draw_episode(record)

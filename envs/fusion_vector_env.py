@@ -13,7 +13,8 @@ from gymnasium.vector.utils import batch_space
 from backbone import FusionBackbone
 from envs.clips import ClipSource
 from envs.clips.loader import Loader
-from envs.episodes import Deck, Outcome
+from envs.clips.sampler import ClipSampler
+from envs.episodes import Outcome
 from envs.fusion_env import make_episodes
 
 
@@ -86,10 +87,10 @@ class FusionVectorEnv(gym.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.render_mode = None
         self._over = False  # have the episodes ended, and does NEXT_STEP owe the next ones?
-        self._deck = Deck(len(self.episodes.clips), seed=-1, shuffle=train)  # until the first reset
+        self._sampler = ClipSampler(len(self.episodes.clips), seed=-1, shuffle=train)  # until the first reset
         num_clips, pin_memory = num_envs // rollouts_per_clip, self.episodes.backbone.device.type == "cuda"
         self._loader = Loader(
-            self.episodes.clips, self._deck, num_clips, train=train, workers=workers, pin_memory=pin_memory
+            self.episodes.clips, self._sampler, num_clips, train=train, workers=workers, pin_memory=pin_memory
         )
 
     def reset(
@@ -109,8 +110,8 @@ class FusionVectorEnv(gym.vector.VectorEnv):
         if "reset_mask" in options:
             self._check_mask(options["reset_mask"])
         super().reset(seed=seed)
-        if seed is not None or self._deck.seed < 0:
-            self._deck.seed, self._deck.position = int(self.np_random.integers(2**31)), 0
+        if seed is not None or self._sampler.seed < 0:
+            self._sampler.seed, self._sampler.position = int(self.np_random.integers(2**31)), 0
         return self._start(), self._info()
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:

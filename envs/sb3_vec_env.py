@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor
 from backbone import FusionBackbone, Ledger
 from envs.clips import ClipSource
 from envs.clips.loader import Loader
-from envs.episodes import Deck, Episodes
+from envs.clips.sampler import ClipSampler
+from envs.episodes import Episodes
 
 
 class FusionVecEnv(VecEnv):
@@ -58,11 +60,11 @@ class FusionVecEnv(VecEnv):
         )
         self.num_clips, self.rollouts_per_clip, self.train = num_clips, rollouts_per_clip, train
         self.layout = self.episodes.layout
-        self.deck = Deck(len(clips), seed=seed, shuffle=train)
+        self.sampler = ClipSampler(len(clips), seed=seed, shuffle=train)
         pin_memory = backbone.device.type == "cuda"
-        self.loader = Loader(clips, self.deck, num_clips, train=train, workers=workers, pin_memory=pin_memory)
+        self.loader = Loader(clips, self.sampler, num_clips, train=train, workers=workers, pin_memory=pin_memory)
         self.render_mode = None
-        self._untouched: int | None = None  # deck position of the batch in play, while nobody has stepped it
+        self._untouched: int | None = None  # sampler's position of the batch in play, while nobody has stepped it
         self._actions: np.ndarray | None = None
         super().__init__(num_clips * rollouts_per_clip, self.layout.observation_space, self.layout.action_space)
 
@@ -70,7 +72,7 @@ class FusionVecEnv(VecEnv):
 
     def reset(self) -> np.ndarray:
         if self._seeds[0] is not None:
-            self.deck.seed, self.deck.position = self._seeds[0], 0
+            self.sampler.seed, self.sampler.position = self._seeds[0], 0
         self._reset_seeds()
         self._reset_options()
         return self._start()
@@ -120,11 +122,11 @@ class FusionVecEnv(VecEnv):
     @property
     def cost_weight(self) -> float:
         """Reward that a densely computed clip costs; may be changed between episodes."""
-        return self.episodes.cost_weight
+        return self.episodes.reward.cost_weight
 
     @cost_weight.setter
     def cost_weight(self, weight: float) -> None:
-        self.episodes.cost_weight = weight
+        self.episodes.reward = replace(self.episodes.reward, cost_weight=weight)
 
     def action_masks(self) -> np.ndarray:
         """(N, F * D * 3) bool, a fresh array: which actions the current site allows."""
@@ -135,7 +137,7 @@ class FusionVecEnv(VecEnv):
 
         The same clips in the same order as episodes would play: normalised frames (B, T, 3, H, W), labels (B,).
         """
-        if self._untouched is not None:  # nobody has played what the last reset dealt
+        if self._untouched is not None:  # nobody has played what the last reset took
             self._untouched = None
             return self.episodes.frames, self.episodes.labels
         return self.episodes.put(next(self.loader))
@@ -159,17 +161,17 @@ class FusionVecEnv(VecEnv):
         return {"wait": self.loader.wait_share(), "broken": len(self.loader.broken)}
 
     def state_dict(self) -> dict[str, int]:
-        """Where the deck stands, to be asked between rollouts: no episode may be under way."""
-        position = self.deck.position if self._untouched is None else self._untouched
-        return {"seed": self.deck.seed, "position": position}
+        """Where the sampler stands, to be asked between rollouts: no episode may be under way."""
+        position = self.sampler.position if self._untouched is None else self._untouched
+        return {"seed": self.sampler.seed, "position": position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from ``state_dict``: the next ``reset`` or ``take_clips`` deals what would have come."""
+        """Continue from ``state_dict``: the next ``reset`` or ``take_clips`` takes what would have come."""
         self._reset_seeds()
-        self.deck.seed, self.deck.position, self._untouched = state["seed"], state["position"], None
+        self.sampler.seed, self.sampler.position, self._untouched = state["seed"], state["position"], None
 
     def _start(self) -> np.ndarray:
-        position = self.deck.position
+        position = self.sampler.position
         observations = self.episodes.begin(next(self.loader))
         self._untouched = position
         return observations

@@ -13,8 +13,8 @@ from backbone import FusionBackbone, Observation, fold_batchnorm, one_hot, recal
 from backbone.common.deprecation import moved_names
 from envs.clips import ClipError, ClipSource
 from envs.clips.loader import Loader
+from envs.clips.sampler import ClipSampler
 from envs.clips.source import BrokenClip
-from envs.episodes import Deck
 from experiments.analysis.statistics import over_clips
 from experiments.board import log_test
 from experiments.clips import open_clips, open_views
@@ -45,7 +45,7 @@ def recalibrated(model: Predictor, backbone: FusionBackbone, clips: ClipSource) 
         return one_hot(gates(observation.site, observation.v, observation.v_previous).argmax(-1))
 
     def batches() -> Iterator[Tensor]:
-        loader = Loader(clips, Deck(len(clips), seed=0), RECALIBRATION_BATCH)
+        loader = Loader(clips, ClipSampler(len(clips), seed=0), RECALIBRATION_BATCH)
         for _ in range(RECALIBRATION_CLIPS // RECALIBRATION_BATCH):
             yield backbone.preprocess(next(loader).frames)
 
@@ -89,11 +89,11 @@ def judge_run(config: Evaluate) -> Judgement:
     except BrokenClip as error:
         raise ClipError(f"{error}; or evaluate without the videos that cannot be read: --skip-broken") from error
     swap = swap_test(played, backbone, clips, order=order, progress="swap test")
-    judgement = judgement_of({config.selection: played}, swap, clips, layout, views=views)
+    judgement = judgement_of({config.selection: played}, swap, clips, views=views)
     judgement = replace(judgement, split=config.split, recalibrated=config.recalibrate)
     if config.accounting != "causal":
         own = agent_macs(model, layout)
-        counted = accounted_cost(played, backbone, layout, own, accounting=config.accounting)
+        counted = accounted_cost(played, backbone, own, accounting=config.accounting)
         official = over_clips(counted.reshape(-1, views).mean(1), cluster=cluster_of(clips))
         judgement = judgement.with_figure(f"cost_{config.accounting}", official)
     return judgement

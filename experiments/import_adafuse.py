@@ -8,10 +8,9 @@ from pathlib import Path
 
 import torch
 
-from agent.callbacks.checkpoint import KIND
+from agent.checkpoint import save_policy
 from agent.policies.imported import load_adafuse
 from backbone import FusionBackbone, save_backbone
-from backbone.common.files import save_checkpoint
 from experiments.clips import classes_of
 from experiments.config import Import, to_json
 from experiments.loading import imported_policy
@@ -49,9 +48,7 @@ def import_adafuse(config: Import) -> Path:
     save_backbone(run.backbone, backbone, architecture=facts.architecture, classes=classes, imported=source)
     model = imported_policy(imported, backbone)
     model.policy.gates.load_state_dict(gates.state_dict())
-    content = {"algorithm": type(model).__name__, "facts": {"config": to_json(imported), "imported": source}}
-    tensors = {"parameters": {"policy": model.policy.state_dict()}}
-    save_checkpoint(run.checkpoint, KIND, content, tensors)
+    save_policy(run.checkpoint, model, config=to_json(imported), imported=source)
     parameters = sum(parameter.numel() for module in (backbone, gates) for parameter in module.parameters())
     print(
         f"{config.checkpoint}: {facts.architecture} of {facts.num_classes} classes with gates at {len(backbone.sites)} "

@@ -13,7 +13,6 @@ from agent.evaluation import SELECTIONS, Evaluation, Predictor, average_views, s
 from agent.probes import SwapTest
 from backbone import Decision, FusionBackbone
 from envs.clips import ClipSource
-from envs.layout import Layout
 from experiments.analysis.statistics import CLIPS, EXACT, Interval, over_clips
 
 Figures = dict[str, Interval]
@@ -129,11 +128,11 @@ def judge(
     selections = selections_of(model) if selections is None else selections
     played = evaluate_selections(model, backbone, clips, selections=selections, order=order)
     swap = swap_test(played["greedy"], backbone, clips, order=order)
-    return judgement_of(played, swap, clips, Layout(backbone.sites, clips.num_frames, order))
+    return judgement_of(played, swap, clips)
 
 
 def judgement_of(
-    played: Mapping[str, Evaluation], swap: SwapTest | None, clips: ClipSource, layout: Layout, *, views: int = 1
+    played: Mapping[str, Evaluation], swap: SwapTest | None, clips: ClipSource, *, views: int = 1
 ) -> Judgement:
     """What was found by playing.
 
@@ -153,8 +152,8 @@ def judgement_of(
         {selection: figures_of(found, clips) for selection, found in results.items()},
         None if swap is None else swap.to_json(),
         pair_accuracy(result, clips),
-        {site.name: dict(zip(names, share.tolist())) for site, share in zip(layout.sites, result.shares)},
-        adaptivity_of(played[first], layout),
+        {site.name: dict(zip(names, share.tolist())) for site, share in zip(result.decisions.sites, result.shares)},
+        adaptivity_of(played[first]),
         clips=len(result.label),
         skipped=len(clips.skipped),
         views=views,
@@ -177,6 +176,6 @@ def figures_of(result: Evaluation, clips: ClipSource) -> Figures:
     }
 
 
-def adaptivity_of(result: Evaluation, layout: Layout) -> dict[str, dict[str, float]]:
+def adaptivity_of(result: Evaluation) -> dict[str, dict[str, float]]:
     """How decisions vary, over all of them and by site, as JSON."""
-    return {name: asdict(part) for name, part in adaptivity(result, layout).items()}
+    return {name: asdict(part) for name, part in adaptivity(result).items()}

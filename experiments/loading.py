@@ -8,11 +8,11 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agent.callbacks.checkpoint import load_agent, load_cnn
+from agent.checkpoint import load_agent, load_cnn
 from agent.policies.imported import ImportedPolicy
 from backbone import FusionBackbone, fold_batchnorm, load_backbone
 from envs.clips import ClipSource
-from envs.layout import Layout
+from envs.spaces import StepLayout
 from experiments.clips import open_clips
 from experiments.config import Train
 from experiments.machine import import_plugins, resolve_device
@@ -65,5 +65,5 @@ def load_trained(
 
 def imported_policy(config: Imported, backbone: FusionBackbone) -> ImportedPolicy:
     """The policy of an imported run, its weights still to be loaded."""
-    layout = Layout(backbone.sites, config.data.num_frames, config.order)
+    layout = StepLayout(backbone.sites, config.data.num_frames, config.order)
     return ImportedPolicy(layout, gate_options(config), device=resolve_device(config.device))

@@ -101,8 +101,9 @@ def _shared(config: Train) -> dict:
 
 def _policy_gradient(config: Train) -> dict:
     gate = {"gate": gate_options(config)}
-    exact = config.cost_gradient != "sampled"
-    return {"entropy_coef": config.entropy_coef, "exact_cost": exact, "policy_kwargs": gate, **_shared(config)}
+    cost_gradient = config.cost_gradient or "exact"
+    own = {"entropy_coef": config.entropy_coef, "cost_gradient": cost_gradient}
+    return {**own, "policy_kwargs": gate, **_shared(config)}
 
 
 def _reinforce(config: Train, backbone: FusionBackbone, clips: ClipSource, baseline: str) -> REINFORCE:
@@ -119,9 +120,8 @@ def _pathwise(
 ) -> PathwiseGradient:
     gate = GateOptions(static=True, reuse=config.reuse) if static else gate_options(config)
     env = relaxation_env(config, backbone, clips, gate)
-    exact = config.cost_gradient == "exact"
-    kwargs = {"relaxation": relaxation, "exact_cost": exact, "policy_kwargs": {"gate": gate}, **_shared(config)}
-    return PathwiseGradient(env, **kwargs)
+    own = {"relaxation": relaxation, "cost_gradient": config.cost_gradient or "sampled"}
+    return PathwiseGradient(env, **own, policy_kwargs={"gate": gate}, **_shared(config))
 
 
 # One name for each estimator of the field. Plain "reinforce" has the leave-one-out baseline (RLOO), plain "ppo" a ratio for

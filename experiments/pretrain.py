@@ -20,7 +20,7 @@ from backbone.common.files import load_checkpoint, save_checkpoint
 from backbone.common.interruption import Interrupted
 from envs.clips import ClipSource
 from envs.clips.loader import Loader
-from envs.episodes import Deck
+from envs.clips.sampler import ClipSampler
 from experiments.clips import open_clips
 from experiments.command_line import PROGRAM
 from experiments.config import Pretrain, to_json
@@ -89,13 +89,13 @@ def train_backbone(
     optimizer = torch.optim.SGD(
         backbone.parameters(), lr=0.0, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
     )
-    deck = Deck(len(clips), seed=config.seed)
+    sampler = ClipSampler(len(clips), seed=config.seed)
     pin_memory = backbone.device.type == "cuda"
-    loader = Loader(clips, deck, config.batch_size, workers=config.data.workers, pin_memory=pin_memory)
+    loader = Loader(clips, sampler, config.batch_size, workers=config.data.workers, pin_memory=pin_memory)
     steps, checkpoint = max(config.clips // config.batch_size, 1), Run(config.run).pretraining
     first = 0
     if config.resume and checkpoint.exists():
-        first = _load(checkpoint, backbone, optimizer, deck)
+        first = _load(checkpoint, backbone, optimizer, sampler)
     device = backbone.device
     backbone.train()
     bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=True if report else None)
@@ -106,7 +106,7 @@ def train_backbone(
     ):
         for step in range(first, steps):
             if asked() or (stop is not None and stop()):
-                _save(checkpoint, backbone, optimizer, deck, step)
+                _save(checkpoint, backbone, optimizer, sampler, step)
                 raise Interrupted
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * _schedule(step / steps)
@@ -132,7 +132,7 @@ def train_backbone(
                 writer.add_scalar("data/broken", len(loader.broken), seen)
                 bar.set_postfix(loss=f"{loss.item():.2f}")
             if (step + 1) % SAVE_EVERY == 0:
-                _save(checkpoint, backbone, optimizer, deck, step + 1)
+                _save(checkpoint, backbone, optimizer, sampler, step + 1)
     bar.close()
     backbone.eval()
 
@@ -141,21 +141,23 @@ def _schedule(done: float) -> float:
     return min(done / WARMUP + 0.01, 1.0) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _save(path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, deck: Deck, step: int) -> None:
+def _save(
+    path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, sampler: ClipSampler, step: int
+) -> None:
     tensors = {
         "backbone": backbone.state_dict(),
         "optimizer": optimizer.state_dict(),
         "torch": torch.get_rng_state(),
     }
-    save_checkpoint(path, "pretraining", {"step": step, "position": deck.position}, tensors)
+    save_checkpoint(path, "pretraining", {"step": step, "position": sampler.position}, tensors)
 
 
-def _load(path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, deck: Deck) -> int:
+def _load(path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, sampler: ClipSampler) -> int:
     content, tensors = load_checkpoint(path, "pretraining")
     backbone.load_state_dict(tensors["backbone"])
     optimizer.load_state_dict(tensors["optimizer"])
     torch.set_rng_state(tensors["torch"])
-    deck.position = content["position"]
+    sampler.position = content["position"]
     return content["step"]
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 
-from agent.callbacks.training import read_curve
+from agent.callbacks.evaluations import read_curve
 from backbone.common.files import write_json, write_whole
 from backbone.common.naming import paths_nearby
 from experiments.config import Data, Pretrain, Train, from_json, to_json, with_defaults

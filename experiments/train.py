@@ -13,9 +13,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agent.algorithms.joint import JointTraining, check_joint
 from agent.algorithms.schedules import WarmupCosine
-from agent.callbacks.checkpoint import load_agent, load_cnn, load_gates
+from agent.callbacks.between_rollouts import effort
+from agent.callbacks.checkpoints import Checkpoints
+from agent.callbacks.cost_warmup import CostWarmup
 from agent.callbacks.episode_log import EpisodeLog
-from agent.callbacks.training import Checkpoints, CostWarmup, Evaluations, Progress, effort
+from agent.callbacks.evaluations import Evaluations
+from agent.callbacks.progress import Progress
+from agent.checkpoint import load_agent, load_cnn, load_gates
 from backbone import FusionBackbone, load_backbone, save_backbone
 from backbone.common.deprecation import moved_names
 from backbone.common.files import write_json

@@ -17,7 +17,8 @@ from stable_baselines3.common.logger import HumanOutputFormat, Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from backbone import Decision, Ledger
-from envs.layout import Layout
+from envs.reward import Reward
+from envs.spaces import StepLayout
 
 MAX_NORM_RATIO = (
     5.0  # of a gradient to the usual one of its method: holds against outliers, whatever the method's scale
@@ -96,7 +97,7 @@ class FusionAlgorithm(BaseAlgorithm):
     Every method logs the same tags; the axis of every chart is the number of rollouts.
     """
 
-    layout: Layout
+    layout: StepLayout
     ledger: Ledger
 
     def _setup_model(self) -> None:
@@ -135,9 +136,9 @@ class FusionAlgorithm(BaseAlgorithm):
         return None if self.updates is None else self.gradient_watch.counts["clipped"] / max(self.updates, 1)
 
     @property
-    def cost_weight(self) -> float:
-        """Of the environment, now: it is warmed up during training."""
-        return float(self.env.get_attr("cost_weight")[0])
+    def reward(self) -> Reward:
+        """The environment's, now: its cost weight is warmed up during training."""
+        return self.env.get_attr("episodes")[0].reward
 
     def sample_loss(self) -> torch.Tensor:
         """Play the next batch of clips; the gradient of what is returned estimates that of minus the expected reward.
@@ -194,7 +195,7 @@ class FusionAlgorithm(BaseAlgorithm):
         self.logger.record("time/rollouts_per_second", fresh / elapsed)
         for name, value in self.env.env_method("data_facts", indices=[0])[0].items():
             self.logger.record(f"data/{name}", value)
-        self.logger.record("train/cost_weight", self.cost_weight)
+        self.logger.record("train/cost_weight", float(self.reward.cost_weight))
         self.logger.record("train/learning_rate", self.policy.optimizer.param_groups[0]["lr"])
         self.logger.dump(step=self.rollouts)
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from agent.algorithms.pathwise import PathwiseGradient
 from agent.algorithms.rollouts import RolloutMixin
-from agent.evaluation import site_decisions
-from backbone import FusionBackbone, one_hot
+from backbone import FusionBackbone
+from envs.decisions import Decisions
 
 PIXELS_AT_ONCE = 64 * 8 * 32**2  # of a pass with gradients, over all rollouts and frames; at least one clip
 
@@ -30,14 +30,15 @@ def check_joint(model: BaseAlgorithm) -> None:
         )
 
 
-def played_loss(backbone: FusionBackbone, frames: Tensor, labels: Tensor, decisions: list[Tensor]) -> Tensor:
+def played_loss(backbone: FusionBackbone, frames: Tensor, labels: Tensor, decisions: Decisions) -> Tensor:
     """Cross-entropy of the CNN under decisions that were taken, mean over rollouts.
 
     :param frames: normalised, (B, T, 3, H, W)
     :param labels: (B,)
-    :param decisions: per site, integers (R, T, D), R = B * K with K rollouts of each clip
+    :param decisions: of R = B * K rollouts, K of each clip
     """
-    result = backbone(frames, lambda observation: one_hot(decisions[observation.site]))
+    taken = decisions.one_hot(frames.device)
+    result = backbone(frames, lambda observation: taken[observation.site])
     return F.cross_entropy(result.logits, labels.repeat_interleave(len(result.logits) // len(labels)))
 
 
@@ -102,25 +103,24 @@ class JointTraining(BaseCallback):
 
     def backward(self, frames: Tensor, labels: Tensor) -> None:
         """Gradient of the mean cross-entropy of rollouts just played, a few clips at a time."""
-        played = [torch.as_tensor(of_site) for of_site in site_decisions(self.played_actions(), self.model.layout)]
-        clips, rollouts = len(frames), len(played[0]) // len(frames)
+        played = self.played_decisions()
+        clips, rollouts = len(frames), len(played) // len(frames)
         at_once = max(PIXELS_AT_ONCE // (rollouts * frames[:, :, 0].numel() // clips), 1)
         self.optimizer.zero_grad()
         total = 0.0
         for start in range(0, clips, at_once):
             part, rows = slice(start, start + at_once), slice(start * rollouts, (start + at_once) * rollouts)
-            decisions = [of_site[rows].to(frames.device) for of_site in played]
             share = len(labels[part]) / clips
-            loss = share * played_loss(self.backbone, frames[part], labels[part], decisions)
+            loss = share * played_loss(self.backbone, frames[part], labels[part], played.take(rows))
             loss.backward()
             total += loss.item()
         self.logger.record_mean("train/cnn_loss", total)
 
-    def played_actions(self) -> list[np.ndarray]:
-        """Per step, actions (B * rollouts, F * D): the last rollouts of each clip (its first may have been greedy)."""
+    def played_decisions(self) -> Decisions:
+        """Of B * rollouts rows: the last rollouts of each clip (its first may have been greedy)."""
         buffer, played = self.model.rollout_buffer, self.model.rollouts_per_clip
         kept = np.arange(self.model.n_envs) % played >= played - self.rollouts
-        return list(buffer.actions[:, kept].astype(np.int64))
+        return Decisions.from_actions(buffer.actions[:, kept], self.model.layout)
 
     def step(self) -> None:
         """Along the gradient that stands in the CNN's parameters; removes it."""

@@ -9,7 +9,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
 from agent.algorithms.whole_clips import WholeClips
-from agent.estimators.cost import site_cost
+from agent.estimators.cost import check_cost_gradient, site_cost
 from agent.estimators.relaxations import Relaxation, find_relaxation
 from agent.policies.distribution import log_softmax
 from backbone import Observation
@@ -21,8 +21,8 @@ class PathwiseGradient(WholeClips):
 
     :param relaxation: by its name, or one of your own; see ``agent/estimators/relaxations.py``
     :param temperature: of the relaxation, a number or a schedule; None takes the one that suits it
-    :param exact_cost: the derivative of each site's expected cost given the features, in place of that of the relaxed
-        decisions' own cost
+    :param cost_gradient: "sampled", the derivative of the relaxed decisions' own cost; or "exact", that of each site's
+        expected cost given the features
     :param env, kwargs: as in WholeClips
     """
 
@@ -32,25 +32,25 @@ class PathwiseGradient(WholeClips):
         *,
         relaxation: str | Relaxation = "straight_through_gumbel",
         temperature: float | Schedule | None = None,
-        exact_cost: bool = False,
+        cost_gradient: str = "sampled",
         **kwargs: Any,
     ) -> None:
         self.relaxation = find_relaxation(relaxation) if isinstance(relaxation, str) else relaxation
         self.temperature = self.relaxation.temperature if temperature is None else temperature
-        self.exact_cost = exact_cost
+        self.cost_gradient = check_cost_gradient(cost_gradient)
         super().__init__(env, **kwargs)
 
     def loss(self, frames: Tensor, labels: Tensor) -> Tensor:
         temperature = self.temperature
         if callable(temperature):
             temperature = temperature(self._current_progress_remaining)
-        entropies, expected = [], []
+        entropies, expected, exact_cost = [], [], self.cost_gradient == "exact"
 
         def decide(observation: Observation) -> Tensor:
             logits = self.policy.gates(observation.site, observation.v, observation.v_previous)
             log_probs = log_softmax(logits.detach())
             entropies.append(-(log_probs.exp() * log_probs).sum(-1).flatten())
-            if self.exact_cost:
+            if exact_cost:
                 site = self.backbone.sites[observation.site]
                 expected.append(site_cost(self.ledger, site, observation, log_softmax(logits).exp()))
             return self.relaxation(logits, temperature)
@@ -60,8 +60,8 @@ class PathwiseGradient(WholeClips):
         self.policy.gates.eval()
         outcome = log_probability(result.logits, labels)
         macs_ratio = result.macs / self.episodes.clip_dense_macs
-        cost = torch.stack(expected).sum(0) if self.exact_cost else macs_ratio
-        reward = outcome - self.cost_weight * cost.to(outcome.dtype)
+        cost = torch.stack(expected).sum(0) if exact_cost else macs_ratio
+        reward = self.reward(outcome, cost.to(outcome.dtype))
         self.logger.record("train/temperature", float(temperature))
         self.log_rollouts(
             reward=reward.detach().cpu().numpy(),

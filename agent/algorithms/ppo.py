@@ -13,10 +13,10 @@ from agent.algorithms.fusion_algorithm import check_env
 from agent.algorithms.rollouts import FusionRolloutBuffer, RolloutMixin
 from agent.algorithms.schedules import WarmupCosine
 from agent.estimators.baselines import leave_one_out
-from agent.estimators.cost import decision_costs, own_cost_advantages
+from agent.estimators.cost import check_cost_gradient, decision_costs, own_cost_advantages
 from agent.policies.policy import FusionPolicy
 from backbone.common.naming import did_you_mean
-from envs.layout import Rows
+from envs.spaces import Rows
 
 RATIOS = ("decision", "joint")
 
@@ -34,7 +34,7 @@ class FusionPPO(RolloutMixin, PPO):
     :param num_minibatches: updates in a pass
     :param clip_range: of each ratio
     :param ratio: "decision", or "joint" over all decisions of a step (PPO as published, for comparison)
-    :param exact_cost: credit each decision with its own expected cost; False leaves it in the return, as sampled
+    :param cost_gradient: "exact" credits each decision with its own expected cost, "sampled" leaves it in the return
     :param entropy_coef: weight of the entropy bonus, per decision in nats
     :param policy_kwargs: of FusionPolicy (gate)
     """
@@ -48,7 +48,7 @@ class FusionPPO(RolloutMixin, PPO):
         num_minibatches: int = 2,
         clip_range: float = 0.2,
         ratio: str = "decision",
-        exact_cost: bool = True,
+        cost_gradient: str = "exact",
         entropy_coef: float = 0.0,
         policy: type[FusionPolicy] = FusionPolicy,
         policy_kwargs: dict[str, Any] | None = None,
@@ -61,7 +61,8 @@ class FusionPPO(RolloutMixin, PPO):
             raise ValueError(
                 f"expected ratio to be one of {', '.join(RATIOS)}, got {ratio!r}{did_you_mean(ratio, RATIOS)}"
             )
-        self.num_minibatches, self.ratio, self.exact_cost = num_minibatches, ratio, exact_cost
+        self.num_minibatches, self.ratio = num_minibatches, ratio
+        self.cost_gradient = check_cost_gradient(cost_gradient)
         if _init_setup_model:
             check_env(env)
         steps = env.get_attr("layout")[0].num_steps if _init_setup_model else 2
@@ -96,10 +97,10 @@ class FusionPPO(RolloutMixin, PPO):
     def _credit(self, rows: Rows, actions: Tensor, probs: Tensor) -> None:
         buffer = self.rollout_buffer
         buffer.advantages[:] = leave_one_out(buffer.returns, self.rollouts_per_clip)[..., None]
-        if self.exact_cost:
+        if self.cost_gradient == "exact":
             own = own_cost_advantages(decision_costs(self.ledger, self.layout, rows, probs), probs, actions)
             own = self.policy.per_ratio(own)
-            buffer.advantages += self.cost_weight * own.reshape(buffer.advantages.shape).cpu().numpy()
+            buffer.advantages += self.reward.penalty(own.reshape(buffer.advantages.shape).cpu().numpy())
         buffer.advantages *= self.loss_scale
 
     def loss(self) -> Tensor:

@@ -9,7 +9,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
 from agent.algorithms.whole_clips import WholeClips
-from agent.estimators.cost import site_cost
+from agent.estimators.cost import check_cost_gradient, site_cost
 from agent.estimators.relaxations import gumbel_noise, hardened
 from agent.policies.distribution import log_softmax
 from backbone import FusionState, Observation
@@ -58,7 +58,7 @@ class REBAR(WholeClips):
 
     :param temperature: of the site whose gradient is estimated
     :param later_temperature: of the sites behind it
-    :param exact_cost: False leaves a site's own cost in the return, as sampled, and in f, as relaxed
+    :param cost_gradient: "sampled" leaves a site's own cost in the return, as sampled, and in f, as relaxed
     :param entropy_coef: weight of the entropy bonus, per decision in nats
     :param env, kwargs: as in WholeClips
     """
@@ -69,14 +69,14 @@ class REBAR(WholeClips):
         *,
         temperature: float = 0.1,
         later_temperature: float = 0.03,
-        exact_cost: bool = True,
+        cost_gradient: str = "exact",
         entropy_coef: float = 0.0,
         **kwargs: Any,
     ) -> None:
         if min(temperature, later_temperature) <= 0:
             raise ValueError(f"expected temperatures above 0, got {temperature} and {later_temperature}")
         self.temperature, self.later_temperature = temperature, later_temperature
-        self.exact_cost, self.entropy_coef = exact_cost, entropy_coef
+        self.cost_gradient, self.entropy_coef = check_cost_gradient(cost_gradient), entropy_coef
         self.seen: list[Observation] = []  # of the latest hard pass, site by site
         super().__init__(env, **kwargs)
 
@@ -84,19 +84,20 @@ class REBAR(WholeClips):
         passed, scores, macs = self._hard_pass(frames)
         self.seen = [site.observation for site in passed]
         outcome = log_probability(scores, labels)
+        exact_cost = self.cost_gradient == "exact"
         own_costs = [self._cost(site.observation, log_softmax(site.logits).exp()) for site in passed]
-        paid = own_costs if self.exact_cost else [self._cost(site.observation, site.decisions) for site in passed]
+        paid = own_costs if exact_cost else [self._cost(site.observation, site.decisions) for site in passed]
         terms = []
         for index, site in enumerate(passed):
-            first_paid = index + 1 if self.exact_cost else index
+            first_paid = index + 1 if exact_cost else index
             later = sum((cost.detach() for cost in paid[first_paid:]), torch.zeros_like(outcome))
             relaxed, direction = self._control_variate(index, passed, labels)
             log_probs = log_softmax(site.logits)
             score = (log_probs * site.decisions).flatten(1).sum(1)
             pathwise = (direction * site.logits).flatten(1).sum(1)
-            terms.append((outcome - self.cost_weight * later - relaxed) * score + pathwise)
-            if self.exact_cost:
-                terms.append(-self.cost_weight * own_costs[index])
+            terms.append((self.reward(outcome, later) - relaxed) * score + pathwise)
+            if exact_cost:
+                terms.append(-self.reward.penalty(own_costs[index]))
             if self.entropy_coef:
                 terms.append(-self.entropy_coef * (log_probs.exp() * log_probs).flatten(1).sum(1))
         self._log(passed, outcome, macs, correctness(scores, labels))
@@ -128,7 +129,7 @@ class REBAR(WholeClips):
 
     def _control_variate(self, index: int, passed: list[_Decided], labels: Tensor) -> tuple[Tensor, Tensor]:
         """f(z~), (B,), and the derivative of f(z) - f(z~) with respect to the site's logits, (B, T, D, 3)."""
-        backbone, site = self.backbone, passed[index]
+        backbone, site, exact_cost = self.backbone, passed[index], self.cost_gradient == "exact"
         logits = site.logits.detach().requires_grad_()
         log_probs = log_softmax(logits)
         given = conditional_gumbel(log_probs, site.decisions)
@@ -136,16 +137,16 @@ class REBAR(WholeClips):
         decisions = torch.stack([log_probs + site.noise, given], 1).flatten(0, 1)
         decisions = log_softmax(decisions / self.temperature).exp()
         reward = 0.0
-        if not self.exact_cost:
-            reward = -self.cost_weight * self._cost(site.observation, decisions)
+        if not exact_cost:
+            reward = -self.reward.penalty(self._cost(site.observation, decisions))
         state = self._advance(site.state, site.observation, decisions)
         for later in passed[index + 1 :]:
             observation = backbone.observe(state)
             log_probs = log_softmax(self._logits(observation))
             noise = later.noise.repeat_interleave(2, 0)
             decisions = log_softmax((log_probs + noise) / self.later_temperature).exp()
-            charged = log_probs.exp() if self.exact_cost else decisions
-            reward = reward - self.cost_weight * self._cost(observation, charged)
+            charged = log_probs.exp() if exact_cost else decisions
+            reward = reward - self.reward.penalty(self._cost(observation, charged))
             state = self._advance(state, observation, decisions)
         outcome = log_probability(backbone.consensus(backbone.logits(state)), labels.repeat_interleave(2))
         free, given = (reward + outcome).unflatten(0, (-1, 2)).unbind(1)
@@ -170,7 +171,7 @@ class REBAR(WholeClips):
         macs_ratio = (macs / self.episodes.clip_dense_macs).to(outcome.dtype)
         log_probs = [log_softmax(site.logits.detach()) for site in passed]
         self.log_rollouts(
-            reward=(outcome - self.cost_weight * macs_ratio).cpu().numpy(),
+            reward=self.reward(outcome, macs_ratio).cpu().numpy(),
             correct=correct.cpu().numpy(),
             macs_ratio=macs_ratio.cpu().numpy(),
             entropy=float(torch.cat([-(part.exp() * part).sum(-1).flatten() for part in log_probs]).mean()),

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from agent.algorithms.rollouts import FusionRolloutBuffer, RolloutMixin
 from agent.algorithms.schedules import WarmupCosine
 from agent.estimators.baselines import Baseline, find_baseline
-from agent.estimators.cost import step_cost
+from agent.estimators.cost import check_cost_gradient, step_cost
 from agent.policies.policy import FusionPolicy
-from envs.layout import Rows
+from envs.spaces import Rows
 
 
 class REINFORCE(RolloutMixin):
@@ -27,7 +27,7 @@ class REINFORCE(RolloutMixin):
     :param env: FusionVecEnv; each batch of rollouts is one episode of every row
     :param learning_rate: of Adam, a number or a schedule
     :param baseline: subtracted from the return; see ``agent/estimators/baselines.py``
-    :param exact_cost: differentiate each step's own expected cost exactly; False leaves it in the return, as sampled
+    :param cost_gradient: "exact" differentiates each step's own expected cost, "sampled" leaves it in the return
     :param entropy_coef: weight of the entropy bonus, per decision in nats
     :param policy_kwargs: of FusionPolicy (gate)
     """
@@ -38,7 +38,7 @@ class REINFORCE(RolloutMixin):
         *,
         learning_rate: float | Schedule = WarmupCosine(1e-2),
         baseline: str = "leave_one_out",
-        exact_cost: bool = True,
+        cost_gradient: str = "exact",
         entropy_coef: float = 0.0,
         policy: type[FusionPolicy] = FusionPolicy,
         policy_kwargs: dict[str, Any] | None = None,
@@ -48,7 +48,8 @@ class REINFORCE(RolloutMixin):
         _init_setup_model: bool = True,
     ) -> None:
         self.baseline: Baseline | None = None
-        self.baseline_kind, self.exact_cost, self.entropy_coef = find_baseline(baseline), exact_cost, entropy_coef
+        self.baseline_kind, self.entropy_coef = find_baseline(baseline), entropy_coef
+        self.cost_gradient = check_cost_gradient(cost_gradient)
         super().__init__(
             policy,
             env,
@@ -91,9 +92,9 @@ class REINFORCE(RolloutMixin):
         sampled = self._sampled_rows()
         episodes = int(sampled.sum()) / self.n_steps
         loss = -(advantages * log_prob)[sampled].sum() / episodes
-        if self.exact_cost:
+        if self.cost_gradient == "exact":
             expected = step_cost(self.ledger, self.layout, rows, distribution.probs)
-            loss = loss + self.cost_weight * expected[sampled].sum().to(loss.dtype) / episodes
+            loss = loss + self.reward.penalty(expected[sampled].sum().to(loss.dtype)) / episodes
         if self.entropy_coef:
             loss = loss - self.entropy_coef * distribution.entropy()[sampled].sum() / episodes
         if self.baseline.learns_value:

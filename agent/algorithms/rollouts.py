@@ -17,7 +17,7 @@ from agent.algorithms.fusion_algorithm import FusionAlgorithm, check_env
 from agent.estimators.baselines import returns_after
 from agent.estimators.cost import step_cost
 from backbone import one_hot
-from envs.layout import Rows
+from envs.spaces import Rows
 
 
 class FusionRolloutBuffer(RolloutBuffer):
@@ -54,9 +54,13 @@ class FusionRolloutBuffer(RolloutBuffer):
 
 
 class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
-    """Collects exactly one episode of every row, then asks ``_credit`` for advantages and logs the rollouts."""
+    """Collects exactly one episode of every row, then asks ``_credit`` for advantages and logs the rollouts.
 
-    exact_cost: bool  # is each step's own expected cost differentiated exactly?
+    The loop is stable-baselines3's own ``collect_rollouts``, with its buffer and callbacks; whoever plays without
+    training calls ``envs/rollout.py``. Both step the same ``Episodes``.
+    """
+
+    cost_gradient: str  # "exact": each step's own expected cost is differentiated, and is in no return
 
     def _setup_model(self) -> None:
         if self.env is not None:
@@ -75,8 +79,8 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
         with torch.no_grad():
             distribution = self.policy.distribution(rows)
             decisions = one_hot(actions)
-            paid = step_cost(self.ledger, self.layout, rows, decisions)
-        own_cost = self.exact_cost * self.cost_weight * paid.reshape(buffer.rewards.shape).cpu().numpy()
+            paid = step_cost(self.ledger, self.layout, rows, decisions).reshape(buffer.rewards.shape)
+        own_cost = self.reward.penalty(paid.cpu().numpy()) * (self.cost_gradient == "exact")
         buffer.returns = returns_after(buffer.rewards, own_cost).astype(np.float32)
         self._credit(rows, actions, distribution.probs)
         mask = self.policy.decision_mask[rows.site]

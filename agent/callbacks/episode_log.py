@@ -24,14 +24,16 @@ from stable_baselines3.common.logger import TensorBoardOutputFormat
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
-from agent.callbacks.training import BetweenRollouts, Evaluations
-from agent.evaluation import Evaluation, agent_macs
+from agent.callbacks.between_rollouts import BetweenRollouts
+from agent.callbacks.evaluations import Evaluations
+from agent.evaluation import Evaluation, episodes_for
 from agent.policies.distribution import FactoredCategorical
 from backbone import Decision, FusionBackbone
 from envs.clips import ClipSource
-from envs.episode import EpisodeRecord, record_outcome
-from envs.episodes import Episodes
+from envs.episode import EpisodeRecord, record_rollout
 from envs.rendering.episodes import animate_episode, encode_png
+from envs.rollout import rollout
+from envs.spaces import StepLayout
 
 FIXED_CLIPS, FAILURES = 3, 1
 BINS = np.linspace(0, 1, 41)  # of the histograms of probabilities
@@ -72,30 +74,29 @@ def record_episodes(
 
     :param reward, cost_weight: as in FusionEnv
     """
-    episodes = Episodes(backbone, clips, order=order, reward=reward, cost_weight=cost_weight)
-    layout, episodes.agent_macs = episodes.layout, agent_macs(model, episodes.layout)
-    decisions, chances, rewards, outcome = [], [], [], None
+    episodes = episodes_for(model, backbone, clips, order=order, reward=reward, cost_weight=cost_weight)
+    layout, probabilities = episodes.layout, []
+
+    def decide(observation: np.ndarray, clips: np.ndarray) -> np.ndarray:
+        probabilities.append(decision_probabilities(model, observation, layout))
+        return np.asarray(model.predict(observation, deterministic=True)[0])
+
     device = backbone.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        observation = episodes.start(np.asarray(indices))
-        while outcome is None:
-            site, first = layout.sites[episodes.site], episodes.frame
-            actions = np.asarray(model.predict(observation, deterministic=True)[0])
-            shape = (len(actions), layout.step_frames, layout.decisions)
-            chances.append(_chances(model, observation, shape, site.decisions))
-            decisions.append((site.index, first, actions.reshape(shape)[..., : site.decisions].astype(np.int64)))
-            observation, reward_of_step, outcome = episodes.step(actions)
-            rewards.append(reward_of_step)
-    records = record_outcome(episodes, decisions, rewards, outcome)
-    if all(step is not None for step in chances):
+        played = rollout(episodes, decide, indices, batch_size=len(indices), detailed=True)
+    records = record_rollout(episodes, played)
+    if all(step is not None for step in probabilities):
+        by_site = [np.concatenate(probabilities[site.index :: len(layout.sites)], 1) for site in layout.sites]
         for row, record in enumerate(records):
-            record.chances = [step[row] for step in chances]
+            record.decision_probabilities = [
+                of_site[row, :, : site.decisions] for site, of_site in zip(layout.sites, by_site)
+            ]
     return records
 
 
 @torch.no_grad()
-def _chances(model: Any, observation: np.ndarray, shape: tuple[int, int, int], width: int) -> np.ndarray | None:
-    """Probabilities of a step's decisions, (N, F, width, 3); None of an agent that has none to tell."""
+def decision_probabilities(model: Any, observation: np.ndarray, layout: StepLayout) -> np.ndarray | None:
+    """Probabilities of a step's decisions, padding included, (N, F, D, 3); None of an agent that has none to tell."""
     policy = getattr(model, "policy", None)
     if not hasattr(policy, "get_distribution"):
         return None
@@ -103,14 +104,14 @@ def _chances(model: Any, observation: np.ndarray, shape: tuple[int, int, int], w
     if isinstance(distribution, FactoredCategorical):
         probabilities = distribution.probs
     else:  # stable-baselines3's MultiCategorical, a list of one categorical a column
-        probabilities = torch.stack([one.probs for one in distribution.distribution], 1)
-    return probabilities.view(*shape, len(Decision))[:, :, :width].cpu().numpy()
+        probabilities = torch.stack([column.probs for column in distribution.distribution], 1)
+    return probabilities.view(len(observation), layout.step_frames, layout.decisions, len(Decision)).cpu().numpy()
 
 
 class EpisodeLog(BetweenRollouts):
     """Show episodes in TensorBoard at each new evaluation, by the rule above.
 
-    Each has a picture and a card of text under ``episodes/NAME``; after the last evaluation the fixed clips have an
+    Each has a picture and a table of text under ``episodes/NAME``; after the last evaluation the fixed clips have an
     animation, too, under ``animations/NAME``. ``probabilities/SITE/use`` and so on are histograms of the probabilities
     of a site's decisions in the fixed clips. No random number is drawn that training would have drawn.
 
@@ -153,7 +154,7 @@ class EpisodeLog(BetweenRollouts):
         for name, record in zip(chosen, records):
             gif = animate_episode(record) if animate and name in fixed else None
             write_episode(writer, name, record, self.drawn, png=encode_png(record), gif=gif)
-        write_chances(writer, records[: len(fixed)], self.drawn)
+        write_probabilities(writer, records[: len(fixed)], self.drawn)
 
 
 def find_writer(logger: Any) -> SummaryWriter | None:
@@ -164,9 +165,9 @@ def find_writer(logger: Any) -> SummaryWriter | None:
 def write_episode(
     writer: SummaryWriter, name: str, record: EpisodeRecord, step: int, *, png: bytes, gif: bytes | None = None
 ) -> None:
-    """Picture, card and, if there is one, animation of an episode."""
+    """Picture, text and, if there is one, animation of an episode."""
     write_image(writer, f"episodes/{name}", png, step)
-    writer.add_text(f"episodes/{name}", record.card(), step)
+    writer.add_text(f"episodes/{name}", record.to_markdown(), step)
     if gif is not None:
         write_image(writer, f"animations/{name}", gif, step)
 
@@ -178,17 +179,11 @@ def write_image(writer: SummaryWriter, tag: str, encoded: bytes, step: int) -> N
     writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
 
-def write_chances(writer: SummaryWriter, records: Sequence[EpisodeRecord], step: int) -> None:
-    """Histograms of the probabilities of each site's decisions, over all steps of these episodes."""
-    for site in records[0].sites:
-        steps = [
-            chances.reshape(-1, len(Decision))
-            for record in records
-            for (at, _, _), chances in zip(record.decisions, record.chances)
-            if at == site.index
-        ]
-        if steps:
-            of_site = np.concatenate(steps)
-            for decision in Decision:
-                tag = f"probabilities/{site.name}/{decision.name.lower()}"
-                writer.add_histogram(tag, of_site[:, decision], step, bins=BINS)
+def write_probabilities(writer: SummaryWriter, records: Sequence[EpisodeRecord], step: int) -> None:
+    """Histograms of the probabilities of each site's decisions, over all frames of these episodes."""
+    told = [record.decision_probabilities for record in records if record.decision_probabilities is not None]
+    for site in records[0].sites if told else ():
+        of_site = np.concatenate([by_site[site.index].reshape(-1, len(Decision)) for by_site in told])
+        for decision in Decision:
+            tag = f"probabilities/{site.name}/{decision.name.lower()}"
+            writer.add_histogram(tag, of_site[:, decision], step, bins=BINS)

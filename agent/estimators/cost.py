@@ -6,11 +6,27 @@ import torch
 from torch import Tensor
 
 from backbone import Ledger, Observation, Site
+from backbone.common.naming import did_you_mean
 from backbone.cost.ledger import Live, SiteContext
-from envs.layout import Layout, Rows
+from envs.spaces import Rows, StepLayout
+
+COST_GRADIENTS = ("exact", "sampled")
 
 
-def step_cost(ledger: Ledger, layout: Layout, rows: Rows, decisions: Tensor) -> Tensor:
+def check_cost_gradient(name: str) -> str:
+    """The name itself: "exact" differentiates a step's own expected cost, "sampled" leaves it to the decisions drawn.
+
+    :raises ValueError: neither
+    """
+    if name not in COST_GRADIENTS:
+        raise ValueError(
+            f"expected cost_gradient to be one of {', '.join(COST_GRADIENTS)}, got {name!r}"
+            f"{did_you_mean(name, COST_GRADIENTS)}"
+        )
+    return name
+
+
+def step_cost(ledger: Ledger, layout: StepLayout, rows: Rows, decisions: Tensor) -> Tensor:
     """CNN's MACs of each row's step as a share of its clip's dense MACs, differentiable: (R,) float64.
 
     :param rows: observations, which may stand at different sites
@@ -39,7 +55,7 @@ def site_cost(ledger: Ledger, site: Site, observation: Observation, decisions: T
     return macs.sum(1) / (ledger.dense_macs * frames)
 
 
-def decision_costs(ledger: Ledger, layout: Layout, rows: Rows, probs: Tensor) -> Tensor:
+def decision_costs(ledger: Ledger, layout: StepLayout, rows: Rows, probs: Tensor) -> Tensor:
     """What each decision costs, the others at their probabilities: (R, F * D, 3), d E[cost] / d probs.
 
     E[cost] is multilinear, so sum_d grad log p(d) p(d) costs(d) is its exact gradient.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from agent.policies.distribution import log_softmax
 from agent.policies.gate import GateNetwork
 from backbone import Decision, FusionBackbone, Observation, one_hot
-from envs.reward import cost_reward, log_probability
+from envs.reward import Reward
 
 MAX_DECISIONS = 8  # of a clip, all sites and frames: 3^8 = 6561 joint ones
 
@@ -52,15 +52,13 @@ def enumerate_decisions(
     frames: Tensor,
     labels: Tensor,
     *,
-    cost_weight: float,
-    outcome: Callable[[Tensor, Tensor], Tensor] = log_probability,
+    reward: Reward,
     agent_macs: Sequence[float] | None = None,
 ) -> Enumeration:
     """Play every joint decision of each clip. Both orders of steps are this same process.
 
     :param frames: normalised, (B, T, 3, H, W)
     :param labels: (B,)
-    :param outcome: of class scores and labels, see ``envs/reward.py``
     :param agent_macs: per site, MACs per frame of the agent's own gate
     :raises ValueError: too many decisions to enumerate
     """
@@ -90,10 +88,8 @@ def enumerate_decisions(
         every = log_softmax(gates(site, v, v_previous)).unflatten(0, (len(frames), -1))
         taken = one_hot(by_site[site], every.dtype)
         log_probs = log_probs + (every * taken).sum((2, 3, 4))
-    clip_dense_macs = backbone.ledger.dense_macs * num_frames
-    repeated = labels.repeat_interleave(len(joint))
-    rewards = outcome(result.logits, repeated).double()
-    rewards = rewards + cost_reward(result.macs, clip_dense_macs, cost_weight)
+    rewards = reward.of_outcome(result.logits, labels.repeat_interleave(len(joint))).double()
+    rewards = rewards + reward.of_step(result.macs, backbone.ledger.dense_macs * num_frames)
     return Enumeration(joint, log_probs, rewards.view(shape))
 
 

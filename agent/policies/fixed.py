@@ -10,7 +10,7 @@ import torch
 
 from backbone import Decision
 from backbone.common.naming import did_you_mean
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 
 class FixedPolicy:
@@ -21,9 +21,9 @@ class FixedPolicy:
         torch's, so that ``evaluate`` repeats itself
     """
 
-    def __init__(self, layout: Layout, choose: Callable[[int, np.random.Generator], np.ndarray]) -> None:
+    def __init__(self, layout: StepLayout, choose: Callable[[int, np.random.Generator], np.ndarray]) -> None:
         self.layout, self.choose = layout, choose
-        self.gate_macs = [0] * len(layout.sites)
+        self.agent_macs = [0] * len(layout.sites)
 
     def predict(
         self, observation: np.ndarray, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -70,7 +70,7 @@ FIXED: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
 }
 
 
-def fixed_policy(name: str, layout: Layout) -> FixedPolicy:
+def fixed_policy(name: str, layout: StepLayout) -> FixedPolicy:
     """A fixed policy by name.
 
     :raises ValueError: an unknown name; the message lists the known ones

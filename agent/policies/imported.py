@@ -22,7 +22,7 @@ from agent.policies.policy import FusionPolicy
 from backbone import Decision, FusionBackbone, Site
 from backbone.weights.checkpoints import load_foreign_cnn, load_state, read_file
 from backbone.weights.foreign import ADAFUSE, translate
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 COLUMNS = (Decision.SKIP, Decision.REUSE, Decision.USE)  # what AdaFuse's three logits of a channel stand for
 TEMPORAL = ("tsn", "tsm-adafuse")  # what AdaFuse's code has: without --shift, and with it
@@ -184,15 +184,15 @@ class ImportedPolicy:
     :param gate: how the gates are built
     """
 
-    def __init__(self, layout: Layout, gate: GateOptions, *, device: torch.device | str = "cpu") -> None:
+    def __init__(self, layout: StepLayout, gate: GateOptions, *, device: torch.device | str = "cpu") -> None:
         self.layout = layout
         spaces = layout.observation_space, layout.action_space
         self.policy = FusionPolicy(*spaces, lambda _: 0.0, layout=layout, gate=gate).to(device)
 
     @property
-    def gate_macs(self) -> list[int]:
+    def agent_macs(self) -> list[int]:
         """Per site, MACs per frame of the gates."""
-        return self.policy.gate_macs
+        return self.policy.agent_macs
 
     def predict(
         self, observation: np.ndarray, state: Any = None, episode_start: Any = None, deterministic: bool = True

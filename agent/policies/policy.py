@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from agent.policies.distribution import FactoredCategorical
 from agent.policies.gate import GateNetwork, GateOptions
 from backbone import Decision, Observation
-from envs.layout import Layout, Rows
+from envs.spaces import Rows, StepLayout
 
 MOMENTUM = 0.1  # weight of the latest batch in running statistics, as in every BatchNorm of PyTorch
 
@@ -35,7 +35,7 @@ class FusionPolicy(ActorCriticPolicy):
         lr_schedule: Schedule,
         use_sde: bool = False,
         *,
-        layout: Layout,
+        layout: StepLayout,
         gate: GateOptions = GateOptions(),
         critic: bool = False,
         joint: bool = False,
@@ -95,7 +95,7 @@ class FusionPolicy(ActorCriticPolicy):
         self.gates.eval()
 
     @property
-    def gate_macs(self) -> list[int]:
+    def agent_macs(self) -> list[int]:
         """Per site, MACs per frame of the agent itself."""
         return self.gates.macs
 

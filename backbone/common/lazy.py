@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from backbone.common.deprecation import moved_names
 
-def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+
+def lazy_names(
+    package: str, *, moved: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__, __dir__ = lazy_names(__name__)`` in a package's ``__init__.py`` that lists its names so::
 
         if TYPE_CHECKING:
@@ -18,8 +22,11 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
 
     Type checkers and editors read that list as it stands, and so does this function: it is declared nowhere else. The
     package's modules are found too, ``package.module`` without an import of its own.
+
+    :param moved: former names, as ``moved_names`` takes them
     """
     module = sys.modules[package]
+    former = moved_names(package, moved or {})
     where = _listed(module.__spec__.loader.get_source(package))
 
     def __getattr__(name: str) -> Any:
@@ -28,7 +35,7 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
         elif not name.startswith("_") and find_spec(f"{package}.{name}") is not None:
             value = import_module(f"{package}.{name}")
         else:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            return former(name)
         setattr(module, name, value)  # the next use does not come here
         return value
 

@@ -26,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from envs.clips.datasets import Listing, find_clips
-from envs.clips.files import Crop, check_broken, check_sampling, hash_files, listed, stat_files, whereabouts
+from envs.clips.files import Crop, check_broken, check_sampling, hash_files, listed, locate, stat_files
 from envs.clips.sampling import gather
 from envs.clips.source import ClipError, ClipSource
 from envs.clips.transforms import crop_and_resize, multi_scale_box
@@ -269,7 +269,7 @@ def _decode_all(root: Path, listing: Listing, kept: _Kept, workers: int) -> Iter
     def attempt(clip: int) -> np.ndarray | ClipError:
         try:
             return decode_frames(
-                **whereabouts(root, listing, clip), num_frames=kept.num_frames, size=kept.side, keep=kept.keep
+                **locate(root, listing, clip), num_frames=kept.num_frames, size=kept.side, keep=kept.keep
             )
         except ClipError as error:
             return error

@@ -121,7 +121,7 @@ class VideoFiles(ClipSource):
             return segment_indices(count, self.num_frames, rng, short=self.short)
 
         images = sample_frames(
-            open_video(**whereabouts(self._root, self._listing, clip)),
+            open_video(**locate(self._root, self._listing, clip)),
             choose,
             fewest=self._fewest,
             size=self.side,
@@ -187,7 +187,7 @@ class VideoViews(VideoFiles):
                 count, self.num_frames, clips=self.views_of_clip, sampling=self.sampling, short=self.short
             )[choice]
 
-        video = open_video(**whereabouts(self._root, self._listing, int(self._clips[clip])))
+        video = open_video(**locate(self._root, self._listing, int(self._clips[clip])))
         return sample_frames(video, choose, fewest=self._fewest, size=self.side)
 
 
@@ -233,7 +233,7 @@ def listed(listing: Listing, clips: np.ndarray) -> dict:
     }
 
 
-def whereabouts(root: Path, listing: Listing, clip: int) -> dict:
+def locate(root: Path, listing: Listing, clip: int) -> dict:
     """Where a listed clip lies, for `open_video` and `decode_frames`."""
     frames = None if listing.frames is None else listing.frames[clip]
     return {"path": root / listing.paths[clip], "frames": frames, "template": listing.template}

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,17 +21,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from envs.clips.sampler import ClipSampler
 from envs.clips.source import BrokenClip, ClipError, ClipSource
-
-if TYPE_CHECKING:
-    from envs.episodes import Deck
 
 # A process forked from one that computes inherits the locks of threads that it has not. A server that does nothing but
 # fork costs one import of torch for all workers; where there is none (Windows), each of them costs one.
 START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 PRELOADED = ("__main__", "envs.clips.loader")  # by that server
 
-Key = tuple[int, int]  # a deck's seed and position: all that a batch depends on
+Key = tuple[int, int]  # a sampler's seed and position: all that a batch depends on
 
 
 class Batch(NamedTuple):
@@ -48,16 +46,16 @@ class Batch(NamedTuple):
 
 
 class Loader:
-    """The batches that a deck deals, in its order: the same bits for any number of workers.
+    """The batches that a sampler takes, in its order: the same bits for any number of workers.
 
-    The deck is the state: `next` reads the batch at its position, whoever set it, and moves it behind that batch.
+    The sampler is the state: `next` reads the batch at its position, whoever set it, and moves it behind that batch.
     Reading ahead leaves it alone.
 
-    In training a clip that cannot be read is named once, on stderr, and the clip that the deck deals next behind the
+    In training a clip that cannot be read is named once, on stderr, and the clip that the sampler takes next behind the
     batch takes its place; the indices of a batch are those of the clips that are in it. Which clip stands where depends
-    on the files and the deck only. In evaluation such a clip is an error.
+    on the files and the sampler only. In evaluation such a clip is an error.
 
-    :param deck: of the source's clips.
+    :param sampler: of the source's clips.
     :param batch: clips a batch, B.
     :param train: random segments and crops; False takes the centred ones of evaluation.
     :param workers: processes, of one thread each; 0 reads when asked.
@@ -69,7 +67,7 @@ class Loader:
     def __init__(
         self,
         source: ClipSource,
-        deck: Deck,
+        sampler: ClipSampler,
         batch: int,
         *,
         train: bool = True,
@@ -81,10 +79,16 @@ class Loader:
             raise ValueError(
                 f"expected batch and prefetch of at least 1 and no negative workers, got {batch}, {prefetch} and {workers}"
             )
-        self.deck, self.batch, self.workers, self.prefetch, self.pin_memory = deck, batch, workers, prefetch, pin_memory
+        self.sampler, self.batch, self.workers, self.prefetch, self.pin_memory = (
+            sampler,
+            batch,
+            workers,
+            prefetch,
+            pin_memory,
+        )
         self.broken: dict[int, str] = {}  # clips found broken so far, and why
         self.waited = 0.0  # seconds, in all
-        self._batches = _Batches(source, copy.copy(deck), batch, train)
+        self._batches = _Batches(source, copy.copy(sampler), batch, train)
         self._data_loader: DataLoader | None = None
         self._stream: Iterator | None = None
         self._ahead: Key | None = None  # the batch that the stream gives next
@@ -97,7 +101,7 @@ class Loader:
         started = time.perf_counter()
         if self._asked is None:
             self._asked = started, self.waited
-        key = self.deck.seed, self.deck.position
+        key = self.sampler.seed, self.sampler.position
         try:
             found, broken = self._from_workers(key) if self.workers else self._batches[key]
         finally:
@@ -107,7 +111,7 @@ class Loader:
         self.broken |= broken
         if isinstance(found, Exception):
             raise found
-        self.deck.position += self.batch
+        self.sampler.position += self.batch
         return found
 
     def wait_share(self) -> float:
@@ -164,8 +168,8 @@ class Loader:
 class _Batches(Dataset):
     """A batch as a function of its key, in whatever process. What it finds broken it does not try again."""
 
-    def __init__(self, source: ClipSource, deck: Deck, count: int, train: bool) -> None:
-        self.source, self.deck, self.count, self.train = source, deck, count, train
+    def __init__(self, source: ClipSource, sampler: ClipSampler, count: int, train: bool) -> None:
+        self.source, self.sampler, self.count, self.train = source, sampler, count, train
         self.broken: dict[int, str] = {}
 
     def __getitem__(self, key: Key) -> tuple[Batch | Exception, dict[int, str]]:
@@ -177,7 +181,7 @@ class _Batches(Dataset):
 
     def _read(self, key: Key) -> Batch:
         while True:
-            indices, rng = self._deal(key)
+            indices, rng = self._take(key)
             try:
                 frames, labels = self.source.draw(indices, rng if self.train else None)
             except BrokenClip as error:
@@ -187,15 +191,17 @@ class _Batches(Dataset):
             else:
                 return Batch(indices, torch.from_numpy(frames), torch.from_numpy(labels))
 
-    def _deal(self, key: Key) -> tuple[np.ndarray, np.random.Generator]:
-        self.deck.seed, self.deck.position = key
-        indices, rng = self.deck.deal(self.count)
-        if len(self.broken) == self.deck.size:
+    def _take(self, key: Key) -> tuple[np.ndarray, np.random.Generator]:
+        self.sampler.seed, self.sampler.position = key
+        indices, rng = self.sampler.take(self.count)
+        if len(self.broken) == self.sampler.size:
             first = next(iter(self.broken.values()))
-            raise ClipError(f"expected videos that can be read, but none of {self.deck.size} can; the first: {first}")
+            raise ClipError(
+                f"expected videos that can be read, but none of {self.sampler.size} can; the first: {first}"
+            )
         for row in range(self.count):
             while int(indices[row]) in self.broken:
-                indices[row] = self.deck.deal(1)[0][0]
+                indices[row] = self.sampler.take(1)[0][0]
         return indices, rng
 
 

@@ -83,8 +83,8 @@ def _name_lines(draw: ImageDraw.ImageDraw, box: Box, ends: np.ndarray, names: Se
     for number, at in zip(order, heights):
         middle, x = top + round(at), left + width + 8
         draw.line((x, middle, x + 12, middle), LINES[number], 4 if number == 0 else 3)
-        said = f"{ends[number]:.2f} {names[number]}"
-        write(draw, (x + 17, middle), said, SMALL, width=room - 27, bold=bool(number == 0), anchor="lm")
+        text = f"{ends[number]:.2f} {names[number]}"
+        write(draw, (x + 17, middle), text, SMALL, width=room - 27, bold=bool(number == 0), anchor="lm")
 
 
 def draw_costs(canvas: Image.Image, box: Box, costs: np.ndarray, *, until: int) -> None:
@@ -137,8 +137,8 @@ def draw_rewards(canvas: Image.Image, box: Box, rewards: Sequence[float], verdic
             upper, lower = sorted((start, start - round(verdict * scale)))
             draw.rectangle((edges[0], upper, edges[1], lower), fill=OUTCOME)
         if step > widest + 6:
-            said = f"{names[number]}  {rewards[number]:+.2f}"
-            write(draw, (sum(edges) / 2, top + height + 4), said, SMALL, width=step - 6, colour=PALE, anchor="ma")
+            text = f"{names[number]}  {rewards[number]:+.2f}"
+            write(draw, (sum(edges) / 2, top + height + 4), text, SMALL, width=step - 6, colour=PALE, anchor="ma")
     draw.line((left, zero, left + width - 3, zero), INK)
     x, middle = left + width + 8, top + height // 2
     write(draw, (x, middle - 6), f"return {sum(rewards):+.2f}", MEDIUM, bold=True, anchor="lm")

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from backbone import Decision, Site
+from envs.decisions import UNDECIDED
 from envs.episode import EpisodeRecord
 from envs.rendering.charts import (
     COST,
@@ -33,7 +34,7 @@ from envs.rendering.text import INK, write
 
 # Okabe and Ito's colours that the colour-blind tell apart; their lightness differs too, so print keeps them apart
 COLOURS = {Decision.USE: (0, 114, 178), Decision.REUSE: (240, 180, 60), Decision.SKIP: (236, 236, 236)}
-UNDECIDED = PAPER
+UNDECIDED_COLOUR = PAPER
 
 LEFT, PLOT, RIGHT = 96, 400, 178  # pixels: sites' names, columns of the frames, legends
 EDGE = 10
@@ -83,8 +84,8 @@ def draw_episode(record: EpisodeRecord) -> np.ndarray:
     box = (LEFT, places[0], plot, CURVES)
     draw_classes(canvas, box, record.probabilities, record.classes, label, until=num_frames, room=RIGHT)
     draw_costs(canvas, (LEFT, places[1], plot, CHART), record.frame_costs, until=num_frames)
-    steps = [record.sites[site].name for site, _, _ in record.decisions]
-    draw_rewards(canvas, (LEFT, places[2], plot, CHART), record.rewards, record.verdict, steps)
+    steps = [record.sites[step % len(record.sites)].name for step in range(len(record.rewards))]  # of either order
+    draw_rewards(canvas, (LEFT, places[2], plot, CHART), record.rewards, record.outcome_reward, steps)
     return np.asarray(canvas)
 
 
@@ -99,8 +100,8 @@ def write_title(draw: ImageDraw.ImageDraw, record: EpisodeRecord, width: int) ->
         title = record.label if outcome["correct"] else f"{record.label}, {title}"
         second.append(f"return {outcome['reward']:+.2f}")
     write(draw, (left, 9), title, LARGE, width=width - left, bold=True)
-    said = "  ·  ".join([*second, record.name] if record.name else second)
-    write(draw, (left, 35), said, MEDIUM, width=width - left, colour=PALE)
+    text = "  ·  ".join([*second, record.name] if record.name else second)
+    write(draw, (left, 35), text, MEDIUM, width=width - left, colour=PALE)
 
 
 def map_heights(sites: Sequence[Site], pixels: int) -> list[int]:
@@ -120,7 +121,7 @@ def draw_maps(
 ) -> None:
     """Every site's decisions, (T, D) each, their names to the left; of maps too low for theirs, some are named."""
     draw, (left, top) = ImageDraw.Draw(canvas), corner
-    table = np.array([*COLOURS.values(), UNDECIDED], np.uint8)  # NONE_YET, which is -1, finds the last
+    table = np.array([*COLOURS.values(), UNDECIDED_COLOUR], np.uint8)  # UNDECIDED, which is -1, finds the last
     width, free = cell * len(maps[0]), 0
     for site, chosen, height in zip(sites, maps, heights):
         colours = Image.fromarray(table[chosen.T])
@@ -139,7 +140,7 @@ def draw_maps(
 def draw_legend(draw: ImageDraw.ImageDraw, record: EpisodeRecord, corner: tuple[int, int]) -> None:
     """Colours of decisions, and how large a part of all decisions so far each is."""
     left, top = corner
-    shares = record.shares() if record.decisions else {}
+    shares = record.shares()
     for decision, colour in COLOURS.items():
         draw.rectangle((left, top + 2, left + 14, top + 16), fill=colour, outline=PALE)
         write(draw, (left + 22, top + 9), decision.name.lower(), MEDIUM, anchor="lm")
@@ -175,7 +176,7 @@ def _draw_moment(record: EpisodeRecord, until: int) -> Image.Image:
     canvas.paste(_fit(record.frames[until - 1], side), (EDGE + (PICTURE - side) // 2, HEAD + (PICTURE - side) // 2))
     maps = record.maps()
     for chosen in maps:
-        chosen[until:] = -1
+        chosen[until:] = UNDECIDED
     draw_maps(canvas, record.sites, maps, heights, (left, HEAD + 1), cell)
     draw_legend(draw, record, (left + plot + 8, HEAD))
     box = (left, below, plot, CURVES)
@@ -186,8 +187,8 @@ def _draw_moment(record: EpisodeRecord, until: int) -> Image.Image:
     write(draw, (EDGE, below + 24), f"it costs {costs[until - 1]:.2f} of dense", MEDIUM)
     write(draw, (EDGE, below + 46), f"all so far {costs[:until].mean():.2f}", MEDIUM)
     best = int(record.probabilities[until - 1].argmax())
-    said = f"now {record.classes[best]} ({record.probabilities[until - 1, best]:.2f})"
-    write(draw, (EDGE, below + 68), said, MEDIUM, width=PICTURE)
+    text = f"now {record.classes[best]} ({record.probabilities[until - 1, best]:.2f})"
+    write(draw, (EDGE, below + 68), text, MEDIUM, width=PICTURE)
     write(draw, (left - 24, below + CURVES // 2), "classes", SMALL, anchor="rm")
     return canvas
 

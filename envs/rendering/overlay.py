@@ -161,8 +161,8 @@ def _draw_costs(draw: ImageDraw.ImageDraw, costs: np.ndarray, t: int, box: tuple
     left, top, width, height = box
     so_far = costs[: t + 1].mean()
     write(draw, (left, top - MEDIUM - 10), "cost", MEDIUM, colour=PALE)
-    said = f"this frame {costs[t]:.2f}, so far {so_far:.2f} of dense"
-    write(draw, (left + width, top - MEDIUM - 10), said, MEDIUM, anchor="ra")
+    text = f"this frame {costs[t]:.2f}, so far {so_far:.2f} of dense"
+    write(draw, (left + width, top - MEDIUM - 10), text, MEDIUM, anchor="ra")
     scale = height / max(1.0, costs.max())
     step = width / len(costs)
     for i, cost in enumerate(costs):

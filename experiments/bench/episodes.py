@@ -9,7 +9,7 @@ from stable_baselines3.common.logger import configure
 
 from agent import REINFORCE, gate_macs
 from agent.callbacks.episode_log import EpisodeLog, find_writer
-from agent.callbacks.training import Evaluations
+from agent.callbacks.evaluations import Evaluations
 from backbone import FusionBackbone, fold_batchnorm
 from envs import FusionVecEnv
 from envs.clips import ClipSource, motions

@@ -86,16 +86,18 @@ def facts_of(
         "macs_ratio": prediction.macs_ratio,
         "macs": float(prediction.frame_macs.mean()),
         "dense_macs": ledger.dense_macs,
-        "agent_macs": float(sum(trained.own_macs)),
+        "agent_macs": float(sum(trained.agent_macs)),
         "frames_macs_ratio": (prediction.frame_macs / ledger.dense_macs).tolist(),
         "sites": [
             {
                 "name": site.name,
-                **{decision.name.lower(): float((chosen == decision).mean()) for decision in Decision},
+                **{decision.name.lower(): float(share[decision]) for decision in Decision},
                 "macs": float(macs),
                 "macs_ratio": float(macs / dense),
             }
-            for site, chosen, macs, dense in zip(sites, prediction.decisions, prediction.site_macs, dense_macs)
+            for site, share, macs, dense in zip(
+                sites, prediction.decisions.shares(), prediction.site_macs, dense_macs, strict=True
+            )
         ],
         "overlay": None if overlay is None else str(overlay),
     }
@@ -152,7 +154,7 @@ def write_overlay(target: Path, trained: Trained, video: Path, prediction: Predi
     pictures = draw_overlay(
         read_frames(video, trained.data, size=min(side, 2 * PICTURE)),
         trained.layout.sites,
-        prediction.decisions,
+        [chosen[0] for chosen in prediction.decisions.by_site],
         prediction.probabilities,
         prediction.frame_macs / trained.backbone.ledger.dense_macs,
         trained.classes,

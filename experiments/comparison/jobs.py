@@ -20,7 +20,8 @@ from tqdm import tqdm
 from agent import FIXED, evaluate, fixed_policy
 from backbone.common.files import write_json
 from backbone.common.interruption import Interrupted
-from envs.layout import Layout
+from envs.reward import Reward
+from envs.spaces import StepLayout
 from experiments.board import log_test
 from experiments.clips import open_clips
 from experiments.config import Pretrain, Train
@@ -139,7 +140,7 @@ def train_and_validate(config: Train) -> None:
     model, backbone, _ = _trained(config)
     played = evaluate(model, backbone, open_clips(config.data, "val"), order=config.order, selection="sampled")
     outcome, cost = float(played.log_prob.mean()), played.cost
-    found = {"reward": outcome - config.cost_weight * cost, "accuracy": played.accuracy, "cost": cost}
+    found = {"reward": Reward("log_prob", config.cost_weight)(outcome, cost), "accuracy": played.accuracy, "cost": cost}
     run = Run(config.run)
     write_json(run.validation, {**found, "updates": run.read_result()["updates"]})
 
@@ -164,7 +165,7 @@ def judge_fixed(config: Fixed) -> None:
     _begin(config)
     backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
     clips = open_clips(config.data, "test")
-    layout = Layout(backbone.sites, clips.num_frames, config.order)
+    layout = StepLayout(backbone.sites, clips.num_frames, config.order)
     options = {"order": config.order, "selections": ("greedy",)}  # they are played one way
     judged = {name: judge(fixed_policy(name, layout), backbone, clips, **options) for name in FIXED}
     run = Run(config.run)

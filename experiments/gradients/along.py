@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from agent.callbacks.checkpoint import load_gates
-from agent.callbacks.training import BetweenRollouts, CostWarmup
+from agent.callbacks.between_rollouts import BetweenRollouts
+from agent.callbacks.cost_warmup import CostWarmup
+from agent.checkpoint import load_gates
 from backbone import FusionBackbone
 from envs.clips import ClipSource
 from experiments.clips import open_clips

@@ -16,6 +16,7 @@ from agent.policies.gate import GateNetwork, gate_macs
 from backbone import FusionBackbone
 from backbone.cnns.resnet import BasicBlock, ResNet
 from envs.clips import ArrayClips, ClipSource
+from envs.reward import Reward
 from experiments.config import Train
 from experiments.methods import build_method, gate_options
 
@@ -125,7 +126,7 @@ class TinyProblem:
             self.gates,
             self.backbone.preprocess(torch.from_numpy(frames)),
             torch.from_numpy(labels),
-            cost_weight=self.config.cost_weight,
+            reward=Reward("log_prob", self.config.cost_weight),
             agent_macs=gate_macs(self.backbone.sites, gate_options(self.config)),
         )
 

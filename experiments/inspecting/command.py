@@ -10,7 +10,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from agent.callbacks.episode_log import record_episodes, write_chances, write_episode
+from agent.callbacks.episode_log import record_episodes, write_episode, write_probabilities
 from agent.evaluation import Evaluation, evaluate
 from backbone.common.files import write_whole
 from envs.clips import ClipSource
@@ -163,7 +163,7 @@ def write_run(target: Path, played: Played, alone: bool) -> list[Shown]:
             title = f"{choice.name.replace('_', ' ')}: {title}"
             run = played.job.run.resolve().name
             shown.append(Shown(choice.kind, run, choice.name, title, png, gif if alone else None, record.facts()))
-        write_chances(writer, played.records, step)
+        write_probabilities(writer, played.records, step)
     return shown
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from agent.evaluation import SELECTIONS, Evaluation, agent_macs, evaluate_selections
-from agent.probes import frame_costs, frame_shares, pair_accuracy, swap_test, without_adaptivity
+from agent.probes import frame_costs, pair_accuracy, swap_test, without_adaptivity
 from backbone.common.files import write_json
 from envs.clips import motions
-from envs.layout import Layout
 from experiments.analysis.statistics import ClipDraws, Interval, over_clips
 from experiments.clips import open_clips
 from experiments.comparison.claims import BLIND
@@ -83,15 +82,15 @@ def probe_run(run: Path, config: Probe) -> Probed:
     model, backbone, trained = load_trained(run, device=config.device)
     clips = open_clips(trained.data, config.split, for_evaluation=True)
     layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
-    layout, own_macs = Layout(backbone.sites, clips.num_frames, layout.order), agent_macs(model, layout)
+    macs = agent_macs(model, layout)
     kwargs = {"order": layout.order, "progress": f"probing {run.name}"}
     selections = SELECTIONS if trained.method == BLIND else ("greedy",)
     selected = evaluate_selections(model, backbone, clips, selections=selections, **kwargs)
     played = selected["greedy"]
     swap = swap_test(played, backbone, clips, **kwargs)
-    others = without_adaptivity(played, backbone, clips, own_macs=own_macs, **kwargs)
+    others = without_adaptivity(played, backbone, clips, agent_macs=macs, **kwargs)
     cluster = cluster_of(clips)
-    shares, costs = frame_shares(played, layout), frame_costs(played, backbone, layout, own_macs)
+    shares, costs = played.decisions.frame_shares(), frame_costs(played, backbone, macs)
     facts = None
     if clips.num_frames == motions.NUM_FRAMES:  # else a clip's frames are not those that were drawn
         facts = motions.facts(trained.data.root, clips.names)
@@ -104,7 +103,7 @@ def probe_run(run: Path, config: Probe) -> Probed:
         "best_blind": None,
         "swap": swap and {"accuracy": _percent(swap.correct, cluster), "follows": _percent(swap.followed, cluster)},
         "pairs": pair_accuracy(played, clips),
-        "adaptivity": adaptivity_of(played, layout),
+        "adaptivity": adaptivity_of(played),
         "without_adaptivity": {
             name: {**_summary(other, cluster), "adaptive_minus_this": _differences(played, other, cluster)}
             for name, other in others.items()

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.evaluation import Predictor, agent_macs, site_decisions
-from backbone import FusionBackbone, load_backbone, one_hot, walk_macs
+from agent.evaluation import Predictor, agent_macs, episodes_for
+from backbone import FusionBackbone, load_backbone, walk_macs
 from envs.clips import ArrayClips
 from envs.clips.sampling import evaluation_indices, fewest_frames
 from envs.clips.video.decode import centre, sample_frames
 from envs.clips.video.read import open_video
-from envs.episodes import Episodes
-from envs.layout import Layout
+from envs.decisions import Decisions
+from envs.rollout import rollout
+from envs.spaces import StepLayout
 from experiments.config import Data, Predict
 from experiments.loading import load_trained
 from experiments.machine import import_plugins, set_up_cpu
@@ -33,7 +34,7 @@ class Trained:
     """A run, ready to classify.
 
     :param classes: K names, in the order of the logits
-    :param own_macs: per site, MACs per frame of the agent's own gate
+    :param agent_macs: per site, MACs per frame of the agent's own gate
     :param fingerprint: of configuration, weights and agent: equal ones give equal predictions
     """
 
@@ -42,8 +43,8 @@ class Trained:
     backbone: FusionBackbone
     classes: tuple[str, ...]
     data: Data
-    layout: Layout
-    own_macs: list[float]
+    layout: StepLayout
+    agent_macs: list[float]
     fingerprint: str
 
 
@@ -52,14 +53,14 @@ class Prediction:
     """A clip of T frames, played greedily as ``evaluate`` does.
 
     :param probabilities: (T, K) of the classes after each frame; the last row is the clip's
-    :param decisions: per site, (T, D) integers
+    :param decisions: of this one clip
     :param macs_ratio: MACs spent, the agent's own included, as a share of the dense CNN's
     :param frame_macs: (T,) these MACs frame by frame
     :param site_macs: (S,) and site by site, mean of a frame
     """
 
     probabilities: np.ndarray
-    decisions: list[np.ndarray]
+    decisions: Decisions
     macs_ratio: float
     frame_macs: np.ndarray
     site_macs: np.ndarray
@@ -81,10 +82,8 @@ def open_trained(config: Predict) -> Trained:
     for path in (run.manifest, run.checkpoint, trained.backbone):
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    own_macs = agent_macs(model, layout)
-    return Trained(
-        config.run, model, backbone, classes, trained.data, layout, own_macs, fingerprint=digest.hexdigest()[:12]
-    )
+    spent, fingerprint = agent_macs(model, layout), digest.hexdigest()[:12]
+    return Trained(config.run, model, backbone, classes, trained.data, layout, spent, fingerprint)
 
 
 def read_frames(path: Path, data: Data, *, size: int) -> np.ndarray:
@@ -110,32 +109,30 @@ def play(trained: Trained, path: Path) -> Prediction:
     data = trained.data
     frames = read_frames(path, data, size=data.size + data.margin)
     clips = ArrayClips(frames[None], np.zeros(1, int), trained.classes, size=data.size)  # of a label that nobody reads
-    episodes = Episodes(trained.backbone, clips, order=trained.layout.order, agent_macs=trained.own_macs)
-    observation, outcome, actions = episodes.start(np.zeros(1, int)), None, []
-    while outcome is None:
-        actions.append(trained.model.predict(observation, deterministic=True)[0])
-        observation, _, outcome = episodes.step(actions[-1])
-    causal = trained.backbone.consensus.causal(torch.cat(episodes.frame_logits, 1))
-    decisions = site_decisions(actions, trained.layout)
-    chosen = [one_hot(torch.as_tensor(of_site, dtype=torch.int64)) for of_site in decisions]
-    frame_macs, site_macs = split_macs(trained.backbone, chosen, trained.own_macs)
+    episodes = episodes_for(trained.model, trained.backbone, clips, order=trained.layout.order)
+
+    def greedy(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return trained.model.predict(observation, deterministic=True)[0]
+
+    played = rollout(episodes, greedy, detailed=True)
+    frame_macs, site_macs = split_macs(trained.backbone, played.decisions.one_hot(), trained.agent_macs)
     return Prediction(
-        probabilities=causal[0].double().softmax(-1).cpu().numpy(),
-        decisions=[of_site[0] for of_site in decisions],
-        macs_ratio=float(outcome.macs_ratio[0]),
+        probabilities=torch.from_numpy(played.frame_logits[0]).double().softmax(-1).numpy(),
+        decisions=played.decisions,
+        macs_ratio=float(played.outcome.macs_ratio[0]),
         frame_macs=frame_macs,
         site_macs=site_macs / data.num_frames,
     )
 
 
 def split_macs(
-    backbone: FusionBackbone, decisions: Sequence[Tensor], own_macs: Sequence[float]
+    backbone: FusionBackbone, decisions: Sequence[Tensor], agent_macs: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """A clip's MACs frame by frame (T,), and site by site (S,): both sum up to the clip's.
 
     :param decisions: per site, one-hot, (1, T, D, 3)
     """
-    macs = walk_macs(backbone.ledger, decisions, agent_macs=own_macs)[0].numpy()
+    macs = walk_macs(backbone.ledger, decisions, agent_macs=agent_macs)[0].numpy()
     return macs.sum(1), macs.sum(0)
 
 

@@ -9,11 +9,11 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from agent import SELECTIONS, evaluate, evaluate_selections, fixed_policy
-from agent.evaluation import accounted_cost, agent_macs, average_views, selections_of, site_decisions, step_actions
+from agent.evaluation import accounted_cost, agent_macs, average_views, selections_of
 from agent.probes import replay
 from backbone import Decision
 from envs import EpisodeRecord, FusionEnv, RecordEpisode
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 
 @pytest.fixture(scope="module", params=ORDERS)
@@ -26,7 +26,7 @@ def test_the_case_is_not_trivial(case):
     model, backbone, clips, order = case
     result = evaluate(model, backbone, clips, order=order)
     assert result.shares.min() > 0.05
-    assert all((actions != actions[0]).any() for actions in result.actions[-2:])
+    assert all((chosen != chosen[0]).any() for chosen in result.decisions.by_site[-2:])
 
 
 def test_two_greedy_evaluations_agree(case):
@@ -41,7 +41,7 @@ def test_sampled_evaluations_agree_with_the_same_seed_and_only_then(case):
         evaluate(model, backbone, clips, order=order, selection="sampled", seed=seed) for seed in (1, 1, 2)
     )
     assert_same(one, same)
-    assert any((a != b).any() for a, b in zip(one.actions, other.actions))
+    assert any((a != b).any() for a, b in zip(one.decisions.by_site, other.decisions.by_site))
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
@@ -71,7 +71,7 @@ def test_an_unknown_selection_and_one_that_a_policy_cannot_make_are_refused(case
     model, backbone, clips, _ = case
     with pytest.raises(ValueError, match="did you mean 'greedy'"):
         evaluate(model, backbone, clips, selection="gredy")
-    fixed = fixed_policy("all use", Layout(backbone.sites, clips.num_frames, "site"))
+    fixed = fixed_policy("all use", StepLayout(backbone.sites, clips.num_frames, "site"))
     assert selections_of(fixed) == ("greedy", "sampled")
     with pytest.raises(ValueError, match="top k"):
         evaluate(fixed, backbone, clips, selection="top_k")
@@ -103,19 +103,16 @@ def test_it_equals_a_loop_over_the_single_environment(case):
             assert record.outcome[name] == getattr(result, name)[clip]
         for name in ("macs_ratio", "log_prob"):
             assert record.outcome[name] == pytest.approx(getattr(result, name)[clip], rel=1e-4)
-        for (site, _, chosen), actions in zip(record.decisions, result.actions, strict=True):
-            found = actions[clip].reshape(len(chosen), -1)[:, : backbone.sites[site].decisions]
-            np.testing.assert_array_equal(found, chosen)
+        for chosen, found in zip(record.maps(), result.decisions.by_site, strict=True):
+            np.testing.assert_array_equal(found[clip], chosen)
 
 
 def test_shares_count_decisions_and_no_padding(case):
     model, backbone, clips, order = case
     result = evaluate(model, backbone, clips, order=order)
     np.testing.assert_allclose(result.shares.sum(1), 1)
-    layout = Layout(backbone.sites, clips.num_frames, order)
-    for site in backbone.sites:
-        steps = result.actions[site.index :: len(backbone.sites)]
-        chosen = np.stack(steps).reshape(-1, layout.step_frames, layout.decisions)[..., : site.decisions]
+    for site, chosen in zip(backbone.sites, result.decisions.by_site):
+        assert chosen.shape == (len(clips), clips.num_frames, site.decisions)
         for decision in Decision:
             assert result.shares[site.index, decision] == pytest.approx((chosen == decision).mean())
 
@@ -124,16 +121,6 @@ def test_summaries_are_means():
     result = hand_made(label=[0, 1, 1, 0], correct=[1, 0, 1, 1])
     assert result.accuracy == 75
     assert result.cost == pytest.approx(0.25)
-
-
-def test_actions_taken_apart_by_site_are_put_together_again(case):
-    model, backbone, clips, order = case
-    result, layout = evaluate(model, backbone, clips, order=order), Layout(backbone.sites, clips.num_frames, order)
-    decisions = site_decisions(result.actions, layout)
-    for site, chosen in zip(backbone.sites, decisions):
-        assert chosen.shape == (len(clips), clips.num_frames, site.decisions)
-    for again, actions in zip(step_actions(decisions, layout), result.actions, strict=True):
-        np.testing.assert_array_equal(again, actions)
 
 
 # -- the agent's own cost ----------------------------------------------------------------------------------------------
@@ -155,10 +142,18 @@ def test_a_foreign_policy_is_judged_with_its_own_macs(order):
     backbone, clips = env.episodes.backbone, env.episodes.clips
     model = PPO("MlpPolicy", env, n_steps=3, batch_size=8, device="cpu")
     result = evaluate(model, backbone, clips, order=order)
-    again = replay(result.actions, backbone, clips, order=order)
+    again = replay(result.decisions, backbone, clips, order=order)
     macs = sum(layer.weight.numel() for layer in model.policy.modules() if isinstance(layer, nn.Linear))
     own = macs * env.layout.num_steps / (backbone.ledger.dense_macs * clips.num_frames)
     np.testing.assert_allclose(result.macs_ratio, again.macs_ratio + own)
+
+
+def test_the_former_name_of_a_models_macs_goes_on_with_a_warning():
+    class Former:
+        gate_macs = (1, 2, 3)
+
+    with pytest.warns(DeprecationWarning, match="Former.gate_macs is called agent_macs now"):
+        assert agent_macs(Former(), env_for("ppo").layout) == [1, 2, 3]
 
 
 def test_a_model_of_unknown_cost_is_refused():
@@ -166,17 +161,17 @@ def test_a_model_of_unknown_cost_is_refused():
         def predict(self, observation, deterministic=True):
             return np.zeros(1), None
 
-    with pytest.raises(ValueError, match=r"gate_macs .*, got Mute"):
+    with pytest.raises(ValueError, match=r"agent_macs .*, got Mute"):
         evaluate(Mute(), tiny_backbone(), noise_clips())
 
 
 def test_the_causal_accounting_of_the_decisions_is_the_cost_that_was_paid(case):
     model, backbone, clips, order = case
-    found, layout = evaluate(model, backbone, clips, order=order), Layout(backbone.sites, clips.num_frames, order)
+    found, layout = evaluate(model, backbone, clips, order=order), StepLayout(backbone.sites, clips.num_frames, order)
     own = agent_macs(model, layout)
-    again = accounted_cost(found, backbone, layout, own, accounting="causal", batch_size=3)
+    again = accounted_cost(found, backbone, own, accounting="causal", batch_size=3)
     np.testing.assert_allclose(again, found.macs_ratio, rtol=1e-12)
-    assert not np.allclose(accounted_cost(found, backbone, layout, own, accounting="adafuse"), again)
+    assert not np.allclose(accounted_cost(found, backbone, own, accounting="adafuse"), again)
 
 
 def test_views_of_a_video_are_judged_by_the_mean_of_their_logits(case):

@@ -8,10 +8,12 @@ from fusion_cases import T, random_decisions, tiny_backbone, to_actions, walk_in
 
 from backbone import Decision
 from envs import ENV_ID, EpisodeRecord, FusionEnv, RecordEpisode
-from envs.episode import NONE_YET, record_outcome
+from envs.decisions import UNDECIDED, Decisions
+from envs.episode import record_rollout
 from envs.episodes import Episodes
-from envs.layout import ORDERS
 from envs.rendering.episodes import draw_episode
+from envs.rollout import rollout
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 
@@ -36,11 +38,9 @@ def play_on(env: gymnasium.Env, clip: int, seed: int) -> tuple[EpisodeRecord, di
 @each_order
 def test_a_record_holds_all_decisions_without_padding(clips, order):
     record, _, decisions = record_episode(clips, order)
-    step_frames = 1 if order == "frame" else T
-    assert len(record.decisions) == 3 * T // step_frames
-    for site, first, chosen in record.decisions:
-        expected = decisions[site][0, first : first + step_frames].numpy()
-        np.testing.assert_array_equal(chosen, expected)
+    assert len(record.rewards) == 3 * T // (1 if order == "frame" else T)
+    for chosen, expected in zip(record.maps(), decisions, strict=True):
+        np.testing.assert_array_equal(chosen, expected[0].numpy())
 
 
 @each_order
@@ -68,7 +68,7 @@ def test_both_orders_record_the_same_but_for_the_steps(clips):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_allclose(frame.probabilities, site.probabilities, atol=1e-5)
     np.testing.assert_array_equal(frame.frame_costs, site.frame_costs)
-    assert frame.verdict == pytest.approx(site.verdict, abs=1e-4)
+    assert frame.outcome_reward == pytest.approx(site.outcome_reward, abs=1e-4)
 
 
 @each_order
@@ -95,11 +95,11 @@ def test_the_mean_of_the_frames_costs_is_the_clips_and_the_agents_own_is_in_each
 
 
 @pytest.mark.parametrize("reward", ["correctness", "log_prob"])
-def test_the_verdict_is_what_the_rewards_hold_beside_cost(clips, reward):
+def test_the_outcomes_reward_is_what_the_rewards_hold_beside_cost(clips, reward):
     record, info, _ = record_episode(clips, "site", reward=reward, cost_weight=3.0)
     expected = info["clip"]["log_prob"] if reward == "log_prob" else float(info["clip"]["correct"])
-    assert record.verdict == pytest.approx(expected, abs=1e-4)
-    assert record.cost_weight == 3
+    assert record.outcome_reward == pytest.approx(expected, abs=1e-4)
+    assert record.reward.cost_weight == 3
 
 
 def test_without_its_label_an_episode_keeps_its_costs_alone(clips):
@@ -110,11 +110,11 @@ def test_without_its_label_an_episode_keeps_its_costs_alone(clips):
     assert set(record.facts()) - set(bare.facts()) == {"label"}
 
 
-def test_a_card_names_clip_classes_cost_and_return(clips):
+def test_its_table_names_clip_classes_cost_and_return(clips):
     record, info, _ = record_episode(clips, "site")
     record.name = "a|b\nc"
-    card = record.card()
-    found = dict(line.strip("| ").split(" | ", 1) for line in card.splitlines()[2:])
+    lines = record.to_markdown().splitlines()[2:]
+    found = dict(line.strip("| ").split(" | ", 1) for line in lines)
     assert found["clip"] == "a/b c"  # a table that stays one
     assert found["label"].startswith(record.label)
     assert found["prediction"].startswith(record.prediction)
@@ -124,32 +124,28 @@ def test_a_card_names_clip_classes_cost_and_return(clips):
 
 
 def test_maps_of_an_episode_under_way_have_gaps():
-    sites = tiny_backbone().sites
-    record = EpisodeRecord(np.zeros((T, 8, 8, 3), np.uint8), sites, ("a",), decisions=[(1, 2, np.ones((1, 6), int))])
+    decisions = Decisions.undecided(tiny_backbone().sites, 1, T)
+    decisions.write(1, 2, np.ones((1, 1, 6), int))
+    record = EpisodeRecord(np.zeros((T, 8, 8, 3), np.uint8), ("a",), decisions)
     maps = record.maps()
-    assert (maps[0] == NONE_YET).all()
+    assert record.shares() == {Decision.USE: 0, Decision.REUSE: 1, Decision.SKIP: 0}
+    assert (maps[0] == UNDECIDED).all()
     assert (maps[1][2] == 1).all()
-    assert (np.delete(maps[1], 2, 0) == NONE_YET).all()
+    assert (np.delete(maps[1], 2, 0) == UNDECIDED).all()
 
 
 def test_rows_of_a_batch_are_recorded_each_as_if_alone(clips):
     backbone = tiny_backbone(group_size=2)
     episodes = Episodes(backbone, clips, order="site", rollouts_per_clip=2)
     decisions = random_decisions(backbone, rows=4, seed=3)
-    episodes.start(np.array([1, 3]))
-    steps, rewards, outcome = [], [], None
-    while outcome is None:
-        site = episodes.site
-        _, reward, outcome = episodes.step(to_actions(episodes, decisions))
-        steps.append((site, 0, decisions[site].numpy()))
-        rewards.append(reward)
-    records = record_outcome(episodes, steps, rewards, outcome)
+    played = rollout(episodes, lambda *_: to_actions(episodes, decisions), [1, 3], detailed=True)
+    records = record_rollout(episodes, played)
     assert [record.outcome["clip"] for record in records] == [1, 1, 3, 3]
     for row, record in enumerate(records):
         np.testing.assert_array_equal(record.frames, clips.frames([[1, 1, 3, 3][row]])[0])
-        np.testing.assert_array_equal(record.decisions[0][2], decisions[0][row].numpy())
-        assert sum(record.rewards) == pytest.approx(outcome.reward[row], abs=1e-5)
-        assert record.frame_costs.mean() == pytest.approx(outcome.macs_ratio[row], rel=1e-9)
+        np.testing.assert_array_equal(record.maps()[0], decisions[0][row].numpy())
+        assert sum(record.rewards) == pytest.approx(played.outcome.reward[row], abs=1e-5)
+        assert record.frame_costs.mean() == pytest.approx(played.outcome.macs_ratio[row], rel=1e-9)
 
 
 @each_order
@@ -159,10 +155,10 @@ def test_records_of_following_episodes_are_their_own(clips, order):
     picture = draw_episode(first)
     second, _, _ = play_on(env, clip=3, seed=1)
     assert first is not second
-    assert len(first.rewards) == len(first.decisions) == len(second.rewards)
+    assert len(first.rewards) == len(second.rewards) == env.unwrapped.layout.num_steps
     assert (first.outcome["clip"], second.outcome["clip"]) == (1, 3)
     np.testing.assert_array_equal(draw_episode(first), picture)
-    np.testing.assert_array_equal(first.decisions[0][2][0], decisions[0][0, 0].numpy())
+    np.testing.assert_array_equal(first.maps()[0], decisions[0][0].numpy())
 
 
 def test_a_record_does_not_change_with_the_callers_action_array(clips):

@@ -1,16 +1,14 @@
-"""The decision process itself: equivalences of its orders and batches, rewards, the deck, bad input."""
+"""The decision process itself: equivalences of its orders and batches, rewards, bad input."""
 
 import numpy as np
 import pytest
 import torch
 from fusion_cases import T, constant_decisions, follow, play, random_decisions, small_clips, tiny_backbone, to_actions
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from backbone import Decision
 from backbone.fusion.backbone import HISTORIES
-from envs.episodes import Deck, Episodes, Outcome
-from envs.layout import ORDERS
+from envs.episodes import Episodes, Outcome
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 each_history = pytest.mark.parametrize("history", HISTORIES)
@@ -219,54 +217,6 @@ def test_masks_are_those_of_the_current_site(clips, order):
         masks[:] = False
         assert episodes.action_masks().any()
         episodes.step(to_actions(episodes, decisions))
-
-
-# -- the deck --------------------------------------------------------------------------------------------------------
-
-sizes = st.integers(1, 12)
-seeds = st.integers(0, 2**31 - 1)
-quick = settings(max_examples=40, deadline=None)
-
-
-@given(sizes, seeds, st.lists(st.integers(1, 7), min_size=1, max_size=8))
-@quick
-def test_every_pass_deals_each_clip_once_however_it_is_cut(size, seed, counts):
-    deck = Deck(size, seed=seed)
-    dealt = np.concatenate([deck.deal(count)[0] for count in counts])
-    for start in range(0, len(dealt) - size + 1, size):
-        assert sorted(dealt[start : start + size]) == list(range(size))
-    whole, _ = Deck(size, seed=seed).deal(len(dealt))
-    assert dealt.tolist() == whole.tolist()
-
-
-@given(sizes, seeds, st.integers(0, 30), st.integers(1, 7))
-@quick
-def test_a_deck_is_resumed_by_its_position(size, seed, position, count):
-    deck = Deck(size, seed=seed)
-    if position:
-        deck.deal(position)
-    resumed = Deck(size, seed=seed)
-    resumed.position = position
-    (indices, rng), (again, again_rng) = deck.deal(count), resumed.deal(count)
-    assert indices.tolist() == again.tolist()
-    assert rng.random() == again_rng.random()
-
-
-def test_passes_and_seeds_are_shuffled_differently():
-    dealt = Deck(100, seed=0).deal(200)[0].reshape(2, 100).tolist()
-    other = Deck(100, seed=1).deal(100)[0].tolist()
-    assert dealt[0] != dealt[1]
-    assert dealt[0] != other
-    assert dealt[0] != sorted(dealt[0])
-
-
-def test_deals_draw_different_segments():
-    deck = Deck(5, seed=0)
-    assert deck.deal(5)[1].random() != deck.deal(5)[1].random()
-
-
-def test_without_shuffling_clips_come_in_their_own_order():
-    assert Deck(3, seed=9, shuffle=False).deal(7)[0].tolist() == [0, 1, 2, 0, 1, 2, 0]
 
 
 # -- bad input -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 
 from backbone import Decision, FusionBackbone, create_cnn, save_backbone
 from envs import ENV_ID, FusionEnv, RecordEpisode
-from envs.layout import ORDERS
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 OURS = [spec.id for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("envs.")]
@@ -148,7 +148,7 @@ def test_it_plays_as_the_batched_episodes_do(clips, order):
     assert info["clip"]["reward"] == pytest.approx(sum(own_rewards), abs=1e-5)
 
 
-def test_a_clip_can_be_named_without_disturbing_the_deck(clips):
+def test_a_clip_can_be_named_without_disturbing_the_order(clips):
     plain, disturbed = make_env(clips), make_env(clips)
     for env in (plain, disturbed):
         env.reset(seed=1)
@@ -166,7 +166,7 @@ def test_a_reset_in_the_middle_starts_afresh(clips):
         env.step(env.action_space.sample())
     again, _ = env.reset(options={"clip": 1})
     np.testing.assert_array_equal(first, again)
-    assert env.decisions == []
+    assert not env.episodes.decisions.counts().any()
 
 
 # -- masks -----------------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_a_bad_action_is_refused_and_not_recorded(clips, action, words):
     env.reset()
     with pytest.raises(ValueError, match=words):
         env.step(action)
-    assert env.decisions == []
+    assert not env.episodes.decisions.counts().any()
 
 
 def test_a_step_before_reset_or_after_the_end_is_refused(clips):
@@ -280,12 +280,14 @@ def test_text_tells_each_steps_decisions_and_the_cost_so_far(clips, order):
         env.render()
         == f"clip {clips.names[2]}, step 0: nothing decided yet\ncost so far: 0.000 of the clip's dense MACs"
     )
-    terminated, macs_ratio = False, 0.0
+    steps, terminated, macs_ratio, sites, frames = 0, False, 0.0, env.layout.sites, env.layout.step_frames
     while not terminated:
         _, reward, terminated, _, info = env.step(env.action_space.sample())
-        head, *rows, cost = env.render().splitlines()[: 2 + env.layout.step_frames]
-        site, first, chosen = env.decisions[-1]
-        assert f"step {len(env.decisions)}: {env.layout.sites[site].name} (site {site + 1} of 3), frame" in head
+        head, *rows, cost = env.render().splitlines()[: 2 + frames]
+        chunk, site = divmod(steps, len(sites))
+        first, steps = chunk * frames, steps + 1
+        chosen = env.episodes.decisions.by_site[site][0, first : first + frames]
+        assert f"step {steps}: {sites[site].name} (site {site + 1} of 3), frame" in head
         assert f"{first + len(chosen)} of {T}" in head
         assert [row.split()[-1] for row in rows] == ["".join("UR."[decision] for decision in row) for row in chosen]
         macs_ratio -= reward - (info["clip"]["correct"] if terminated else 0)

@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import vector as wrappers
 
 from envs import ENV_ID, FusionEnv, FusionVectorEnv
-from envs.layout import ORDERS
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 each_mode = pytest.mark.parametrize("mode", AutoresetMode)

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import HumanRendering
 
 from envs import FusionEnv, FusionVecEnv, FusionVectorEnv
-from envs.layout import ORDERS
+from envs.spaces import ORDERS
 
 OURS = [spec.id for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("envs.")]
 each_env = pytest.mark.parametrize("env_id", OURS)
@@ -107,7 +107,7 @@ def test_gymnasiums_own_vector_takes_it_too(clips, env_id):
 def test_a_spec_written_down_makes_the_same_environment(env_id):
     spec = gymnasium.make(env_id, order="site", cost_weight=0.5).spec
     again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(spec.to_json())).unwrapped
-    assert (again.layout.order, again.episodes.cost_weight) == ("site", 0.5)
+    assert (again.layout.order, again.episodes.reward.cost_weight) == ("site", 0.5)
 
 
 @each_env

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from envs import FusionVecEnv, FusionVectorEnv
 from envs.clips.source import BrokenClip
-from envs.layout import ORDERS
+from envs.spaces import ORDERS
 
 each_order = pytest.mark.parametrize("order", ORDERS)
 EPISODE = {"frame": 3 * T, "site": 3}
@@ -37,7 +37,7 @@ def run_batch(env: FusionVecEnv, seed: int = 0) -> tuple[list[np.ndarray], list[
     return seen, infos
 
 
-def dealt(infos: list[dict]) -> list[int]:
+def played(infos: list[dict]) -> list[int]:
     return [info["clip"]["clip"] for info in infos]
 
 
@@ -157,7 +157,7 @@ def test_attributes_are_answered_for_each_row_asked_for(clips):
 def test_the_cost_weight_is_set_for_all_rows_or_none(clips):
     env = make_env(clips)
     env.set_attr("cost_weight", 0.25)
-    assert env.episodes.cost_weight == env.cost_weight == 0.25
+    assert env.episodes.reward.cost_weight == env.cost_weight == 0.25
     with pytest.raises(ValueError, match="share their attributes"):
         env.set_attr("cost_weight", 0.5, [0])
 
@@ -177,7 +177,7 @@ def test_rollouts_of_a_clip_stand_side_by_side(clips):
     env = make_env(clips, rollouts_per_clip=3)
     observations = env.reset()
     np.testing.assert_array_equal(observations[:3], observations[:1].repeat(3, 0))
-    indices = dealt(run_batch(env)[1])
+    indices = played(run_batch(env)[1])
     assert indices == [indices[0]] * 3 + [indices[3]] * 3
     assert indices[0] != indices[3]
 
@@ -214,7 +214,7 @@ def test_a_reset_without_a_seed_deals_on(clips):
 def test_every_pass_plays_each_clip_once(clips):
     env = make_env(clips)
     env.reset()
-    seen = [index for _ in range(3) for index in dealt(run_batch(env)[1])]
+    seen = [index for _ in range(3) for index in played(run_batch(env)[1])]
     assert sorted(seen) == list(range(6))
 
 
@@ -312,7 +312,7 @@ def test_a_broken_clip_is_replaced_and_counted(clips, monkeypatch, capsys):
     monkeypatch.setattr(clips, "frames", read)
     env = make_env(clips)
     env.reset()
-    seen = {index for _ in range(6) for index in dealt(run_batch(env)[1])}
+    seen = {index for _ in range(6) for index in played(run_batch(env)[1])}
     assert seen == {0, 1, 3, 4, 5}
     assert env.data_facts()["broken"] == 1
     assert "clip 2 is cut off" in capsys.readouterr().err
@@ -350,7 +350,7 @@ def test_decisions_reach_the_backbone_row_by_row(clips):
         d[2] = (d[2] + 1) % 3
     outcomes = []
     for chosen in (decisions, changed):
-        env.deck.position = 0
+        env.sampler.position = 0
         env.reset()
         for _ in range(3):
             *_, infos = env.step(to_actions(env.episodes, chosen))
@@ -365,14 +365,14 @@ def test_decisions_reach_the_backbone_row_by_row(clips):
 @pytest.mark.parametrize("rollouts_per_clip", [1, 3])
 def test_episodes_that_nobody_stepped_begin_again_with_new_weights_on_the_same_clips(clips, order, rollouts_per_clip):
     env = make_env(clips, order=order, rollouts_per_clip=rollouts_per_clip, seed=4)
-    before, deck = env.reset(), env.state_dict()
+    before, place = env.reset(), env.state_dict()
     np.testing.assert_array_equal(env.begin_again(), before)
     with torch.no_grad():
         for parameter in env.episodes.backbone.parameters():
             parameter.mul_(1.5)
     after = env.begin_again()
     assert not np.allclose(after, before)
-    assert env.state_dict() == deck
+    assert env.state_dict() == place
     again, infos = run_batch(env)
     kwargs = {"order": order, "reward": "log_prob", "rollouts_per_clip": rollouts_per_clip, "seed": 4}
     other = FusionVecEnv(env.episodes.backbone, clips, num_clips=2, **kwargs)
@@ -380,7 +380,7 @@ def test_episodes_that_nobody_stepped_begin_again_with_new_weights_on_the_same_c
     wanted, other_infos = run_batch(other)
     for one, two in zip(again, wanted, strict=True):
         np.testing.assert_array_equal(one, two)
-    assert dealt(infos) == dealt(other_infos)
+    assert played(infos) == played(other_infos)
 
 
 def test_episodes_under_way_are_not_begun_again(clips):

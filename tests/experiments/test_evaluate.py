@@ -7,7 +7,7 @@ import torch
 
 from agent import evaluate, fixed_policy
 from envs.clips import ClipError
-from envs.layout import Layout
+from envs.spaces import StepLayout
 from experiments.clips import open_clips
 from experiments.config import Data, Evaluate, Train
 from experiments.evaluate import evaluate_run, recalibrated
@@ -68,7 +68,7 @@ def test_recalibration_walks_as_the_greedy_policy_does(run, videos, monkeypatch)
 
     def walked(backbone, decide):
         with torch.no_grad():
-            found = backbone(frames, decide, agent_macs=model.policy.gate_macs)
+            found = backbone(frames, decide, agent_macs=model.policy.agent_macs)
         np.testing.assert_allclose(found.macs / (backbone.ledger.dense_macs * 8), expected.macs_ratio)
         np.testing.assert_array_equal(found.logits.argmax(-1), expected.prediction)
         return backbone
@@ -80,7 +80,7 @@ def test_a_policy_without_our_gates_is_not_recalibrated_under(run, videos):
     _, backbone, _ = load_trained(run, device="cpu", fold=False)
     clips = open_clips(Data(root=videos), "val")
     with pytest.raises(ValueError, match="expected a policy of our gates"):
-        recalibrated(fixed_policy("all use", Layout(backbone.sites, 8, "site")), backbone, clips)
+        recalibrated(fixed_policy("all use", StepLayout(backbone.sites, 8, "site")), backbone, clips)
 
 
 def test_a_judgement_is_complete_and_its_arrays_agree_with_its_figures(run, videos, tmp_path):

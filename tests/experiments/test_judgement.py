@@ -7,7 +7,7 @@ import pytest
 
 from agent import evaluate, fixed_policy
 from agent.evaluation import average_views
-from envs.layout import Layout
+from envs.spaces import StepLayout
 from experiments.analysis.statistics import CLIPS, EXACT, Interval
 from experiments.judgement import PER_CLIP, Judgement, cluster_of, judge, judgement_of
 from experiments.run import Run
@@ -80,7 +80,7 @@ def test_only_the_first_greedy_judgement_on_test_clips_is_the_first(tmp_path):
 
 
 def test_a_model_is_judged_under_every_selection_and_clip_by_clip(backbone, clips):
-    policy = fixed_policy("all use", Layout(backbone.sites, clips.num_frames, "site"))
+    policy = fixed_policy("all use", StepLayout(backbone.sites, clips.num_frames, "site"))
     judgement = judge(policy, backbone, clips, selections=("greedy",))
     assert judgement.selection == "greedy"
     assert judgement.figures["greedy"]["accuracy"].mean == pytest.approx(100 * judgement.arrays["correct"].mean())
@@ -90,9 +90,9 @@ def test_a_model_is_judged_under_every_selection_and_clip_by_clip(backbone, clip
 
 
 def test_views_of_a_clip_are_judged_as_one(backbone, clips):
-    layout = Layout(backbone.sites, clips.num_frames, "site")
+    layout = StepLayout(backbone.sites, clips.num_frames, "site")
     played = evaluate(fixed_policy("all use", layout), backbone, clips)
-    judgement = judgement_of({"greedy": played}, None, clips, layout, views=2)
+    judgement = judgement_of({"greedy": played}, None, clips, views=2)
     assert (judgement.views, judgement.clips) == (2, len(clips) // 2)
     assert (judgement.arrays["correct"] == average_views(played, 2).correct).all()
     assert cluster_of(clips) in (1, 2)

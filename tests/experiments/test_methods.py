@@ -30,7 +30,7 @@ def test_the_gates_are_those_of_the_configuration(videos, backbone_file, method)
     )
     expected = {"hidden": 32, "quota": 256, "norm": "batch", "shared": True, "static": False}
     assert model.policy.gate == GateOptions(**({"static": True} if method == "static" else expected))
-    assert list(model.env.get_attr("episodes")[0].agent_macs) == model.policy.gate_macs
+    assert list(model.env.get_attr("episodes")[0].agent_macs) == model.policy.agent_macs
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))

@@ -9,7 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agent import GateOptions, evaluate
-from agent.callbacks.checkpoint import load_cnn
+from agent.checkpoint import load_cnn
 from backbone import load_backbone, save_backbone
 from backbone.common.files import load_checkpoint, save_checkpoint
 from backbone.common.interruption import Interrupted

@@ -20,7 +20,7 @@ from agent.evaluation import evaluate
 from backbone import FusionBackbone, create_cnn
 from envs import FusionVecEnv
 from envs.clips import ArrayClips
-from envs.layout import Rows
+from envs.spaces import Rows
 
 ONE_DECISION = 64  # group size at which every site takes one decision a frame
 POLICY_GRADIENTS = (*(f"reinforce, {baseline}" for baseline in BASELINES), "ppo")
@@ -124,7 +124,7 @@ def enumerated(model: BaseAlgorithm) -> Enumeration:
     episodes = model.env.get_attr("episodes")[0]
     frames, labels = (torch.from_numpy(part) for part in episodes.clips.draw(range(len(episodes.clips))))
     frames = episodes.backbone.preprocess(frames)
-    return enumerate_decisions(episodes.backbone, model.policy.gates, frames, labels, cost_weight=episodes.cost_weight)
+    return enumerate_decisions(episodes.backbone, model.policy.gates, frames, labels, reward=episodes.reward)
 
 
 def exact_gradient(model: BaseAlgorithm) -> Tensor:

@@ -23,8 +23,9 @@ def varied(backbone, clips, order: str = "site", **kwargs):
 
 
 def assert_same(one: Evaluation, other: Evaluation, but: tuple[str, ...] = ()) -> None:
+    np.testing.assert_equal(one.decisions.to_arrays(), other.decisions.to_arrays())
     for field in fields(Evaluation):
-        if field.name not in but:
+        if field.name not in (*but, "decisions"):
             for found, expected in zip(
                 np.atleast_1d(getattr(one, field.name)), np.atleast_1d(getattr(other, field.name))
             ):
@@ -34,4 +35,4 @@ def assert_same(one: Evaluation, other: Evaluation, but: tuple[str, ...] = ()) -
 def hand_made(label, correct) -> Evaluation:
     label, correct = np.array(label), np.array(correct, bool)
     ratio = np.linspace(0.1, 0.4, len(label))
-    return Evaluation(correct, ratio, -ratio, label, label, np.zeros((len(label), 2)), [], np.zeros((1, 3)))
+    return Evaluation(correct, ratio, -ratio, label, label, np.zeros((len(label), 2)), None)

@@ -16,6 +16,7 @@ from agent_cases import (
     tiny_backbone,
     weights,
 )
+from litter import expect_none
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from torch import nn
@@ -154,7 +155,7 @@ def test_a_method_without_a_logger_writes_no_file_and_prints_only_if_asked(
     method, verbose, capsys, temporary_directory
 ):
     learn(build(method, verbose=verbose), 2)
-    assert not list(temporary_directory.iterdir())
+    expect_none(temporary_directory)
     assert ("gradient_norm" in capsys.readouterr().out) == bool(verbose)
 
 
@@ -197,7 +198,10 @@ def test_statistics_of_gates_move_in_training_and_not_in_evaluation(method):
     assert not model.policy.gates.training
     episodes = model.env.get_attr("episodes")[0]
     first, second = (evaluate(model, episodes.backbone, episodes.clips, order=model.layout.order) for _ in range(2))
-    for one, other in ((first.log_prob, second.log_prob), *zip(first.actions, second.actions, strict=True)):
+    for one, other in (
+        (first.log_prob, second.log_prob),
+        *zip(first.decisions.by_site, second.decisions.by_site, strict=True),
+    ):
         np.testing.assert_array_equal(one, other)
     torch.testing.assert_close(dict(model.policy.gates.named_buffers()), learned, rtol=0, atol=0)
 
@@ -259,5 +263,5 @@ def test_where_computing_never_pays_every_method_learns_to_skip(method, order, o
     model = build(method, env, learning_rate=0.03, policy_kwargs={"gate": GateOptions(**options)})
     assert greedy_cost(model) > 0.5
     learn(model, 40 if method in ("ppo", "gumbel") else 80)
-    floor = (sum(env.ledger.fixed_macs) + sum(model.policy.gate_macs)) / env.ledger.dense_macs
+    floor = (sum(env.ledger.fixed_macs) + sum(model.policy.agent_macs)) / env.ledger.dense_macs
     assert greedy_cost(model) < floor + 0.1

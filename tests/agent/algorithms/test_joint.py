@@ -10,7 +10,8 @@ from agent import GateOptions, evaluate
 from agent.algorithms import joint
 from agent.algorithms.joint import JointTraining, check_joint
 from backbone import one_hot
-from envs.layout import ORDERS
+from envs.decisions import Decisions
+from envs.spaces import ORDERS
 
 JOINT = [method for method in ALGORITHMS if method != "rebar"]  # of which the CNN can learn
 
@@ -36,7 +37,7 @@ class Watched(JointTraining):
         if self.plays:
             outcomes = np.array([info["clip"]["log_prob"] for info in self.model.last_infos])
             outcomes = outcomes.reshape(-1, self.model.rollouts_per_clip)[:, -self.rollouts :]
-            self.played.append((*self.batch, np.stack(self.played_actions()), outcomes))
+            self.played.append((*self.batch, self.played_decisions(), outcomes))
         super().step()
 
 
@@ -75,16 +76,14 @@ def test_the_loss_is_minus_the_outcome_of_rollouts_that_were_played(method, orde
     assert model.logger.name_to_value["train/cnn_loss"] == pytest.approx(-np.mean(outcomes), rel=1e-5)
 
 
-def by_hand(backbone, frames, labels, actions) -> list[torch.Tensor]:
-    """Gradient of the mean cross-entropy, rollout by rollout; site order, one step a site."""
-    losses, rollouts = [], actions.shape[1] // len(frames)
-    for row in range(actions.shape[1]):
+def by_hand(backbone, frames, labels, decisions) -> list[torch.Tensor]:
+    """Gradient of the mean cross-entropy, rollout by rollout."""
+    losses, rollouts = [], len(decisions) // len(frames)
+    for row in range(len(decisions)):
         clip = row // rollouts
 
         def decide(observation, row=row):
-            site = backbone.sites[observation.site]
-            taken = torch.as_tensor(actions[observation.site, row]).unflatten(0, (frames.shape[1], -1))
-            return one_hot(taken[:, : site.decisions].unsqueeze(0))
+            return one_hot(torch.as_tensor(decisions.by_site[observation.site][row : row + 1]))
 
         logits = backbone(frames[clip : clip + 1], decide).logits
         losses.append(F.cross_entropy(logits, labels[clip : clip + 1]))
@@ -94,11 +93,12 @@ def by_hand(backbone, frames, labels, actions) -> list[torch.Tensor]:
 @pytest.mark.parametrize("method", ["reinforce, leave_one_out", "ppo"])
 def test_the_step_follows_the_cross_entropy_of_the_sampled_decisions(method):
     _, callback, _ = joint_run(method)
-    frames, labels, actions, _ = callback.played[0]
-    expected = by_hand(tiny_backbone().requires_grad_(True), frames, labels, actions)
+    frames, labels, decisions, _ = callback.played[0]
+    expected = by_hand(tiny_backbone().requires_grad_(True), frames, labels, decisions)
     for found, wanted in zip(callback.gradients[0], expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-6)
-    others = by_hand(tiny_backbone().requires_grad_(True), frames, labels, np.zeros_like(actions))
+    all_use = Decisions(decisions.sites, tuple(map(np.zeros_like, decisions.by_site)))
+    others = by_hand(tiny_backbone().requires_grad_(True), frames, labels, all_use)
     assert not all(torch.allclose(a, b, rtol=1e-3, atol=1e-6) for a, b in zip(callback.gradients[0], others))
 
 
@@ -106,7 +106,7 @@ def test_it_learns_from_no_more_rollouts_than_are_played():
     backbone = tiny_backbone()
     callback = Watched(backbone, rollouts=9)
     learn(build("ppo", env_for("ppo", backbone)), 1, callback)
-    assert callback.played[0][2].shape[1] == 2 * 4
+    assert len(callback.played[0][2]) == 2 * 4
 
 
 def test_clips_may_be_passed_a_few_at_a_time(monkeypatch):

@@ -14,11 +14,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agent import evaluate, fixed_policy
 from agent.callbacks.episode_log import EpisodeLog, extremes, failures, fixed_clips, record_episodes
-from agent.callbacks.training import Evaluations
+from agent.callbacks.evaluations import Evaluations
 from agent.policies.gate import GateOptions
 from agent.policies.imported import ImportedPolicy
 from backbone import Decision
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 VALIDATION = 6
 
@@ -79,11 +79,13 @@ def test_recorded_episodes_are_those_of_evaluate(order):
     records = record_episodes(model, backbone, clips, chosen, order=order, cost_weight=2.0)
     for clip, record in zip(chosen, records, strict=True):
         assert record.outcome["clip"] == clip
-        assert len(record.decisions) == len(record.rewards) == len(record.chances) == model.layout.num_steps
+        assert len(record.rewards) == model.layout.num_steps
+        for chosen, expected in zip(record.maps(), result.decisions.by_site, strict=True):
+            np.testing.assert_array_equal(chosen, expected[clip])
         for name in ("correct", "prediction", "label", "macs_ratio"):
             assert record.outcome[name] == pytest.approx(getattr(result, name)[clip])
         assert record.frame_costs.mean() == pytest.approx(result.macs_ratio[clip])
-        assert record.verdict == pytest.approx(result.log_prob[clip], abs=1e-4)
+        assert record.outcome_reward == pytest.approx(result.log_prob[clip], abs=1e-4)
         np.testing.assert_array_equal(record.frames, clips.frames([clip])[0])
 
 
@@ -91,23 +93,23 @@ def test_recorded_episodes_are_those_of_evaluate(order):
 def test_greedy_decisions_are_the_most_probable(order):
     backbone, clips = tiny_backbone(), noise_clips()
     for record in record_episodes(varied(backbone, clips, order), backbone, clips, [0, 1], order=order):
-        for (site, _, chosen), chances in zip(record.decisions, record.chances, strict=True):
-            assert chances.shape == (*chosen.shape, len(Decision))
-            assert chosen.shape[1] == backbone.sites[site].decisions
-            np.testing.assert_allclose(chances.sum(-1), 1, atol=1e-5)
-            np.testing.assert_array_equal(chances.argmax(-1), chosen)
+        for chosen, probabilities in zip(record.maps(), record.decision_probabilities, strict=True):
+            assert probabilities.shape == (*chosen.shape, len(Decision))
+            np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+            np.testing.assert_array_equal(probabilities.argmax(-1), chosen)
 
 
-def test_agents_of_any_class_are_recorded_and_tell_their_chances_if_they_have_any():
+def test_agents_of_any_class_are_recorded_and_tell_their_probabilities_if_they_have_any():
     backbone, clips = tiny_backbone(), noise_clips()
-    env, layout = env_for("ppo"), Layout(backbone.sites, clips.num_frames, "site")
+    env, layout = env_for("ppo"), StepLayout(backbone.sites, clips.num_frames, "site")
     foreign = PPO("MlpPolicy", env, n_steps=3, batch_size=8, seed=0, device="cpu")
     imported = ImportedPolicy(layout, GateOptions())
     for model in (foreign, imported):
         record = record_episodes(model, backbone, clips, [1])[0]
-        np.testing.assert_allclose(np.concatenate([part.sum(-1) for part in record.chances], 1), 1, atol=1e-5)
-        assert (record.chances[0].argmax(-1) == record.decisions[0][2]).all()
-    assert record_episodes(fixed_policy("all use", layout), backbone, clips, [1])[0].chances == []
+        for chosen, probabilities in zip(record.maps(), record.decision_probabilities, strict=True):
+            np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+            assert (probabilities.argmax(-1) == chosen).all()
+    assert record_episodes(fixed_policy("all use", layout), backbone, clips, [1])[0].decision_probabilities is None
 
 
 @pytest.fixture(scope="module", params=ALGORITHMS)

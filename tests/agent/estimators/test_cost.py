@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from agent_cases import ONE_DECISION, noise_clips, play, played_rows, tiny_backbone, tiny_env
+from agent_cases import ONE_DECISION, build, noise_clips, play, played_rows, tiny_backbone, tiny_env
 
 from agent.estimators.cost import decision_costs, own_cost_advantages, step_cost
 from agent.policies.distribution import FactoredCategorical
@@ -147,3 +147,9 @@ def test_padding_costs_nothing_and_has_no_advantage():
     advantages = own_cost_advantages(costs, distribution.probs, distribution.sample())
     assert (costs[~policy_mask] == 0).all()
     assert (advantages[~policy_mask] == 0).all()
+
+
+@pytest.mark.parametrize("method", ["ppo", "reinforce, none", "gumbel", "rebar"])
+def test_another_gradient_of_the_cost_is_refused(method):
+    with pytest.raises(ValueError, match="exact, sampled, got 'exakt': did you mean 'exact'"):
+        build(method, cost_gradient="exakt")

@@ -9,6 +9,7 @@ from torch import nn
 from agent import GateNetwork, GateOptions
 from agent.estimators.exact import enumerate_decisions, exact_gradient
 from backbone import Decision
+from envs.reward import Reward
 
 
 def spread(gates: nn.Module, by: float = 0.5) -> nn.Module:
@@ -38,7 +39,7 @@ def in_doubles():
 def played(model, joint: np.ndarray) -> np.ndarray:
     """Rewards (B, J) that the environment pays for joint decisions (J, T, S)."""
     ours, order = model.env.get_attr("episodes")[0], model.layout.order
-    env = tiny_env(ours.backbone, ours.clips, rollouts_per_clip=len(joint), order=order, cost_weight=ours.cost_weight,
+    env = tiny_env(ours.backbone, ours.clips, rollouts_per_clip=len(joint), order=order, cost_weight=ours.reward.cost_weight,
                    train=False)  # fmt: skip
     env.reset()
     total, sites = np.zeros(env.num_envs), joint.shape[2]
@@ -92,9 +93,13 @@ def test_it_is_the_slope_of_the_expected_reward():
 
     def expected() -> float:
         with torch.no_grad():
-            return enumerate_decisions(backbone, gates, frames, labels, cost_weight=2.0).expected_reward.item()
+            return enumerate_decisions(
+                backbone, gates, frames, labels, reward=Reward(cost_weight=2.0)
+            ).expected_reward.item()
 
-    gradient = exact_gradient(enumerate_decisions(backbone, gates, frames, labels, cost_weight=2.0), gates)
+    gradient = exact_gradient(
+        enumerate_decisions(backbone, gates, frames, labels, reward=Reward(cost_weight=2.0)), gates
+    )
     start = nn.utils.parameters_to_vector(gates.parameters()).detach()
     for direction in torch.randn(2, len(start), dtype=torch.float64):
         slopes = []

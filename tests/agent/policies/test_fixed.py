@@ -4,7 +4,7 @@ from agent_cases import noise_clips, tiny_backbone, tiny_env
 
 from agent import FIXED, evaluate, fixed_policy
 from backbone import Decision
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 SHARES = {  # of use, reuse and skip
     "all use": (1, 0, 0),
@@ -20,7 +20,7 @@ BLOCKS = [name for name in FIXED if name not in RANDOM]
 
 def judged(name: str, order: str = "site", num_clips: int = 16, seed: int = 0):
     backbone, clips = tiny_backbone(group_size=1), noise_clips(num_clips)
-    policy = fixed_policy(name, Layout(backbone.sites, clips.num_frames, order))
+    policy = fixed_policy(name, StepLayout(backbone.sites, clips.num_frames, order))
     return evaluate(policy, backbone, clips, order=order, seed=seed)
 
 
@@ -42,9 +42,9 @@ def test_shares_of_random_mixes_are_what_the_name_says(name):
 
 
 def test_blocks_shift_the_first_channels_and_skip_the_next():
-    actions = judged("shift 1/4, skip 1/4").actions[0].reshape(16, 2, 64)[..., :16]
+    chosen = judged("shift 1/4, skip 1/4").decisions.by_site[0]
     expected = [Decision.REUSE] * 4 + [Decision.SKIP] * 4 + [Decision.USE] * 8
-    assert (actions == expected).all()
+    assert (chosen == expected).all()
 
 
 def test_all_use_costs_the_dense_cnn():
@@ -53,7 +53,7 @@ def test_all_use_costs_the_dense_cnn():
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_random_mixes_follow_the_seed_of_the_evaluation(name):
-    one, same, other = (judged(name, num_clips=4, seed=seed).actions[0] for seed in (1, 1, 2))
+    one, same, other = (judged(name, num_clips=4, seed=seed).decisions.by_site[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
 

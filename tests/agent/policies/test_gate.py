@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from agent import RELAXATIONS, GateNetwork, GateOptions, PathwiseGradient, evaluate_selections, gate_macs
-from agent.callbacks.checkpoint import load_agent, save_agent
+from agent.checkpoint import load_agent, save_agent
 from backbone import Decision, FusionBackbone, Site, create_cnn
 from backbone.cnns import bn_inception as bn_inception  # registers it
 

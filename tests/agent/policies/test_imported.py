@@ -13,7 +13,7 @@ from agent.policies import imported as adafuse
 from agent.policies.imported import ImportedPolicy, load_adafuse
 from backbone import BACKBONES, Decision, FusionBackbone, one_hot, register_backbone
 from backbone.cnns.resnet import BasicBlock, Bottleneck, ResidualBlock, ResNet
-from envs.layout import Layout
+from envs.spaces import StepLayout
 
 SIZE, CLASSES = 32, 5
 WIDTHS, DEPTHS = (8, 16, 16, 32), (2, 1, 1, 2)
@@ -287,10 +287,10 @@ def test_every_block_of_a_deep_resnet_is_shifted(tmp_path):
 def test_the_policy_predicts_what_the_gates_say(tmp_path):
     path = official.save(thin_model(), tmp_path / "adatsn.pth.tar")
     backbone, gates, facts = load_adafuse(path, size=SIZE)
-    layout = Layout(backbone.sites, 4, "site")
+    layout = StepLayout(backbone.sites, 4, "site")
     policy = ImportedPolicy(layout, facts.gate)
     policy.policy.gates.load_state_dict(gates.state_dict())
-    assert policy.gate_macs == gates.macs
+    assert policy.agent_macs == gates.macs
     state = backbone.begin(random_frames(2, 4, SIZE), last=True)
     seen = backbone.observe(state)
     flat = layout.pack(seen, 0, torch.zeros(2)).numpy()

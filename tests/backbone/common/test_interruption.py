@@ -1,4 +1,4 @@
-from agent.callbacks import training
+from agent.callbacks import checkpoints
 from backbone.common.interruption import Interrupted
 
 
@@ -7,4 +7,4 @@ def test_an_interruption_passes_where_errors_are_explained():
 
 
 def test_training_raises_this_one():
-    assert training.Interrupted is Interrupted
+    assert checkpoints.Interrupted is Interrupted

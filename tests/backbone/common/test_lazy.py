@@ -33,7 +33,7 @@ def test_naming_a_package_costs_no_torch_and_a_module_of_it_needs_no_import_of_i
         "assert 'AdaFuse/Fusion-v0' in gymnasium.registry",
         "assert not {'torch', 'stable_baselines3', 'av', 'matplotlib'} & set(sys.modules)",
         "assert 'resnet_small' in backbone.cnns.BACKBONES",
-        "assert envs.layout.Layout is envs.Layout",
+        "assert envs.spaces.StepLayout is envs.StepLayout",
     )
     subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, check=True)
 

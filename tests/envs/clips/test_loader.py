@@ -16,8 +16,8 @@ from video_cases import BAD, write
 
 from envs.clips import ArrayClips, ClipError, ClipSource, VideoFiles
 from envs.clips.loader import Loader
+from envs.clips.sampler import ClipSampler
 from envs.clips.source import BrokenClip
-from envs.episodes import Deck
 
 SIZE = 7
 
@@ -52,7 +52,7 @@ class Numbered(ClipSource):
 
 
 def make(source: ClipSource, batch: int = 3, *, seed: int = 0, **kwargs) -> Loader:
-    return Loader(source, Deck(len(source), seed=seed, shuffle=kwargs.get("train", True)), batch, **kwargs)
+    return Loader(source, ClipSampler(len(source), seed=seed, shuffle=kwargs.get("train", True)), batch, **kwargs)
 
 
 def take(loader: Loader, count: int) -> list[tuple]:
@@ -69,14 +69,14 @@ def closing():
         loader.close()
 
 
-# -- what is dealt ---------------------------------------------------------------------------------------------------
+# -- what is taken ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_batches_are_what_the_deck_deals(train):
-    source, deck = Numbered(), Deck(SIZE, seed=0, shuffle=train)
+def test_batches_are_what_the_sampler_takes(train):
+    source, sampler = Numbered(), ClipSampler(SIZE, seed=0, shuffle=train)
     for batch in (next(loader) for loader in [make(source, train=train)] for _ in range(5)):
-        indices, rng = deck.deal(3)
+        indices, rng = sampler.take(3)
         np.testing.assert_array_equal(batch.indices, indices)
         np.testing.assert_array_equal(batch.frames, source.frames(indices, rng if train else None))
         np.testing.assert_array_equal(batch.labels, indices % 2)
@@ -93,7 +93,7 @@ def test_any_number_of_workers_gives_the_same_bits(closing, workers):
         drawn = torch.rand(1)
         torch.manual_seed(1)
         assert torch.equal(drawn, torch.rand(1))  # training draws from there
-        assert alone.deck.position == helped.deck.position == 24
+        assert alone.sampler.position == helped.sampler.position == 24
 
 
 def test_control_another_seed_gives_other_batches():
@@ -104,13 +104,13 @@ def test_control_another_seed_gives_other_batches():
 def test_the_position_is_that_of_what_was_handed_out_and_may_be_set(closing, workers):
     loader = closing(make(Numbered(), workers=workers))
     seen = take(loader, 4)
-    assert loader.deck.position == 12
-    loader.deck.position = 3
+    assert loader.sampler.position == 12
+    loader.sampler.position = 3
     assert take(loader, 3) == seen[1:]
-    loader.deck.seed, loader.deck.position = 5, 0
+    loader.sampler.seed, loader.sampler.position = 5, 0
     assert take(loader, 2) == take(make(Numbered(), seed=5), 2)
     resumed = closing(make(Numbered(), workers=workers))
-    resumed.deck.position = 6
+    resumed.sampler.position = 6
     assert take(resumed, 2) == seen[2:]
 
 
@@ -178,8 +178,8 @@ def test_no_kind_of_bad_file_stops_training(tmp_path, closing, capsys, workers):
     assert all(line.startswith(f"Left out, another clip takes its place: {tmp_path}/") for line in said)
 
 
-def test_what_takes_the_place_follows_in_the_deck_behind_the_batch():
-    order = Deck(SIZE, seed=0).deal(2 * SIZE)[0]
+def test_what_takes_the_place_follows_in_the_order_behind_the_batch():
+    order = ClipSampler(SIZE, seed=0).take(2 * SIZE)[0]
     first, second, spare = int(order[0]), int(order[1]), order[3:5]
     assert next(make(Numbered(broken=(first, second)))).indices.tolist() == [*spare, order[2]]
     broken = (first, int(order[3]))  # the first in line is broken as well
@@ -200,7 +200,7 @@ def test_a_broken_clip_is_an_error_in_evaluation(closing, workers):
         with pytest.raises(BrokenClip, match=r"^clip 4\.mp4: expected a whole video, but it is cut off$") as caught:
             next(loader)
         assert caught.value.clip == 4
-        assert loader.deck.position == 3
+        assert loader.sampler.position == 3
 
 
 @pytest.mark.parametrize("workers", [0, 1])

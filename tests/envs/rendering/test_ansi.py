@@ -5,6 +5,7 @@ import pytest
 from fusion_cases import T, tiny_backbone
 
 from backbone import Decision, Site
+from envs.decisions import Decisions
 from envs.episode import EpisodeRecord
 from envs.rendering.ansi import COLUMNS, describe_step
 
@@ -14,11 +15,14 @@ U, R, S = Decision.USE, Decision.REUSE, Decision.SKIP
 
 
 def record_of(*decisions, sites=SITES, **kwargs) -> EpisodeRecord:
-    return EpisodeRecord(FRAMES, sites, ("left", "right"), name="07", decisions=list(decisions), **kwargs)
+    """:param decisions: (site, first frame, (F, D) integers) of each step that matters"""
+    chosen = Decisions.undecided(sites, 1, len(FRAMES))
+    for site, frame, of_step in decisions:
+        chosen.write(site, frame, of_step[None])
+    return EpisodeRecord(FRAMES, ("left", "right"), chosen, name="07", **kwargs)
 
 
 def text_of(*decisions, step_frames: int = 1, steps: int = 1, macs_ratio: float = 0.5, **kwargs) -> str:
-    """:param decisions: (site, first frame, (F, D) integers) of each step that matters"""
     return describe_step(record_of(*decisions, **kwargs), steps=steps, step_frames=step_frames, macs_ratio=macs_ratio)
 
 

@@ -10,6 +10,7 @@ from fusion_cases import T, tiny_backbone
 from PIL import Image
 
 from backbone import Decision, Site
+from envs.decisions import Decisions
 from envs.episode import EpisodeRecord
 from envs.rendering.charts import RULE
 from envs.rendering.episodes import (
@@ -19,7 +20,7 @@ from envs.rendering.episodes import (
     MAP,
     MOMENTS,
     THINNEST,
-    UNDECIDED,
+    UNDECIDED_COLOUR,
     animate_episode,
     draw_episode,
     encode_png,
@@ -36,17 +37,20 @@ def record_of(sites=SITES, num_frames=T, *, seed=0, size=8, steps=None, **kwargs
     rng = np.random.default_rng(seed)
     frames = np.stack([np.full((size, size, 3), 20 + 40 * t % 200, np.uint8) for t in range(num_frames)])
     if steps is not None:
-        return EpisodeRecord(frames, tuple(sites), CLASSES, decisions=steps)
+        decisions = Decisions.undecided(sites, 1, num_frames)
+        for site, first, chosen in steps:
+            decisions.write(site, first, chosen[None])
+        return EpisodeRecord(frames, CLASSES, decisions)
     outcome = {"label": 0, "prediction": 1, "correct": False, "log_prob": -1.6, "macs_ratio": 0.5, "reward": -2.1}
     given = {
         "name": "clip.mp4",
-        "decisions": [(site.index, 0, rng.integers(0, 3, (num_frames, site.decisions))) for site in sites],
+        "decisions": Decisions(tuple(sites), tuple(rng.integers(0, 3, (1, num_frames, s.decisions)) for s in sites)),
         "rewards": [-0.5 / len(sites)] * (len(sites) - 1) + [-1.6 - 0.5 / len(sites)],
         "outcome": outcome,
         "probabilities": rng.dirichlet(np.ones(4), num_frames),
         "frame_costs": np.full(num_frames, 0.5),
     }
-    return EpisodeRecord(frames, tuple(sites), CLASSES, **{**given, **kwargs})
+    return EpisodeRecord(frames, CLASSES, **{**given, **kwargs})
 
 
 def of_many(channels=300, count=33) -> list[Site]:
@@ -60,7 +64,7 @@ def luma(colour) -> float:
 
 
 def test_colours_are_distinct_from_each_other_and_from_what_is_undecided():
-    assert len({*COLOURS.values(), UNDECIDED, INK}) == len(Decision) + 2
+    assert len({*COLOURS.values(), UNDECIDED_COLOUR, INK}) == len(Decision) + 2
     assert set(COLOURS) == set(Decision)
 
 
@@ -88,7 +92,7 @@ def test_the_colour_blind_tell_the_decisions_apart(kind):
 @pytest.mark.parametrize("over", [True, False])
 def test_every_decision_has_its_colour_in_its_cell(over):
     whole = record_of()
-    record = whole if over else record_of(steps=whole.decisions)
+    record = whole if over else record_of(steps=[(site, 0, chosen) for site, chosen in enumerate(whole.maps())])
     picture = draw_episode(record)
     heights = map_heights(SITES, MAP)
     edge = (picture[:, LEFT - 1] == RULE).all(-1)
@@ -106,7 +110,7 @@ def test_what_is_not_decided_yet_stays_white():
     columns = np.flatnonzero(changed.any(0))
     assert (columns.min(), columns.max()) == (CELL, 2 * CELL - 3)
     assert (some[:, LEFT : LEFT + T * CELL][changed] == COLOURS[Decision.USE]).all()
-    assert (none[:, LEFT : LEFT + T * CELL][changed] == UNDECIDED).all()
+    assert (none[:, LEFT : LEFT + T * CELL][changed] == UNDECIDED_COLOUR).all()
 
 
 def test_frames_stand_above_their_columns():

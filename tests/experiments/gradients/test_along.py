@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from agent.callbacks.training import CostWarmup
+from agent.callbacks.cost_warmup import CostWarmup
 from experiments.config import Data, Train
 from experiments.gradients.along import GatesAlong, copy_gates, train_along
 from experiments.gradients.problem import Estimator, TinyProblem

@@ -11,8 +11,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agent import GateOptions
-from agent.callbacks.checkpoint import load_agent, load_cnn, load_gates, save_agent
-from agent.callbacks.training import CostWarmup
+from agent.callbacks.cost_warmup import CostWarmup
+from agent.checkpoint import load_agent, load_cnn, load_gates, save_agent
 from backbone.common.files import save_checkpoint
 from backbone.common.interruption import Interrupted
 
@@ -85,7 +85,7 @@ def test_training_that_was_interrupted_ends_as_if_it_had_not_been(method, tmp_pa
     assert_same_state(second.policy.optimizer.state_dict(), whole.policy.optimizer.state_dict())
     assert (second.num_timesteps, second._n_updates) == (whole.num_timesteps, whole._n_updates)
     assert second.env.state_dict() == whole.env.state_dict()
-    assert second.cost_weight == whole.cost_weight
+    assert second.reward == whole.reward
     assert torch.equal(*generators)
     if method not in WHOLE_CLIPS:
         for name in ("observations", "actions", "rewards", "advantages"):

@@ -1,4 +1,4 @@
-"""Training that can be taken up again bit for bit: any stable-baselines3 model in JSON and tensors."""
+"""The file of a trained agent: any stable-baselines3 model in JSON and tensors, so that training goes on bit for bit."""
 
 from __future__ import annotations
 
@@ -42,6 +42,16 @@ def save_agent(path: Path, model: BaseAlgorithm, *, cnn: dict[str, Any] | None =
         generators["cuda"] = torch.cuda.get_rng_state()
     tensors = {"parameters": model.get_parameters(), "generators": generators}
     save_checkpoint(path, KIND, content, tensors if cnn is None else {**tensors, "cnn": cnn})
+
+
+def save_policy(path: Path, model: Any, **facts: Any) -> None:
+    """Save the weights of a policy that nothing here has trained, for ``load_agent(..., training=False)``.
+
+    :param model: with a ``policy``; its class stands for the algorithm
+    :param facts: as in ``save_agent``
+    """
+    content = {"algorithm": type(model).__name__, "facts": facts}
+    save_checkpoint(path, KIND, content, {"parameters": {"policy": model.policy.state_dict()}})
 
 
 def load_agent(path: Path, model: BaseAlgorithm, *, training: bool = True) -> dict:

@@ -1,0 +1,63 @@
+"""The greedy policy judged on validation clips as training goes on: the learning curve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from agent.callbacks.between_rollouts import BetweenRollouts, effort
+from agent.evaluation import Evaluation, evaluate
+from backbone import FusionBackbone
+from backbone.common.files import write_json
+from envs.clips import ClipSource
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """A learning curve as ``Evaluations`` keeps it; older ones call rollouts clips."""
+    points = json.loads(path.read_text())
+    return [{"rollouts" if name == "clips" else name: value for name, value in point.items()} for point in points]
+
+
+class Evaluations(BetweenRollouts):
+    """Judge the greedy policy on validation clips every ``every`` rollouts; keep the curve in a JSON file.
+
+    :param path: file of the learning curve, a list of points; points beyond the model's rollouts (of a run that was
+        killed and resumed) are dropped
+    """
+
+    def __init__(self, backbone: FusionBackbone, clips: ClipSource, *, every: int, path: Path) -> None:
+        super().__init__()
+        self.backbone, self.clips, self.every, self.path = backbone, clips, every, path
+        self.curve: list[dict[str, float]] = []
+        self.result: Evaluation | None = None  # the latest one's, clip by clip
+
+    def _on_training_start(self) -> None:
+        if self.path.exists():
+            self.curve = [point for point in read_curve(self.path) if point["rollouts"] <= self.rollouts]
+
+    def due(self) -> bool:
+        """Is the last point missing, or ``every`` rollouts old?"""
+        return not self.curve or self.rollouts // self.every > self.curve[-1]["rollouts"] // self.every
+
+    def act(self) -> None:
+        if self.due():
+            self.measure()
+
+    def measure(self) -> None:
+        """Add a point to the curve now."""
+        result = self.result = evaluate(self.model, self.backbone, self.clips, order=self.layout.order)
+        point = {
+            **effort(self.model),
+            "accuracy": result.accuracy,
+            "cost": result.cost,
+            "log_prob": float(result.log_prob.mean()),
+        }
+        self.curve.append(point)
+        write_json(self.path, self.curve)
+        for tag in ("accuracy", "cost", "log_prob"):
+            self.logger.record(f"validation/{tag}", point[tag])
+        self.logger.dump(step=self.rollouts)
+
+    def _on_training_end(self) -> None:
+        if self.curve and self.curve[-1]["rollouts"] < self.rollouts:
+            self.measure()
