@@ -110,7 +110,9 @@ def _to_json(figures: Figures) -> dict[str, list[float]]:
 
 
 def _from_json(figures: Mapping[str, Sequence[float]]) -> Figures:
-    return {name: Interval(*found, CLIPS if found[1] < found[2] else EXACT) for name, found in figures.items()}
+    return {
+        name: Interval(mean, low, high, CLIPS if low < high else EXACT) for name, (mean, low, high) in figures.items()
+    }
 
 
 def judge(
@@ -142,7 +144,7 @@ def judgement_of(
     results = {name: average_views(result, views) if views > 1 else result for name, result in played.items()}
     first, result = next(iter(results.items()))
     names = [decision.name.lower() for decision in Decision]
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for selection, found in results.items():
         prefix = "" if selection == "greedy" else f"{selection}_"
         arrays |= {f"{prefix}correct": found.correct, f"{prefix}macs_ratio": found.macs_ratio}

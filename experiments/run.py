@@ -162,7 +162,9 @@ class Run:
 
         :raises ValueError: no run there
         """
-        return {name: value for name, value in self._manifest().items() if name not in OF_MANIFEST}
+        content = self._manifest()
+        facts = OF_MANIFEST if "kind" in content else ()
+        return {name: value for name, value in content.items() if name not in facts}
 
     def config(self) -> Pretrain | Train | Fixed | Imported:
         """The configuration; its run is this folder, wherever it was written.
@@ -174,7 +176,7 @@ class Run:
             raise ValueError(f"expected a run in {self}, got the folder of another command: name a folder in it")
         names = {option.name for option in fields(CONFIGS[kind])}
         options = with_defaults(CONFIGS[kind], self.options())
-        if kind in (Kind.FIXED, Kind.IMPORTED):  # with options that are none of theirs, see ``begin``
+        if kind in (Kind.FIXED, Kind.IMPORTED):  # with options that are none of theirs, see ``write_manifest``
             options = {name: value for name, value in options.items() if name in names}
         return replace(from_json(CONFIGS[kind], options), run=self.folder)
 
@@ -184,9 +186,10 @@ class Run:
         :raises ValueError: no run there, or one without
         """
         config = self.config()
-        if not isinstance(config, Train | Imported):
-            raise ValueError(f"expected the run of an agent in {self}, got {WITHOUT[self.kind]}: name another folder")
-        return config
+        if isinstance(config, Train | Imported):
+            return config
+        found = "a pretrained backbone" if isinstance(config, Pretrain) else "judgements of fixed policies"
+        raise ValueError(f"expected the run of an agent in {self}, got {found}: name another folder")
 
     @property
     def seconds(self) -> float | None:
@@ -228,7 +231,7 @@ class Run:
         kind = _kind_of(config)
         if kind in (Kind.FIXED, Kind.IMPORTED):
             content = {**to_json(Train()), **content, "method": str(kind)}
-        facts = {} if kind is None else {"kind": str(kind)}
+        facts: dict[str, Any] = {} if kind is None else {"kind": str(kind)}
         if seconds is not None:
             facts["seconds"] = seconds
         write_json(self.manifest, {**facts, **content})
@@ -351,11 +354,9 @@ class Run:
         return self._evaluation_like(judgement) == test and not any(p.exists() for p in (test, self.evaluation))
 
     def _evaluation_like(self, judgement: Judgement) -> Path:
-        how = {"recalibrated": judgement.recalibrated, "views": judgement.views}
-        return self.evaluation_of(judgement.split, judgement.selection, **how)
-
-
-WITHOUT = {Kind.PRETRAINED: "a pretrained backbone", Kind.FIXED: "judgements of fixed policies"}
+        return self.evaluation_of(
+            judgement.split, judgement.selection, recalibrated=judgement.recalibrated, views=judgement.views
+        )
 
 
 def _kind_of(config: Any) -> Kind | None:

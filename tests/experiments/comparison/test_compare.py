@@ -80,6 +80,7 @@ def test_rollouts_of_equal_time_are_those_of_the_measured_rates(finished):
     config = replace(finished.settled(), device="cpu")
     arm = plan_seconds(config, plan(config, pretrained(config)).jobs)
     for job in arm.jobs:
+        assert Run(job.run).seconds == Run(job.run)._manifest()["seconds"] == 0.5
         assert job.rollouts % 64 == 0
         assert job.rollouts == pytest.approx(max(0.5 * rates[f"{job.method}-g1"], 64), abs=32)
 
