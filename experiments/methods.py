@@ -9,14 +9,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agent import REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
 from backbone import FusionBackbone
-from backbone.common.naming import did_you_mean
+from backbone.common.registry import Registry
 from envs import FusionVecEnv
 from envs.clips import ClipSource
 from experiments.config import Describe, Train
 from experiments.run import Imported
 
 Method = Callable[[Train, FusionBackbone, ClipSource], BaseAlgorithm]
-METHODS: dict[str, Method] = {}
+METHODS: Registry[Method] = Registry("method", " (one of your own is registered by a module named with --plugin)")
 
 
 def register_method(build: Method) -> Method:
@@ -24,19 +24,12 @@ def register_method(build: Method) -> Method:
 
     The algorithm must train on a FusionVecEnv, take ``config.seed``, and answer ``predict``.
     """
-    if build.__name__ in METHODS:
-        raise ValueError(f"a method named {build.__name__} is registered already: choose another name")
-    METHODS[build.__name__] = build
-    return build
+    return METHODS.register(build)
 
 
 def check_method(name: str) -> None:
     """:raises ValueError: an unknown name; the message lists the known ones"""
-    if name not in METHODS:
-        raise ValueError(
-            f"expected a method among {', '.join(sorted(METHODS))}; got {name!r} "
-            f"(one of your own is registered by a module named with --plugin){did_you_mean(name, METHODS)}"
-        )
+    METHODS.find(name)
 
 
 def build_method(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:

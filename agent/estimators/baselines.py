@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backbone.common.naming import did_you_mean
+from backbone.common.registry import Registry
 
 MOVING_AVERAGE = 0.95
 
@@ -47,16 +47,14 @@ class Baseline(ABC):
         return
 
 
-BASELINES: dict[str, type[Baseline]] = {}
+BASELINES: Registry[type[Baseline]] = Registry("baseline")
 
 
 def register_baseline(name: str) -> Callable[[type[Baseline]], type[Baseline]]:
     """Record a Baseline under a name."""
 
     def record(kind: type[Baseline]) -> type[Baseline]:
-        if name in BASELINES:
-            raise ValueError(f"a baseline named {name} is registered already: choose another name")
-        BASELINES[name] = kind
+        BASELINES.register(kind, name)
         kind.name = name
         return kind
 
@@ -65,11 +63,7 @@ def register_baseline(name: str) -> Callable[[type[Baseline]], type[Baseline]]:
 
 def find_baseline(name: str) -> type[Baseline]:
     """:raises ValueError: an unknown name; the message lists the known ones"""
-    if name not in BASELINES:
-        raise ValueError(
-            f"expected a baseline among {', '.join(BASELINES)}; got {name!r}{did_you_mean(name, BASELINES)}"
-        )
-    return BASELINES[name]
+    return BASELINES.find(name)
 
 
 def returns_after(rewards: np.ndarray, own_cost: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from agent.algorithms.schedules import Linear
 from agent.policies.distribution import log_softmax
-from backbone.common.naming import did_you_mean
+from backbone.common.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,14 @@ class Relaxation:
         return self.function(logits, temperature)
 
 
-RELAXATIONS: dict[str, Relaxation] = {}
+RELAXATIONS: Registry[Relaxation] = Registry("relaxation")
 
 
 def register_relaxation(*, temperature: float | Schedule = 1.0) -> Callable:
     """Record a function of (logits, temperature) under its name, with the temperature that suits it."""
 
     def record(function: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor, float], Tensor]:
-        name = function.__name__
-        if name in RELAXATIONS:
-            raise ValueError(f"a relaxation named {name} is registered already: choose another name")
-        RELAXATIONS[name] = Relaxation(function, temperature)
+        RELAXATIONS.register(Relaxation(function, temperature), function.__name__)
         return function
 
     return record
@@ -48,11 +45,7 @@ def register_relaxation(*, temperature: float | Schedule = 1.0) -> Callable:
 
 def find_relaxation(name: str) -> Relaxation:
     """:raises ValueError: an unknown name; the message lists the known ones"""
-    if name not in RELAXATIONS:
-        raise ValueError(
-            f"expected a relaxation among {', '.join(RELAXATIONS)}; got {name!r}{did_you_mean(name, RELAXATIONS)}"
-        )
-    return RELAXATIONS[name]
+    return RELAXATIONS.find(name)
 
 
 def gumbel_noise(like: Tensor) -> Tensor:

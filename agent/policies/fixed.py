@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from backbone import Decision
-from backbone.common.naming import did_you_mean
+from backbone.common.registry import Registry
 from envs.spaces import StepLayout
 
 
@@ -60,7 +60,8 @@ def mix(use: float, reuse: float, skip: float) -> Callable[[int, np.random.Gener
     return choose
 
 
-FIXED: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
+FIXED: Registry[Callable[[int, np.random.Generator], np.ndarray]] = Registry("fixed policy")
+FIXED |= {
     "all use": blocks(0, 0),
     "shift 1/4": blocks(1 / 4, 0),
     "shift 1/4, skip 1/4": blocks(1 / 4, 1 / 4),
@@ -75,6 +76,4 @@ def fixed_policy(name: str, layout: StepLayout) -> FixedPolicy:
 
     :raises ValueError: an unknown name; the message lists the known ones
     """
-    if name not in FIXED:
-        raise ValueError(f"expected a fixed policy among {', '.join(FIXED)}; got {name!r}{did_you_mean(name, FIXED)}")
-    return FixedPolicy(layout, FIXED[name])
+    return FixedPolicy(layout, FIXED.find(name))

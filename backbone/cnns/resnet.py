@@ -194,6 +194,12 @@ class ResNet(nn.Module):
 
 
 @register_backbone
+def resnet_small(num_classes: int, size: int = 32) -> ResNet:
+    """Widths 16/32/64, one BasicBlock a stage: 3.126 MMACs a frame and 77,912 parameters with 8 classes."""
+    return ResNet(BasicBlock, (1, 1, 1), (16, 32, 64), num_classes=num_classes, size=size, small=True)
+
+
+@register_backbone
 def resnet18(num_classes: int, size: int = 224) -> ResNet:
     """ResNet-18; loads torchvision's resnet18 weights."""
     return ResNet(BasicBlock, (2, 2, 2, 2), num_classes=num_classes, size=size)
@@ -215,9 +221,3 @@ def resnet50(num_classes: int, size: int = 224) -> ResNet:
 def resnet101(num_classes: int, size: int = 224) -> ResNet:
     """ResNet-101; loads torchvision's resnet101 weights."""
     return ResNet(Bottleneck, (3, 4, 23, 3), num_classes=num_classes, size=size)
-
-
-@register_backbone
-def resnet_small(num_classes: int, size: int = 32) -> ResNet:
-    """Widths 16/32/64, one BasicBlock a stage: 3.126 MMACs a frame and 77,912 parameters with 8 classes."""
-    return ResNet(BasicBlock, (1, 1, 1), (16, 32, 64), num_classes=num_classes, size=size, small=True)

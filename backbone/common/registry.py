@@ -40,4 +40,6 @@ class Registry(dict[str, T]):
 
     def unknown(self, name: str) -> str:
         """What to say of an unknown name: the known ones, and which of them it was probably meant to be."""
-        return f"expected a {self.noun} among {', '.join(self)}, got {name!r}{self.hint}{did_you_mean(name, self)}"
+        return (
+            f"expected a {self.noun} among {', '.join(sorted(self))}, got {name!r}{self.hint}{did_you_mean(name, self)}"
+        )

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backbone.common.naming import did_you_mean, paths_nearby
+from backbone.common.registry import Registry
 from envs.clips.datasets.reading import SIDECAR
 from envs.clips.source import ClipError
 
 SPLITS = ("train", "val", "test")
 UNFINISHED = SIDECAR + ".part"
-LAYOUTS: dict[str, Layout] = {}
+LAYOUTS: Registry[Layout] = Registry("layout")
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,7 @@ class Layout(ABC):
 
 def register_layout(kind: type[Layout]) -> type[Layout]:
     """Record a layout under its name."""
-    if kind.name in LAYOUTS:
-        raise ValueError(f"a layout named {kind.name} is registered already: choose another name")
-    LAYOUTS[kind.name] = kind()
+    LAYOUTS.register(kind(), kind.name)
     return kind
 
 
@@ -101,9 +100,7 @@ def find_clips(
         )
     chosen = _recognise(root) if layout is None else layout
     if chosen not in LAYOUTS:
-        raise ClipError(
-            f"expected a layout among {', '.join(sorted(LAYOUTS))}, got {layout!r}{did_you_mean(layout, LAYOUTS)}"
-        )
+        raise ClipError(LAYOUTS.unknown(chosen))
     return replace(LAYOUTS[chosen].list(root, split, bad), layout=chosen)
 
 

@@ -65,5 +65,7 @@ def test_a_single_observation_is_decided_too():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"all use, shift 1/4, .*got 'all skip'"):
+    with pytest.raises(
+        ValueError, match=r"fixed policy among all use, random .*, shift 1/4, shift 1/4, skip 1/2, .*got 'all skip'"
+    ):
         fixed_policy("all skip", tiny_env().layout)

@@ -106,7 +106,7 @@ def test_gradients_reach_the_lstm_and_the_cnn_but_not_the_unused_classifier():
 
 
 def test_what_cannot_be_is_told():
-    with pytest.raises(ValueError, match="mean, lstm, got 'max'"):
+    with pytest.raises(ValueError, match="expected a consensus among lstm, mean, got 'max'"):
         tiny_backbone(consensus="max")
     with pytest.raises(ValueError, match="at least 1 hidden unit"):
         tiny_backbone(consensus="lstm", lstm_hidden=0)

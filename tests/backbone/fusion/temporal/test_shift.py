@@ -188,5 +188,7 @@ def test_the_official_variant_is_for_resnets():
 
 
 def test_an_unknown_kind_lists_the_known_ones():
-    with pytest.raises(ValueError, match="tsn, tsm, tsm-stream, tsm-adafuse, got 'shift'"):
+    with pytest.raises(
+        ValueError, match="expected a temporal mode among tsm, tsm-adafuse, tsm-stream, tsn, got 'shift'"
+    ):
         tiny_backbone(temporal="shift")
