@@ -9,14 +9,14 @@ from typing import TypeVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from backbone.common.naming import did_you_mean
+from backbone.common.registry import Registry
 
 OutcomeFunction = Callable[[Tensor, Tensor], Tensor]
 """A clip's logits (N, classes) and labels (N,) -> (N,), what it is worth to have classified it so."""
 
 Number = TypeVar("Number")  # a float, an array or a tensor
 
-OUTCOMES: dict[str, OutcomeFunction] = {}
+OUTCOMES: Registry[OutcomeFunction] = Registry("reward")
 
 
 def register_outcome(outcome: OutcomeFunction, name: str | None = None) -> OutcomeFunction:
@@ -24,11 +24,7 @@ def register_outcome(outcome: OutcomeFunction, name: str | None = None) -> Outco
 
     :raises ValueError: the name is taken
     """
-    name = outcome.__name__ if name is None else name
-    if name in OUTCOMES:
-        raise ValueError(f"a reward named {name} is registered already: choose another name")
-    OUTCOMES[name] = outcome
-    return outcome
+    return OUTCOMES.register(outcome, name)
 
 
 def find_outcome(name: str) -> OutcomeFunction:
@@ -36,9 +32,7 @@ def find_outcome(name: str) -> OutcomeFunction:
 
     :raises ValueError: an unknown name; the message lists the known ones
     """
-    if name not in OUTCOMES:
-        raise ValueError(f"expected a reward among {', '.join(OUTCOMES)}; got {name!r}{did_you_mean(name, OUTCOMES)}")
-    return OUTCOMES[name]
+    return OUTCOMES.find(name)
 
 
 @register_outcome

@@ -5,6 +5,7 @@ import pytest
 import torch
 from fusion_cases import play, random_decisions, tiny_backbone
 
+from backbone.common.registry import Registry
 from envs.episodes import Episodes
 from envs.reward import OUTCOMES, Reward, correctness, find_outcome, log_probability, register_outcome
 
@@ -51,12 +52,14 @@ def test_outcomes_are_found_by_name(name):
 
 
 def test_an_unknown_outcome_is_named_beside_the_known():
-    with pytest.raises(ValueError, match="correctness, log_prob; got 'f1'"):
+    with pytest.raises(ValueError, match="correctness, log_prob, got 'f1'"):
         find_outcome("f1")
 
 
 def test_an_outcome_of_ones_own_is_registered_once_and_paid_by_the_environment(clips, monkeypatch):
-    monkeypatch.setattr("envs.reward.OUTCOMES", dict(OUTCOMES))
+    own = Registry("reward")
+    own.update(OUTCOMES)
+    monkeypatch.setattr("envs.reward.OUTCOMES", own)
 
     @register_outcome
     def halved(logits, labels):
@@ -67,5 +70,5 @@ def test_an_outcome_of_ones_own_is_registered_once_and_paid_by_the_environment(c
     episodes = Episodes(tiny_backbone(), clips, reward="halved", cost_weight=0.0)
     outcome, rewards, _ = play(episodes, random_decisions(episodes.backbone))
     np.testing.assert_allclose(rewards.sum(0), outcome.correct / 2)
-    with pytest.raises(ValueError, match=r"halved; got 'half'.*did you mean 'halved'"):
+    with pytest.raises(ValueError, match=r"halved, log_prob, got 'half'.*did you mean 'halved'"):
         Reward("half")
