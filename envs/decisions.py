@@ -90,12 +90,8 @@ class Decisions:
         return Decisions(self.sites, tuple(chosen[clips] for chosen in self.by_site))
 
     def one_hot(self, device: torch.device | None = None) -> list[Tensor]:
-        """Per site, (N, T, D_site, 3) float32, as a walk through the backbone takes them."""
+        """Per site, (N, T, D_site, 3) float32, as a walk through the backbone takes them, and as its cost is counted."""
         return [one_hot(torch.from_numpy(chosen).to(device)) for chosen in self.by_site]
-
-    def channelwise(self, device: torch.device | None = None) -> list[Tensor]:
-        """Per site and channel, one-hot (N, T, C_site, 3) float32, as the cost is counted."""
-        return [site.to_channels(chosen) for site, chosen in zip(self.sites, self.one_hot(device))]
 
     def shares(self) -> np.ndarray:
         """Per site, shares of use, reuse and skip over all clips and frames, (S, 3)."""

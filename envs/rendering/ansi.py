@@ -32,8 +32,8 @@ def describe_step(record: EpisodeRecord, *, steps: int, step_frames: int, macs_r
         lines = [f"  frame {frame}: {_line(row)}" for frame, row in enumerate(chosen, first)]
     lines.append(f"cost so far: {macs_ratio:.3f} of the clip's dense MACs")
     if record.outcome:
-        verdict = "right" if record.outcome["correct"] else f"wrong, it is {record.label}"
-        lines.append(f"predicted: {record.prediction} ({verdict}); return {record.outcome['reward']:.3f}")
+        judged = "right" if record.outcome["correct"] else f"wrong, it is {record.label}"
+        lines.append(f"predicted: {record.prediction} ({judged}); return {record.outcome['reward']:.3f}")
     return "\n".join([head, *lines])
 
 

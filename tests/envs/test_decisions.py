@@ -53,15 +53,11 @@ def test_steps_that_were_not_taken_are_undecided(order):
     assert all(chosen.dtype == np.int8 for chosen in decisions.by_site)
 
 
-def test_one_hot_by_decision_and_by_channel():
-    backbone = tiny_backbone(group_size=2)
-    chosen = random_decisions(backbone)
-    decisions = Decisions(backbone.sites, tuple(of_site.numpy().astype(np.int8) for of_site in chosen))
-    for site, of_site, narrow, wide in zip(
-        backbone.sites, chosen, decisions.one_hot(), decisions.channelwise(), strict=True
-    ):
-        torch.testing.assert_close(narrow, one_hot(of_site), rtol=0, atol=0)
-        torch.testing.assert_close(wide, site.to_channels(one_hot(of_site)), rtol=0, atol=0)
+def test_one_hot_is_that_of_every_decision():
+    decisions = drawn()
+    for chosen, hot in zip(decisions.by_site, decisions.one_hot(), strict=True):
+        torch.testing.assert_close(hot, one_hot(torch.from_numpy(chosen)), rtol=0, atol=0)
+        assert (hot.argmax(-1).numpy() == chosen).all()
 
 
 def test_clips_are_swapped_repeated_and_joined():

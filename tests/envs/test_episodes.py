@@ -288,7 +288,7 @@ def test_weights_that_are_not_numbers_are_told(clips, value):
     ("kwargs", "words"),
     [
         ({"order": "zigzag"}, "frame, site, got 'zigzag'"),
-        ({"reward": "f1"}, "correctness, log_prob; got 'f1'"),
+        ({"reward": "f1"}, "correctness, log_prob, got 'f1'"),
         ({"rollouts_per_clip": 0}, "at least 1 rollout per clip, got 0"),
         ({"agent_macs": [1.0]}, "agent_macs for 3 sites, got 1"),
     ],

@@ -7,9 +7,10 @@ import pytest
 from agent_cases import build, learn, weights
 from callback_cases import Each, evaluations_in
 
-from agent.callbacks.checkpoints import Checkpoints, Interrupted
+from agent.callbacks.checkpoints import Checkpoints
 from agent.callbacks.evaluations import Evaluations
 from agent.checkpoint import load_agent
+from backbone.common.interruption import Interrupted
 
 
 @pytest.fixture
