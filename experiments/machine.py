@@ -47,11 +47,14 @@ def provenance(**hashes: str) -> dict[str, Any]:
 
 
 def _commit() -> str:
+    """Of this source; unknown where it is installed, whatever repository the installation may lie in."""
+
     def git(*words: str) -> str:
         here = Path(__file__).parent
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("rev-parse", "HEAD") + (" with uncommitted changes" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
