@@ -127,7 +127,7 @@ def test_speeds_are_kept_beside_each_other_and_no_end_of_a_run_is_in_them(
             backbone=backbone_file,
             data=Data(root=videos),
             method=method,
-            rollouts=64,
+            rollouts=8,  # an update of gumbel, less than one of reinforce
             device="cpu",
             run=tmp_path / method,
         )
@@ -140,6 +140,6 @@ def test_speeds_are_kept_beside_each_other_and_no_end_of_a_run_is_in_them(
     assert set(rates) == {"gumbel", "reinforce"}
     for rate in rates.values():
         assert rate["rollouts_per_second"] == pytest.approx(rate["rollouts"] / rate["seconds"])
-        assert rate["rollouts"] > 64  # more than a run would have had: it did not come to its evaluation
+        assert rate["rollouts"] > 8  # more than a run would have had: it did not come to its evaluation
     assert {file.name for file in tmp_path.iterdir()} == {"rates.json"}
     assert json.loads((tmp_path / "rates.json").read_text()) == rates
