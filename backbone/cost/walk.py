@@ -116,7 +116,8 @@ def walk_macs(ledger: Ledger, decisions: Sequence[Tensor], *, agent_macs: Sequen
         raise ValueError(f"expected {len(weights.live)} decisions a frame, of all sites, got {use.shape[-1]}")
     reuse = torch.cat([torch.zeros_like(reuse[:, :1]), reuse[:, 1:]], 1)  # a clip's first frame has nothing to reuse
     if ledger.history == "raw":
-        live, computed = use + reuse, use + (late := reuse * (1 - _before(use)))
+        late = reuse * (1 - _before(use))  # computed only now: y_{t-1}
+        live, computed = use + reuse, use + late
     else:
         live, computed, late = _passed_on(use, reuse), use, None
     macs = weights.fixed + live @ weights.live + computed @ weights.computed

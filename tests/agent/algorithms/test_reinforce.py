@@ -153,7 +153,7 @@ def test_other_baselines_take_a_single_rollout(baseline):
 
 
 def test_an_unknown_baseline_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"none, moving_average, .*got 'mean'"):
+    with pytest.raises(ValueError, match=r"leave_one_out, moving_average, none, .*got 'mean'"):
         build("reinforce, mean")
 
 
