@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from agent.algorithms.fusion_algorithm import env_of
 from backbone.common.files import load_checkpoint, save_checkpoint
 
 KIND = "agent"
@@ -24,20 +25,20 @@ def save_agent(path: Path, model: BaseAlgorithm, *, cnn: dict[str, Any] | None =
         on; None where the agent plays on a CNN that is kept elsewhere
     :param facts: JSON facts about the run (its configuration, class names)
     """
-    _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 (stable-baselines3 draws from it)
+    drawn = np.random.get_state(legacy=False)  # noqa: NPY002 (stable-baselines3 draws from it)
     version, internal, gauss = random.getstate()
     content = {
         "algorithm": type(model).__name__,
         "num_timesteps": model.num_timesteps,
         "n_updates": model._n_updates,
         "progress_remaining": model._current_progress_remaining,
-        "env": model.env.env_method("state_dict", indices=[0])[0],
-        "numpy": [position, has_gauss, cached],
+        "env": env_of(model).env_method("state_dict", indices=[0])[0],
+        "numpy": [drawn["state"]["pos"], drawn["has_gauss"], drawn["gauss"]],
         "python": [version, list(internal), gauss],
         "extra": model.extra_state() if hasattr(model, "extra_state") else {},
         "facts": facts,
     }
-    generators = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(keys.astype(np.int64))}
+    generators = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(drawn["state"]["key"].astype(np.int64))}
     if torch.cuda.is_available():
         generators["cuda"] = torch.cuda.get_rng_state()
     tensors = {"parameters": model.get_parameters(), "generators": generators}
@@ -76,7 +77,7 @@ def load_agent(path: Path, model: BaseAlgorithm, *, training: bool = True) -> di
     model.num_timesteps = content["num_timesteps"]
     model._n_updates = content["n_updates"]
     model._current_progress_remaining = content["progress_remaining"]
-    model.env.env_method("load_state_dict", content["env"], indices=[0])
+    env_of(model).env_method("load_state_dict", content["env"], indices=[0])
     if hasattr(model, "load_extra_state"):
         model.load_extra_state(content["extra"])
     position, has_gauss, cached = content["numpy"]
@@ -106,7 +107,7 @@ def load_gates(path: Path, model: BaseAlgorithm) -> None:
     policy, prefix = load_checkpoint(path, KIND)[1]["parameters"]["policy"], "gates."
     gates = {key.removeprefix(prefix): value for key, value in policy.items() if key.startswith(prefix)}
     try:
-        model.policy.gates.load_state_dict(gates)
+        model.policy.get_submodule("gates").load_state_dict(gates)
     except (RuntimeError, AttributeError) as error:  # a foreign policy has no gates
         raise _other_weights(path, error) from error
 

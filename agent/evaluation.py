@@ -25,9 +25,13 @@ SELECTIONS = ("greedy", "sampled", "top_k")
 
 
 class Predictor(Protocol):
-    """Anything that answers ``predict`` as stable-baselines3's models do."""
+    """Anything that answers ``predict`` as stable-baselines3's models do.
 
-    def predict(self, observation: np.ndarray, deterministic: bool = ...) -> tuple[np.ndarray, Any]: ...
+    What its own network costs it tells by ``agent_macs``, see the function of that name.
+    """
+
+    def predict(self, observation: np.ndarray, *, deterministic: bool = ...) -> tuple[np.ndarray, Any]:
+        """Observations (R, O) -> actions (R, F * D), and a state that is not looked at."""
 
 
 @dataclass
@@ -136,8 +140,17 @@ def evaluate(
     :param batch_size: clips played side by side; by default 64, fewer where they are large
     :param progress: title of a progress bar
     """
-    options = {"order": order, "seed": seed, "batch_size": batch_size, "progress": progress}
-    return evaluate_selections(model, backbone, clips, selections=(selection,), **options)[selection]
+    results = evaluate_selections(
+        model,
+        backbone,
+        clips,
+        selections=(selection,),
+        order=order,
+        seed=seed,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    return results[selection]
 
 
 def evaluate_selections(
@@ -181,12 +194,11 @@ def select(model: Predictor, observation: np.ndarray, selection: str, layout: St
         )
     if selection != "top_k":
         return model.predict(observation, deterministic=selection == "greedy")[0]
-    if "top_k" not in selections_of(model):
+    policy = getattr(model, "policy", None)
+    if not isinstance(policy, FusionPolicy):
         raise ValueError(f"expected a FusionPolicy to take the top k of, got {type(model).__name__}: judge it greedily")
-    device = model.policy.device
-    return (
-        model.policy.get_distribution(torch.as_tensor(observation, device=device)).top_k(layout.decisions).cpu().numpy()
-    )
+    distribution = policy.get_distribution(torch.as_tensor(observation, device=policy.device))
+    return distribution.top_k(layout.decisions).cpu().numpy()
 
 
 def selections_of(model: Predictor) -> tuple[str, ...]:

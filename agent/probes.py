@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 
 import numpy as np
@@ -248,18 +249,18 @@ def without_adaptivity(
     :param seed: of the shuffles and of what is redrawn
     """
     rng, label, decisions = np.random.default_rng(seed), evaluation.label, evaluation.decisions
-    shuffles = {"same class": other_clips(label, rng)}
+    shuffles: dict[str, np.ndarray | None] = {"same class": other_clips(label, rng)}
     if clips.reversed_class is not None:
         shuffles["reversed class"] = clips_of_partners(label, clips.reversed_class, rng)
     shuffles["any class"] = other_clips(np.zeros_like(label), rng)
-    kwargs = {"order": order, "progress": progress}
+    play = partial(replay, backbone=backbone, clips=clips, order=order, progress=progress)
     found = {
-        name: replay(decisions, backbone, clips, sources=sources, agent_macs=agent_macs, **kwargs)
+        name: play(decisions, sources=sources, agent_macs=agent_macs)
         for name, sources in shuffles.items()
         if sources is not None
     }
     layout = StepLayout(backbone.sites, clips.num_frames, order)
-    found["shares"] = replay(redrawn(decisions, layout, rng), backbone, clips, **kwargs)
+    found["shares"] = play(redrawn(decisions, layout, rng))
     everywhere = np.zeros(len(clips), np.int64)
-    found["most common"] = replay(most_common(decisions), backbone, clips, sources=everywhere, **kwargs)
+    found["most common"] = play(most_common(decisions), sources=everywhere)
     return found

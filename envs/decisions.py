@@ -33,7 +33,7 @@ class Decisions:
         return cls(tuple(sites), tuple(np.full(shape, UNDECIDED, np.int8) for shape in shapes))
 
     @classmethod
-    def from_actions(cls, actions: Sequence[np.ndarray], layout: StepLayout) -> Decisions:
+    def from_actions(cls, actions: Sequence[np.ndarray] | np.ndarray, layout: StepLayout) -> Decisions:
         """From the actions of an episode's steps, (N, F * D) each, of either order; their padding is left out."""
         decisions = cls.undecided(layout.sites, len(actions[0]), layout.num_frames)
         for index, step in enumerate(actions):

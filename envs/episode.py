@@ -29,9 +29,9 @@ class EpisodeRecord:
     :param outcome: ``info["clip"]`` of the last step: label, prediction, correct, log_prob, macs_ratio, reward; label,
         correct and log_prob are None of a clip without a label
     :param probabilities: (T, K) of the classes after each frame: softmax of the running mean of logits (of an LSTM's
-        own output); the last row is the clip's
+        own output); the last row is the clip's. Empty while the episode is under way
     :param frame_costs: (T,) MACs of each frame, the agent's own included, as a share of a dense frame; their mean is
-        the clip's cost
+        the clip's cost. Empty while the episode is under way
     :param decision_probabilities: per site, (T, D, 3) of use, reuse and skip; None where the agent does not tell
     """
 
@@ -42,8 +42,8 @@ class EpisodeRecord:
     reward: Reward = field(default_factory=Reward)
     rewards: list[float] = field(default_factory=list)
     outcome: dict[str, Any] = field(default_factory=dict)
-    probabilities: np.ndarray | None = None
-    frame_costs: np.ndarray | None = None
+    probabilities: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    frame_costs: np.ndarray = field(default_factory=lambda: np.zeros(0))
     decision_probabilities: list[np.ndarray] | None = None
 
     @property
@@ -107,7 +107,10 @@ def record_rollout(episodes: Episodes, rollout: Rollout) -> list[EpisodeRecord]:
     """The records of N episodes that have ended, kept in detail.
 
     :param episodes: that played them
+    :raises ValueError: a rollout without details
     """
+    if rollout.frame_logits is None or rollout.frames is None:
+        raise ValueError("expected a rollout with its details, got one without: play it with detailed=True")
     backbone, source = episodes.backbone, episodes.clips
     probabilities = torch.from_numpy(rollout.frame_logits).double().softmax(-1).numpy()
     macs = walk_macs(backbone.ledger, rollout.decisions.one_hot(), agent_macs=episodes.agent_macs).sum(-1)
@@ -137,11 +140,12 @@ class RecordEpisode(gym.Wrapper):
         return observation, info
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        observation, given, terminated, truncated, info = self.env.step(action)
+        reward = float(given)
         self.rewards.append(reward)
         if terminated:
-            env = self.unwrapped
+            episodes: Episodes = self.get_wrapper_attr("episodes")
             rewards = [np.array([reward]) for reward in self.rewards]
-            played = Rollout.of(env.episodes, rewards, env.outcome, detailed=True)
-            info["episode_record"] = record_rollout(env.episodes, played)[0]
+            played = Rollout.of(episodes, rewards, self.get_wrapper_attr("outcome"), detailed=True)
+            info["episode_record"] = record_rollout(episodes, played)[0]
         return observation, reward, terminated, truncated, info

@@ -132,16 +132,17 @@ class Episodes:
         self.num_rows = len(self.indices) * self.rollouts_per_clip
         self.spent = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
         self.returns = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
-        self.frame, self.frame_logits = 0, []
+        self.frame = 0
+        self.frame_logits: list[Tensor] = []
         self.decisions = Decisions.undecided(self.layout.sites, self.num_rows, self.layout.num_frames)
-        self.state = self._begin(None)
-        return self._observe()
+        self.state = state = self._begin(None)
+        return self._observe(state)
 
     @torch.no_grad()
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray | None, np.ndarray, Outcome | None]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, Outcome | None]:
         """Decide on the next site: actions (N, F*D) -> observations (N, O), rewards (N,), outcome.
 
-        On the last step there is no observation but an outcome.
+        Only the last step has an outcome; its observations are zeros, as there is nothing more to decide.
 
         :raises RuntimeError: no episode is under way
         :raises ValueError: actions of a wrong shape or out of range, or a backbone that puts out NaN
@@ -149,27 +150,30 @@ class Episodes:
         if self.state is None:
             raise RuntimeError("expected an episode under way, there is none: call reset() before step()")
         site, before = self.state.site, self.state.macs.sum(1)
-        chosen = self._chosen(actions)
+        chosen = self._chosen(actions, site)
         self.decisions.write(site, self.frame, chosen)
         decisions = one_hot(torch.from_numpy(chosen).to(self.frames.device))
-        self.state = self.backbone.advance(
+        self.state = state = self.backbone.advance(
             self.state, decisions, agent_macs=self.agent_macs[site], observation=self.observation
         )
-        step_macs = self.state.macs.sum(1)
+        step_macs = state.macs.sum(1)
         step_macs = step_macs - before.repeat_interleave(len(step_macs) // len(before))
         self.spent += step_macs
         reward = self.reward.of_step(step_macs, self.clip_dense_macs)
         outcome = None
-        if self.state.site == len(self.backbone.sites):
-            self.frame_logits.append(self.backbone.logits(self.state))
+        if state.site == len(self.backbone.sites):
+            self.frame_logits.append(self.backbone.logits(state))
             self.frame += self.layout.step_frames
             if self.frame == self.layout.num_frames:
                 outcome = self._finish(reward)
             else:
-                self.state = self._begin(self.state)
+                self.state = state = self._begin(state)
         if outcome is None:
             self.returns += reward
-        return (None if outcome else self._observe()), reward.float().cpu().numpy(), outcome
+            observations = self._observe(state)
+        else:
+            observations = np.zeros((self.num_rows, *self.layout.observation_space.shape), np.float32)
+        return observations, reward.float().cpu().numpy(), outcome
 
     def action_masks(self, num_rows: int | None = None) -> np.ndarray:
         """(N, F*D*3) bool, a fresh array: which actions the current site allows.
@@ -183,14 +187,14 @@ class Episodes:
         end = self.frame + self.layout.step_frames
         return self.backbone.begin(self.frames[:, self.frame : end], previous, last=end == self.layout.num_frames)
 
-    def _observe(self) -> np.ndarray:
-        self.observation = self.backbone.observe(self.state)
+    def _observe(self, state: FusionState) -> np.ndarray:
+        self.observation = self.backbone.observe(state)
         rows = len(self.observation.v)
         spent = (self.spent / self.clip_dense_macs)[:: self.num_rows // rows].float()
         flat = self.layout.pack(self.observation, self.frame, spent)
         return (flat if rows == self.num_rows else flat.repeat_interleave(self.num_rows // rows, 0)).cpu().numpy()
 
-    def _chosen(self, actions: np.ndarray) -> np.ndarray:
+    def _chosen(self, actions: np.ndarray, site: int) -> np.ndarray:
         """The decisions of the site at hand, (N, F, D_site)."""
         layout = self.layout
         actions = np.asarray(actions)
@@ -207,7 +211,7 @@ class Episodes:
         if not ((actions >= 0) & (actions < len(Decision))).all():
             known = ", ".join(f"{decision.value} = {decision.name.lower()}" for decision in Decision)
             raise ValueError(f"expected actions among {known}; got {actions.min()} to {actions.max()}")
-        return layout.step_decisions(actions, self.state.site)
+        return layout.step_decisions(actions, site)
 
     def _finish(self, reward: Tensor) -> Outcome:
         """Add the outcome to the last step's reward, in place, and sum up."""

@@ -187,7 +187,6 @@ class FusionEnv(gym.Env):
         if outcome is not None:
             self.outcome = outcome
             info["clip"] = outcome.per_episode()[0]
-            observation = np.zeros((1, *self.observation_space.shape), np.float32)
         return observation[0], float(reward[0]), outcome is not None, False, info
 
     def action_masks(self) -> np.ndarray:

@@ -124,12 +124,12 @@ class FusionVectorEnv(gym.vector.VectorEnv):
         rewards, over = rewards.astype(np.float64), np.full(self.num_envs, self._over)
         if outcome is None:
             return observations, rewards, over, never, self._info()
-        present, ended = np.ones(self.num_envs, bool), np.zeros(self.observation_space.shape, np.float32)
+        present = np.ones(self.num_envs, bool)
         clip = {"clip": self._facts(outcome), "_clip": present}
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            return ended, rewards, over, never, {**self._info(), **clip}
+            return observations, rewards, over, never, {**self._info(), **clip}
         final_obs = np.empty(self.num_envs, object)
-        final_obs[:] = list(ended)
+        final_obs[:] = list(observations)
         final = {"final_obs": final_obs, "_final_obs": present, "final_info": clip, "_final_info": present}
         return self._start(), rewards, over, never, {**self._info(), **final}
 

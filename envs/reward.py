@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,7 +15,7 @@ from backbone.common.registry import Registry
 OutcomeFunction = Callable[[Tensor, Tensor], Tensor]
 """A clip's logits (N, classes) and labels (N,) -> (N,), what it is worth to have classified it so."""
 
-Number = TypeVar("Number")  # a float, an array or a tensor
+Number = TypeVar("Number", float, np.ndarray, Tensor)
 
 OUTCOMES: Registry[OutcomeFunction] = Registry("reward")
 

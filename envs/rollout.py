@@ -6,7 +6,7 @@ Training is the one exception. stable-baselines3 collects the rollouts of its al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,17 +60,17 @@ class Rollout:
     def concatenate(cls, parts: Sequence[Rollout]) -> Rollout:
         """Several batches, one after the other."""
 
-        def join(name: str, axis: int = 0) -> np.ndarray | None:
-            found = [getattr(part, name) for part in parts]
-            return None if found[0] is None else np.concatenate(found, axis)
+        def join(arrays: Iterable[np.ndarray | None]) -> np.ndarray | None:
+            kept = [array for array in arrays if array is not None]
+            return np.concatenate(kept) if kept else None
 
         return cls(
             Outcome.concatenate([part.outcome for part in parts]),
             Decisions.concatenate([part.decisions for part in parts]),
-            join("logits"),
-            join("rewards", axis=1),
-            join("frame_logits"),
-            join("frames"),
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.rewards for part in parts], 1),
+            join(part.frame_logits for part in parts),
+            join(part.frames for part in parts),
         )
 
 
@@ -107,7 +107,9 @@ def rollout(
 
 
 def _play(episodes: Episodes, decide: Decide, clips: np.ndarray, detailed: bool) -> Rollout:
-    observation, rewards, outcome = episodes.start(clips), [], None
+    observation = episodes.start(clips)
+    rewards: list[np.ndarray] = []
+    outcome: Outcome | None = None
     while outcome is None:
         observation, reward, outcome = episodes.step(decide(observation, clips))
         rewards.append(reward)

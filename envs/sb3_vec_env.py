@@ -81,14 +81,15 @@ class FusionVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        if self._actions is None:
+            raise RuntimeError("expected actions to step by, there are none: call step_async() before step_wait()")
         observations, rewards, outcome = self.episodes.step(self._actions)
         self._untouched = None
         if outcome is None:
             return observations, rewards, np.zeros(self.num_envs, bool), [{} for _ in range(self.num_envs)]
-        terminal = np.zeros((self.num_envs, *self.observation_space.shape), np.float32)
         infos = [
             {"terminal_observation": nothing, "TimeLimit.truncated": False, "clip": facts}
-            for nothing, facts in zip(terminal, outcome.per_episode())
+            for nothing, facts in zip(observations, outcome.per_episode())
         ]
         return self._start(), rewards, np.ones(self.num_envs, bool), infos
 

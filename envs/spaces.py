@@ -102,16 +102,17 @@ class StepLayout:
         :param spent: (R,) share of the clip's dense MACs spent so far
         """
         rows, frames = observation.v.shape[:2]
+        context = observation.context
         flat = observation.v.new_zeros(rows, frames, sum(self.widths))
         v, v_previous, ready, site, scalars = flat.split(self.widths, -1)
         v[..., : observation.v.shape[-1]] = observation.v
         v_previous[..., : observation.v.shape[-1]] = observation.v_previous
-        ready[:, 0, : observation.cost.ready.shape[-1]] = observation.cost.ready
+        ready[:, 0, : context.ready.shape[-1]] = context.ready
         site[..., observation.site] = 1
         scalars[..., 0] = torch.arange(frame, frame + frames, device=flat.device) / self.num_frames
         scalars[..., 1] = spent.unsqueeze(-1)
-        if observation.cost.input_live is not None:
-            scalars[..., 2], scalars[..., 3] = observation.cost.input_live
+        if context.input_live is not None:
+            scalars[..., 2], scalars[..., 3] = context.input_live
         return flat.flatten(1)
 
     def unpack(self, flat: Tensor) -> Rows:

@@ -7,15 +7,17 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HumanOutputFormat, Logger
+from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
+from agent.policies.policy import FusionPolicy
 from backbone import Decision, Ledger
 from envs.reward import Reward
 from envs.spaces import StepLayout
@@ -25,6 +27,15 @@ MAX_NORM_RATIO = (
 )
 WARM_UP_UPDATES = 10
 NOISE_MEMORY = 0.95  # share of the running means of gradients that stays at each update
+
+
+class Counts(TypedDict):
+    """Of an optimiser over all sittings, as checkpoints keep them."""
+
+    updates: int
+    clipped: int
+    norm_square: float
+    complete: bool  # False after a sitting that did not count: then the limit alone may use them
 
 
 class GradientWatch:
@@ -45,8 +56,7 @@ class GradientWatch:
         self.mean: torch.Tensor | None = None
         self.mean_square, self.updates = 0.0, 0
         self.norms: deque[float] = deque(maxlen=100)  # of the latest updates
-        self.counts = {"updates": 0, "clipped": 0, "norm_square": 0.0}  # over all sittings, kept in checkpoints
-        self.counts["complete"] = True  # False after a sitting that did not count: then the limit alone may use them
+        self.counts: Counts = {"updates": 0, "clipped": 0, "norm_square": 0.0, "complete": True}
 
     def __call__(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         everything = [p for group in optimizer.param_groups for p in group["params"]]
@@ -84,7 +94,7 @@ class GradientWatch:
     @property
     def noise(self) -> float:
         """0 before the first update."""
-        if not self.mean_square:
+        if self.mean is None or not self.mean_square:
             return 0.0
         # both running means lack the same share of their weight at the start, once in the mean and twice in its square
         weight = 1 - NOISE_MEMORY**self.updates
@@ -97,6 +107,7 @@ class FusionAlgorithm(BaseAlgorithm):
     Every method logs the same tags; the axis of every chart is the number of rollouts.
     """
 
+    policy: FusionPolicy
     layout: StepLayout
     ledger: Ledger
 
@@ -117,7 +128,7 @@ class FusionAlgorithm(BaseAlgorithm):
 
     def _build_policy(self) -> None:
         """Build ``self.policy`` and whatever it learns from."""
-        super()._setup_model()
+        super()._setup_model()  # type: ignore[safe-super]  # that of the algorithm that this is mixed into
 
     @property
     def rollouts(self) -> int:
@@ -138,7 +149,7 @@ class FusionAlgorithm(BaseAlgorithm):
     @property
     def reward(self) -> Reward:
         """The environment's, now: its cost weight is warmed up during training."""
-        return self.env.get_attr("episodes")[0].reward
+        return env_of(self).get_attr("episodes")[0].reward
 
     def sample_loss(self) -> torch.Tensor:
         """Play the next batch of clips; the gradient of what is returned estimates that of minus the expected reward.
@@ -193,7 +204,7 @@ class FusionAlgorithm(BaseAlgorithm):
         elapsed = max((now - self.start_time) / 1e9, 1e-9)
         fresh = (self.num_timesteps - self._num_timesteps_at_start) / self.layout.num_steps
         self.logger.record("time/rollouts_per_second", fresh / elapsed)
-        for name, value in self.env.env_method("data_facts", indices=[0])[0].items():
+        for name, value in env_of(self).env_method("data_facts", indices=[0])[0].items():
             self.logger.record(f"data/{name}", value)
         self.logger.record("train/cost_weight", float(self.reward.cost_weight))
         self.logger.record("train/learning_rate", self.policy.optimizer.param_groups[0]["lr"])
@@ -214,13 +225,26 @@ class FusionAlgorithm(BaseAlgorithm):
         return [*super()._excluded_save_params(), "gradient_watch", "ledger"]
 
 
-def check_env(env: VecEnv, *, order: str | None = None) -> None:
-    """Fail early where an environment is not one of ours.
+def env_of(model: BaseAlgorithm) -> VecEnv:
+    """The environment that a model trains on.
+
+    :raises ValueError: a model without one, as ``load`` gives where none is named
+    """
+    if model.env is None:
+        raise ValueError(
+            f"expected a {type(model).__name__} with an environment, got one without: call set_env() first"
+        )
+    return model.env
+
+
+def check_env(env: GymEnv, *, order: str | None = None) -> VecEnv:
+    """Fail early where an environment is not one of ours; else the environment itself.
 
     :raises ValueError: not a FusionVecEnv, or one of another order
     """
-    if not env.has_attr("layout"):
+    if not isinstance(env, VecEnv) or not env.has_attr("layout"):
         raise ValueError(f"expected a FusionVecEnv (or a wrapper of one), got {type(env).__name__}")
     found = env.get_attr("layout")[0].order
     if order is not None and found != order:
         raise ValueError(f"expected an environment with order={order!r}, got {found!r}: make it with order={order!r}")
+    return env

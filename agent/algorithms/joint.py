@@ -95,7 +95,7 @@ class JointTraining(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        if self.plays:
+        if self.batch is not None:
             self.backward(*self.batch)
         self.step()
         if self.plays:  # the next clips were begun with the weights of before
@@ -117,10 +117,16 @@ class JointTraining(BaseCallback):
         self.logger.record_mean("train/cnn_loss", total)
 
     def played_decisions(self) -> Decisions:
-        """Of B * rollouts rows: the last rollouts of each clip (its first may have been greedy)."""
-        buffer, played = self.model.rollout_buffer, self.model.rollouts_per_clip
-        kept = np.arange(self.model.n_envs) % played >= played - self.rollouts
-        return Decisions.from_actions(buffer.actions[:, kept], self.model.layout)
+        """Of B * rollouts rows: the last rollouts of each clip (its first may have been greedy).
+
+        :raises ValueError: a model that plays none
+        """
+        model = self.model
+        if not isinstance(model, RolloutMixin):
+            raise ValueError(f"expected a method that plays rollouts, got {type(model).__name__}")
+        played = model.rollouts_per_clip
+        kept = np.arange(model.n_envs) % played >= played - self.rollouts
+        return Decisions.from_actions(model.rollout_buffer.actions[:, kept], model.layout)
 
     def step(self) -> None:
         """Along the gradient that stands in the CNN's parameters; removes it."""

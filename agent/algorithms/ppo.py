@@ -16,7 +16,7 @@ from agent.estimators.baselines import leave_one_out
 from agent.estimators.cost import check_cost_gradient, decision_costs, own_cost_advantages
 from agent.policies.policy import FusionPolicy
 from backbone.common.naming import did_you_mean
-from envs.spaces import Rows
+from envs.spaces import Rows, StepLayout
 
 RATIOS = ("decision", "joint")
 
@@ -38,6 +38,8 @@ class FusionPPO(RolloutMixin, PPO):
     :param entropy_coef: weight of the entropy bonus, per decision in nats
     :param policy_kwargs: of FusionPolicy (gate)
     """
+
+    policy: FusionPolicy
 
     def __init__(
         self,
@@ -63,11 +65,12 @@ class FusionPPO(RolloutMixin, PPO):
             )
         self.num_minibatches, self.ratio = num_minibatches, ratio
         self.cost_gradient = check_cost_gradient(cost_gradient)
+        steps, rows, columns = 2, 2, 1  # of a model that ``load`` is about to fill
         if _init_setup_model:
-            check_env(env)
-        steps = env.get_attr("layout")[0].num_steps if _init_setup_model else 2
-        rows = env.num_envs * steps if _init_setup_model else 2
-        columns = env.action_space.shape[0] if _init_setup_model and ratio == "decision" else 1
+            vec_env = check_env(env)
+            layout: StepLayout = vec_env.get_attr("layout")[0]
+            steps, rows = layout.num_steps, vec_env.num_envs * layout.num_steps
+            columns = layout.step_frames * layout.decisions if ratio == "decision" else 1
         # PPO.train takes means over steps and ratios. Weights on the scale of an episode's sum, as REINFORCE has it,
         # undo that: gradients a thousand times smaller would drown in Adam's epsilon
         self.loss_scale = steps * columns

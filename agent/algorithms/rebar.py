@@ -136,7 +136,7 @@ class REBAR(WholeClips):
         # two rows a clip, z and z~: all that runs before the site's decisions is shared by them
         decisions = torch.stack([log_probs + site.noise, given], 1).flatten(0, 1)
         decisions = log_softmax(decisions / self.temperature).exp()
-        reward = 0.0
+        reward: Tensor | float = 0.0
         if not exact_cost:
             reward = -self.reward.penalty(self._cost(site.observation, decisions))
         state = self._advance(site.state, site.observation, decisions)

@@ -32,6 +32,8 @@ class REINFORCE(RolloutMixin):
     :param policy_kwargs: of FusionPolicy (gate)
     """
 
+    baseline: Baseline
+
     def __init__(
         self,
         env: GymEnv,
@@ -47,7 +49,6 @@ class REINFORCE(RolloutMixin):
         verbose: int = 0,
         _init_setup_model: bool = True,
     ) -> None:
-        self.baseline: Baseline | None = None
         self.baseline_kind, self.entropy_coef = find_baseline(baseline), entropy_coef
         self.cost_gradient = check_cost_gradient(cost_gradient)
         super().__init__(
@@ -72,7 +73,7 @@ class REINFORCE(RolloutMixin):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        if self.baseline is None:  # else stable-baselines3's load has brought it
+        if not hasattr(self, "baseline"):  # else stable-baselines3's load has brought it
             self.baseline = self.baseline_kind(self.rollouts_per_clip)
         if self.baseline.plays_greedily:
             greedy = torch.arange(self.n_envs, device=self.device) % self.rollouts_per_clip == 0

@@ -13,9 +13,10 @@ from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from agent.algorithms.fusion_algorithm import FusionAlgorithm, check_env
+from agent.algorithms.fusion_algorithm import FusionAlgorithm, check_env, env_of
 from agent.estimators.baselines import returns_after
 from agent.estimators.cost import step_cost
+from agent.policies.policy import FusionPolicy
 from backbone import one_hot
 from envs.spaces import Rows
 
@@ -60,6 +61,7 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
     training calls ``envs/rollout.py``. Both step the same ``Episodes``.
     """
 
+    policy: FusionPolicy
     cost_gradient: str  # "exact": each step's own expected cost is differentiated, and is in no return
 
     def _setup_model(self) -> None:
@@ -88,7 +90,7 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
         return True
 
     def sample_loss(self) -> Tensor:
-        self.collect_rollouts(self.env, self.callback, self.rollout_buffer, self.n_steps)
+        self.collect_rollouts(env_of(self), self.callback, self.rollout_buffer, self.n_steps)
         return self.loss()
 
     def loss(self) -> Tensor:

@@ -9,7 +9,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from torch import Tensor
 
-from agent.algorithms.fusion_algorithm import FusionAlgorithm, check_env
+from agent.algorithms.fusion_algorithm import FusionAlgorithm, check_env, env_of
 from agent.algorithms.schedules import WarmupCosine
 from agent.policies.policy import FusionPolicy
 from backbone import FusionBackbone
@@ -24,6 +24,8 @@ class WholeClips(FusionAlgorithm, BaseAlgorithm):
     :param learning_rate: of Adam, a number or a schedule
     :param policy_kwargs: of FusionPolicy (gate)
     """
+
+    policy_class: type[FusionPolicy]
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class WholeClips(FusionAlgorithm, BaseAlgorithm):
     @property
     def episodes(self) -> Episodes:
         """The environment's own, which know the clips' dense MACs and the agent's own."""
-        return self.env.get_attr("episodes")[0]
+        return env_of(self).get_attr("episodes")[0]
 
     @property
     def backbone(self) -> FusionBackbone:
@@ -110,7 +112,7 @@ class WholeClips(FusionAlgorithm, BaseAlgorithm):
 
     def take_clips(self) -> tuple[Tensor, Tensor]:
         """The next batch: normalised frames (B, T, 3, H, W) and labels (B,)."""
-        return self.env.env_method("take_clips", indices=[0])[0]
+        return env_of(self).env_method("take_clips", indices=[0])[0]
 
     def sample_loss(self) -> Tensor:
         return self.loss(*self.take_clips())

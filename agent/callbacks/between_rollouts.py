@@ -5,6 +5,7 @@ from __future__ import annotations
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agent.algorithms.fusion_algorithm import env_of
 from envs.spaces import StepLayout
 
 
@@ -36,7 +37,7 @@ def effort(model: BaseAlgorithm) -> dict[str, int | None]:
 
     Of a learner that is not ours, updates are what it counts itself; None where an earlier sitting did not count them.
     """
-    layout, rollouts_per_clip = (model.env.get_attr(name)[0] for name in ("layout", "rollouts_per_clip"))
+    layout, rollouts_per_clip = (env_of(model).get_attr(name)[0] for name in ("layout", "rollouts_per_clip"))
     rollouts = model.num_timesteps // layout.num_steps
     updates = getattr(model, "updates", model._n_updates)
     return {"rollouts": rollouts, "clips_drawn": rollouts // rollouts_per_clip, "updates": updates}

@@ -75,7 +75,8 @@ def record_episodes(
     :param reward, cost_weight: as in FusionEnv
     """
     episodes = episodes_for(model, backbone, clips, order=order, reward=reward, cost_weight=cost_weight)
-    layout, probabilities = episodes.layout, []
+    layout = episodes.layout
+    probabilities: list[np.ndarray | None] = []
 
     def decide(observation: np.ndarray, clips: np.ndarray) -> np.ndarray:
         probabilities.append(decision_probabilities(model, observation, layout))
@@ -85,8 +86,9 @@ def record_episodes(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         played = rollout(episodes, decide, indices, batch_size=len(indices), detailed=True)
     records = record_rollout(episodes, played)
-    if all(step is not None for step in probabilities):
-        by_site = [np.concatenate(probabilities[site.index :: len(layout.sites)], 1) for site in layout.sites]
+    told = [step for step in probabilities if step is not None]
+    if len(told) == len(probabilities):
+        by_site = [np.concatenate(told[site.index :: len(layout.sites)], 1) for site in layout.sites]
         for row, record in enumerate(records):
             record.decision_probabilities = [
                 of_site[row, :, : site.decisions] for site, of_site in zip(layout.sites, by_site)
@@ -98,7 +100,7 @@ def record_episodes(
 def decision_probabilities(model: Any, observation: np.ndarray, layout: StepLayout) -> np.ndarray | None:
     """Probabilities of a step's decisions, padding included, (N, F, D, 3); None of an agent that has none to tell."""
     policy = getattr(model, "policy", None)
-    if not hasattr(policy, "get_distribution"):
+    if policy is None or not hasattr(policy, "get_distribution"):
         return None
     distribution = policy.get_distribution(torch.as_tensor(observation, device=policy.device))
     if isinstance(distribution, FactoredCategorical):

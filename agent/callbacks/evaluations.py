@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from agent.callbacks.between_rollouts import BetweenRollouts, effort
 from agent.evaluation import Evaluation, evaluate
@@ -12,7 +13,7 @@ from backbone.common.files import write_json
 from envs.clips import ClipSource
 
 
-def read_curve(path: Path) -> list[dict[str, float]]:
+def read_curve(path: Path) -> list[dict[str, Any]]:
     """A learning curve as ``Evaluations`` keeps it; older ones call rollouts clips."""
     points = json.loads(path.read_text())
     return [{"rollouts" if name == "clips" else name: value for name, value in point.items()} for point in points]
@@ -28,7 +29,7 @@ class Evaluations(BetweenRollouts):
     def __init__(self, backbone: FusionBackbone, clips: ClipSource, *, every: int, path: Path) -> None:
         super().__init__()
         self.backbone, self.clips, self.every, self.path = backbone, clips, every, path
-        self.curve: list[dict[str, float]] = []
+        self.curve: list[dict[str, Any]] = []
         self.result: Evaluation | None = None  # the latest one's, clip by clip
 
     def _on_training_start(self) -> None:
@@ -46,7 +47,7 @@ class Evaluations(BetweenRollouts):
     def measure(self) -> None:
         """Add a point to the curve now."""
         result = self.result = evaluate(self.model, self.backbone, self.clips, order=self.layout.order)
-        point = {
+        point: dict[str, Any] = {
             **effort(self.model),
             "accuracy": result.accuracy,
             "cost": result.cost,

@@ -51,7 +51,7 @@ def site_cost(ledger: Ledger, site: Site, observation: Observation, decisions: T
     :param decisions: (R, T, D, 3), R = B or B*K
     """
     rows, frames = decisions.shape[:2]
-    macs = ledger.site_macs(site.index, decisions, observation.cost.repeated(rows))
+    macs = ledger.site_macs(site.index, decisions, observation.context.repeated(rows))
     return macs.sum(1) / (ledger.dense_macs * frames)
 
 

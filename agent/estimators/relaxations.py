@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from stable_baselines3.common.type_aliases import Schedule
@@ -102,14 +103,14 @@ class _ReinMax(torch.autograd.Function):
     """Backward: 2 J(pi_1) g - J(pi_0) g / 2, with J(pi) = diag(pi) - pi pi^T and pi_1 = (sample + pi_tau) / 2."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor, temperature: float) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, temperature: float) -> Tensor:
         sample = hardened(logits + gumbel_noise(logits))
         ctx.save_for_backward(sample, logits)
         ctx.temperature = temperature
         return sample
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         sample, logits = ctx.saved_tensors
         middle = (sample + log_softmax(logits / ctx.temperature).exp()) / 2
         at_middle, at_probs = (

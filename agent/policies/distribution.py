@@ -5,6 +5,8 @@ stable-baselines3's own MultiCategorical keeps a list of distributions, one a de
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from stable_baselines3.common.distributions import Distribution
 from torch import Tensor, nn
@@ -30,7 +32,7 @@ class FactoredCategorical(Distribution):
     thousands of decisions leaves any clip range, a ratio per decision does not.
     """
 
-    def proba_distribution_net(self, *args, **kwargs) -> nn.Module:
+    def proba_distribution_net(self, *args: Any, **kwargs: Any) -> nn.Module:
         raise NotImplementedError("expected logits from a GateNetwork: this distribution has no network of its own")
 
     def proba_distribution(self, logits: Tensor, mask: Tensor) -> FactoredCategorical:

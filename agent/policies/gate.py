@@ -79,6 +79,7 @@ class Gate(nn.Module):
 
     def __init__(self, site: Site, options: GateOptions, layers: GateLayers | None) -> None:
         super().__init__()
+        self.norm: nn.Module
         if options.norm == "batch":
             self.norm = nn.BatchNorm1d(options.hidden_units(site))
         else:
@@ -118,6 +119,8 @@ class GateNetwork(nn.Module):
     :param use_bias: as in GateLayers
     """
 
+    reuse_gap: Tensor | None
+
     def __init__(self, sites: Sequence[Site], options: GateOptions = GateOptions(), *, use_bias: float = 1.0) -> None:
         super().__init__()
         self.gates, self.shared = nn.ModuleList(), nn.ModuleDict()
@@ -148,7 +151,8 @@ class GateNetwork(nn.Module):
 
     def _layers(self, site: int) -> GateLayers | None:
         sizes = self._sizes[site]
-        return self.shared[sizes] if sizes in self.shared else self.gates[site].layers
+        layers = self.shared[sizes] if sizes in self.shared else self.gates[site].layers
+        return layers if isinstance(layers, GateLayers) else None
 
 
 def without_reuse(logits: Tensor, gap: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ def _options(sites: Sequence[Site], by_site: Gates, shared: Gates, path: Path) -
 
 def _convert(sites: Sequence[Site], by_site: Gates, shared: Gates, path: Path) -> dict[str, Tensor]:
     """The gates' tensors under the names of a GateNetwork, in its order of inputs and decisions."""
-    converted = {}
+    converted: dict[str, Tensor] = {}
     for sizes, layers in shared.items():
         converted |= _convert_layers(f"shared.{sizes}", layers, path)
     for site in sites:

@@ -28,6 +28,9 @@ class FusionPolicy(ActorCriticPolicy):
     :param joint: log-probabilities and entropies are summed over a step's decisions, M = 1 (PPO's joint ratio)
     """
 
+    decision_mask: Tensor
+    value_net: nn.Module | None  # type: ignore[assignment]  # always a Linear in the class above
+
     def __init__(
         self,
         observation_space: spaces.Space,
@@ -48,12 +51,13 @@ class FusionPolicy(ActorCriticPolicy):
         self.gates = GateNetwork(self.layout.sites, self.gate).eval()
         self.value_net = None
         if self.critic:
-            width = self.observation_space.shape[0]
+            (width,) = self.layout.observation_space.shape
             self.value_net = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 64), nn.Tanh(), nn.Linear(64, 1))
         self.register_buffer("decision_mask", self.layout.decision_mask(), persistent=False)
         # rows that play greedily although actions are sampled: the self-critical baseline's own rollouts
         self.greedy_rows: Tensor | None = None
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        options: dict[str, Any] = {"lr": lr_schedule(1), **self.optimizer_kwargs}
+        self.optimizer = self.optimizer_class(self.parameters(), **options)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         own = {"layout": self.layout, "gate": self.gate, "critic": self.critic, "joint": self.joint}
@@ -85,7 +89,7 @@ class FusionPolicy(ActorCriticPolicy):
         if not norms:
             return
         for norm in norms:  # the mean of all batches at first: those of a fresh BatchNorm, 0 and 1, stand for nothing
-            norm.momentum = max(MOMENTUM, 1 / (int(norm.num_batches_tracked) + 1))
+            norm.momentum = max(MOMENTUM, 1 / (int(norm.num_batches_tracked or 0) + 1))
         self.gates.train()
         if isinstance(seen, Rows):
             self.distribution(seen)
@@ -111,10 +115,10 @@ class FusionPolicy(ActorCriticPolicy):
                 logits[here, :, : site.decisions] = self.gates(site.index, v, v_previous)
         return FactoredCategorical().proba_distribution(logits.flatten(1, 2), self.decision_mask[rows.site])
 
-    def get_distribution(self, obs: Tensor) -> FactoredCategorical:
+    def get_distribution(self, obs: Tensor) -> FactoredCategorical:  # type: ignore[override]  # flat, never a dict
         return self.distribution(self.layout.unpack(obs))
 
-    def predict_values(self, obs: Tensor) -> Tensor:
+    def predict_values(self, obs: Tensor) -> Tensor:  # type: ignore[override]  # flat, never a dict
         """(R, 1): the critic's value, or zero where there is none."""
         return self.value_net(obs) if self.value_net is not None else obs.new_zeros(len(obs), 1)
 
@@ -130,7 +134,7 @@ class FusionPolicy(ActorCriticPolicy):
             actions = torch.where(self.greedy_rows.unsqueeze(1), distribution.mode(), actions)
         return actions, self.predict_values(obs), self.per_ratio(distribution.log_prob(actions))
 
-    def evaluate_actions(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def evaluate_actions(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]  # flat, never a dict
         """Values (R, 1), log-probabilities (R, M) and entropies (R, M) of actions taken."""
         distribution = self.get_distribution(obs)
         log_prob, entropy = distribution.log_prob(actions), distribution.entropy()

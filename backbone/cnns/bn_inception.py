@@ -20,7 +20,7 @@ from backbone.cnns.registry import register_backbone
 STEM_CHANNELS = 192
 # Output channels: 1x1; 3x3_reduce, 3x3; double_3x3_reduce, _1, _2; then the pooling and the channels of its projection.
 # Blocks without 1x1 and projection halve the resolution, and hand on what they pool as it is.
-BLOCKS = {
+BLOCKS: dict[str, tuple[int | None, tuple[int, int], tuple[int, int, int], str, int | None]] = {
     "inception_3a": (64, (64, 64), (64, 96, 96), "avg", 32),
     "inception_3b": (64, (64, 96), (64, 96, 96), "avg", 64),
     "inception_3c": (None, (128, 160), (64, 96, 96), "max", None),
@@ -83,12 +83,12 @@ class InceptionBlock(nn.Module):
         self.writes: dict[str, tuple[int, int]] = {}
         self.channels = 0
         for names, widths in (
-            (("1x1",), (one,)),
+            (("1x1",), () if one is None else (one,)),
             (("3x3_reduce", "3x3"), three),
             (("double_3x3_reduce", "double_3x3_1", "double_3x3_2"), double),
-            (("pool_proj",), (proj,)),
+            (("pool_proj",), () if proj is None else (proj,)),
         ):
-            if widths == (None,):
+            if not widths:
                 continue
             channels = in_channels
             for name, width in zip(names, widths, strict=True):

@@ -111,7 +111,8 @@ class MobileNetV2(nn.Module):
 
     def stages(self) -> dict[str, dict[str, InvertedResidual]]:
         """The rows of the paper's table, "stage1" to "stage7"; blocks are named as modules, "features.1" and so on."""
-        blocks = ((f"features.{name}", block) for name, block in list(self.features.named_children())[1:-1])
+        children = self.features.named_children()
+        blocks = ((f"features.{name}", block) for name, block in children if isinstance(block, InvertedResidual))
         return {f"stage{row}": dict(islice(blocks, depth)) for row, (_, _, depth, _) in enumerate(STAGES, start=1)}
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -33,6 +33,10 @@ class ResidualBlock(nn.Module):
     writes = ("conv1",)
     shifts = ("conv1",)
 
+    conv1: nn.Conv2d
+    bn1: nn.Module
+    downsample: nn.Sequential | None
+
     def convolve(self, x: Tensor, shift: Shift | None = None) -> Tensor:
         return F.relu(self.bn1(self.conv1(x if shift is None else shift(x))), inplace=True)
 
@@ -174,7 +178,7 @@ class ResNet(nn.Module):
 
     def stages(self) -> dict[str, dict[str, Block]]:
         """{"layer1": {"layer1.0": block, ...}, ...}; behind each Bottleneck its second site, "layer1.0.conv2"."""
-        stages = {}
+        stages: dict[str, dict[str, Block]] = {}
         for stage in (f"layer{number + 1}" for number in range(len(self.depths))):
             inside = [block.blocks(f"{stage}.{name}") for name, block in getattr(self, stage).named_children()]
             stages[stage] = {name: block for blocks in inside for name, block in blocks.items()}

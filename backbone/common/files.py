@@ -38,7 +38,7 @@ def save_checkpoint(path: Path, kind: str, content: dict, tensors: dict) -> None
     write_whole(path, lambda file: torch.save(data, file))
 
 
-def load_checkpoint(path: Path, kind: str) -> tuple[dict, dict]:
+def load_checkpoint(path: str | Path, kind: str) -> tuple[dict, dict]:
     """Read what ``save_checkpoint`` wrote: (content, tensors), on the CPU. Never runs code from the file.
 
     :raises ValueError: no such file, not a checkpoint, or one of another kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -27,7 +28,7 @@ def lazy_names(
     """
     module = sys.modules[package]
     former = moved_names(package, moved or {})
-    where = _listed(module.__spec__.loader.get_source(package))
+    where = _listed(inspect.getsource(module))
 
     def __getattr__(name: str) -> Any:
         if name in where:
@@ -46,4 +47,5 @@ def _listed(source: str) -> dict[str, str]:
     """Every name imported under ``if TYPE_CHECKING:`` -> its module."""
     blocks = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
     lines = [line for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING" for line in block.body]
-    return {alias.name: line.module for line in lines if isinstance(line, ast.ImportFrom) for alias in line.names}
+    imports = [line for line in lines if isinstance(line, ast.ImportFrom)]
+    return {alias.name: line.module for line in imports if line.module is not None for alias in line.names}

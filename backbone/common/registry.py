@@ -26,7 +26,7 @@ class Registry(dict[str, T]):
         :param name: None takes the ``__name__`` of a function or class
         :raises ValueError: the name is taken
         """
-        name = entry.__name__ if name is None else name
+        name = entry.__name__ if name is None else name  # type: ignore[attr-defined]  # who has none gives a name
         if name in self:
             raise ValueError(f"a {self.noun} named {name} is registered already: choose another name")
         self[name] = entry

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from backbone.common.naming import did_you_mean
@@ -41,7 +42,7 @@ def adafuse_macs(ledger: Ledger, decisions: Sequence[Tensor]) -> Tensor:
     frames = decisions[0].shape[1]
     if frames < 2:
         raise ValueError("expected clips of at least 2 frames: AdaFuse's code has no count for a single one")
-    saved = 0
+    saved = decisions[0].new_zeros(len(decisions[0]), dtype=torch.float64)
     for site, of_groups in enumerate(decisions):
         chosen = per_channel(of_groups, ledger.channels[site], ledger.group_size, dim=-2)
         use, reuse, skip = (chosen[..., decision].double() for decision in Decision)

@@ -19,8 +19,8 @@ def layer_macs(module: nn.Module, run: Callable[[nn.Module], object]) -> dict[st
     macs: dict[str, int] = {}
     ghost = copy.deepcopy(module).to("meta", torch.float32).eval()
 
-    def count(name: str) -> Callable:
-        def hook(layer: nn.Module, _inputs: tuple, output: Tensor) -> None:
+    def count(name: str) -> Callable[..., None]:
+        def hook(layer: nn.Conv2d | nn.Linear, _inputs: tuple, output: Tensor) -> None:
             weight = layer.weight
             positions = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else output[..., 0].numel()
             macs[name] = macs.get(name, 0) + positions * weight.numel()

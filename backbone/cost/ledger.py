@@ -215,8 +215,12 @@ class Ledger:
         return self._weights[device]
 
     def _find_weights(self) -> Weights:
-        live, computed, channels = ([] for _ in range(3))
-        pairs, written, read = [], [], []
+        live: list[Tensor] = []
+        computed: list[Tensor] = []
+        channels: list[Tensor] = []
+        pairs: list[Tensor] = []
+        written: list[list[float]] = []
+        read: list[int] = []
         sites = range(len(self.channels))
         for site in sites:
             of_channel = F.one_hot(torch.arange(self.channels[site]) // self.group_size).T.double()  # (D, C)
@@ -234,7 +238,9 @@ class Ledger:
         numbers = sum(map(len, channels))
         return Weights(
             torch.tensor(self.fixed_macs, dtype=torch.float64),
-            *(torch.block_diag(*(part.unsqueeze(1) for part in parts)) for parts in (live, computed, channels)),
+            _own_columns(live),
+            _own_columns(computed),
+            _own_columns(channels),
             torch.stack(pairs, 1) if pairs else torch.zeros(numbers, 0, dtype=torch.float64),
             torch.tensor(written, dtype=torch.float64),
             torch.tensor(read, dtype=torch.int64),
@@ -242,3 +248,8 @@ class Ledger:
 
     def _zeros(self, site: int) -> Tensor:
         return torch.zeros(self.decisions(site), dtype=torch.float64)
+
+
+def _own_columns(by_site: Sequence[Tensor]) -> Tensor:
+    """Per site (D,) -> (N, S), each site's in a column of its own."""
+    return torch.block_diag(*(part.unsqueeze(1) for part in by_site))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from backbone.cost.walk import CostWalk
 from backbone.decision import Decision
 from backbone.fusion.consensus import make_consensus
 from backbone.fusion.fuse import fuse
-from backbone.fusion.sites import all_blocks, build_sites, choose_sites
+from backbone.fusion.sites import FusibleCNN, FusibleModule, all_blocks, build_sites, choose_sites
 from backbone.fusion.state import FusionState, Memory, Observation, SiteMemory, WalkResult
 from backbone.fusion.temporal import TEMPORAL_MODES, Chunk
 
@@ -34,7 +35,7 @@ HISTORIES = ("raw", "fused")
 class FusionBackbone(nn.Module):
     """A CNN with sites.
 
-    :param cnn: a CNN of the registry (``backbone.registry``), or one of your own
+    :param cnn: an ``nn.Module``: a CNN of the registry (``backbone.cnns``), or one of your own that is a ``FusibleCNN``
     :param sites: "all", "both", "last_stage", names of stages or blocks; see ``choose_sites``
     :param history: "raw": reuse reads y_{t-1} itself (the paper); "fused": reuse reads what frame t-1 passed on, the
         form that a stream can run without ever computing a reused channel
@@ -46,9 +47,12 @@ class FusionBackbone(nn.Module):
     :raises ValueError: an unknown name, a group size below 1, a CNN that does not offer what is asked
     """
 
+    scale: Tensor
+    offset: Tensor
+
     def __init__(
         self,
-        cnn: nn.Module,
+        cnn: FusibleCNN,
         *,
         sites: str | Sequence[str] = "all",
         history: str = "raw",
@@ -64,8 +68,8 @@ class FusionBackbone(nn.Module):
             )
         if group_size < 1:
             raise ValueError(f"expected a group size of at least 1 channel, got {group_size}")
-        self.cnn = cnn
-        self.options = {
+        self.cnn = cast(FusibleModule, cnn)  # no intersection of types
+        self.options: dict[str, str | int] = {
             "history": history,
             "group_size": group_size,
             "temporal": temporal,
@@ -88,7 +92,7 @@ class FusionBackbone(nn.Module):
             else:
                 (self._behind[-1] if self._behind else self._before).append(name)
         self.sites, self.ledger = build_sites(
-            cnn, self.site_names, history=history, group_size=group_size, head=self.consensus.layers()
+            self.cnn, self.site_names, history=history, group_size=group_size, head=self.consensus.layers()
         )
 
     @property
@@ -127,15 +131,15 @@ class FusionBackbone(nn.Module):
             )
         memory = None if previous is None else previous.memory
         chunk = Chunk(frames.shape[1], None if memory is None else memory.blocks)
-        x, carry = self.cnn.stem(frames.flatten(0, 1)), None
+        x: Tensor = self.cnn.stem(frames.flatten(0, 1))
+        carry: Tensor | None = None
         for name in self._before:
             x, carry = self._run(name, x, carry, chunk)
         x, carry = _clips(x, len(frames)), _clips(carry, len(frames))
         kept = Memory(blocks={} if last else chunk.kept)
-        if previous is None:
-            cost = CostWalk.begin(self.ledger, frames)
-        else:  # a walk that is not counted stays so
-            cost = previous.cost and CostWalk.begin(self.ledger, frames, previous.cost)
+        spent = None if previous is None else previous.cost
+        counted = previous is None or spent is not None  # a walk that is not counted stays so
+        cost = CostWalk.begin(self.ledger, frames, spent) if counted else None
         return FusionState(0, x, carry, last, memory, kept, cost)
 
     def observe(self, state: FusionState) -> Observation:
@@ -164,7 +168,8 @@ class FusionBackbone(nn.Module):
         y = self.temporal_mode.convolve(site.name, self._blocks[site.name], state.x.flatten(0, 1), chunk)
         y = _clips(y, len(state.x))
         fused = fuse(y, site.to_channels(decisions), past, self.history)
-        x, carry = (None if part is None else repeat_rows(part, rows).flatten(0, 1) for part in (state.x, state.carry))
+        x = repeat_rows(state.x, rows).flatten(0, 1)
+        carry = None if state.carry is None else repeat_rows(state.carry, rows).flatten(0, 1)
         x, carry = self._finish(site.name, x, fused.flatten(0, 1), carry, chunk)
         for name in self._behind[site.index]:
             x, carry = self._run(name, x, carry, chunk)
@@ -230,6 +235,10 @@ class FusionBackbone(nn.Module):
         return decisions
 
 
+@overload
+def _clips(features: Tensor, clips: int) -> Tensor: ...
+@overload
+def _clips(features: None, clips: int) -> None: ...
 def _clips(features: Tensor | None, clips: int) -> Tensor | None:
     """(clips * T, ...) -> (clips, T, ...)."""
     return None if features is None else features.unflatten(0, (clips, -1))

@@ -15,7 +15,33 @@ from backbone.common.registry import Registry
 Recurrent = tuple[Tensor, Tensor]  # an LSTM's hidden and cell state, each (1, R, hidden)
 
 
-class MeanConsensus(nn.Module):
+class Consensus(nn.Module):
+    """What a consensus is: scores of each frame, and what they say of the clip."""
+
+    def scores(
+        self, features: Tensor, classifier: nn.Linear, memory: Recurrent | None
+    ) -> tuple[Tensor, Recurrent | None]:
+        """Features (R, T, F) -> logits of each frame (R, T, classes), and what it keeps for the next chunk.
+
+        :param classifier: the CNN's
+        :param memory: what it kept of the chunk before; None in a clip's first chunk
+        """
+        raise NotImplementedError
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Per-frame logits (R, T, classes) -> the clip's (R, classes)."""
+        raise NotImplementedError
+
+    def causal(self, logits: Tensor) -> Tensor:
+        """Per-frame logits (R, T, classes) -> the prediction after each frame, same shape."""
+        raise NotImplementedError
+
+    def layers(self) -> list[tuple[str, int, bool]] | None:
+        """What runs in place of the CNN's classifier: (name, MACs per frame, does it read the features); None: nothing."""
+        raise NotImplementedError
+
+
+class MeanConsensus(Consensus):
     """TSN's average consensus: the CNN's own classifier on every frame, then the mean."""
 
     def scores(self, features: Tensor, classifier: nn.Linear, memory: Recurrent | None) -> tuple[Tensor, None]:
@@ -34,7 +60,7 @@ class MeanConsensus(nn.Module):
         """The CNN's classifier stays in the ledger as it is."""
 
 
-class LSTMConsensus(nn.Module):
+class LSTMConsensus(Consensus):
     """An LSTM over the frames' features and a classifier of its own, in place of the CNN's.
 
     :param num_features: F
@@ -62,13 +88,12 @@ class LSTMConsensus(nn.Module):
     def layers(self) -> list[tuple[str, int, bool]]:
         """(name, MACs per frame, reads the features): four gates read input and hidden state."""
         return [
-            ("consensus.lstm.input", self.lstm.weight_ih_l0.numel(), True),
-            ("consensus.lstm.hidden", self.lstm.weight_hh_l0.numel(), False),
+            ("consensus.lstm.input", 4 * self.lstm.hidden_size * self.lstm.input_size, True),
+            ("consensus.lstm.hidden", 4 * self.lstm.hidden_size**2, False),
             ("consensus.classifier", self.classifier.weight.numel(), False),
         ]
 
 
-Consensus = MeanConsensus | LSTMConsensus
 CONSENSUS: Registry[Callable[[nn.Linear, int], Consensus]] = Registry("consensus")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,34 +19,74 @@ class Block(Protocol):
     """One possible site and what runs until the next one. ``forward(x)`` must equal ``finish(x, convolve(x))``.
 
     Mostly a module of the CNN. A further site inside the same module is a plain object under the name "MODULE.LAYER";
-    the layers that it names are those of MODULE.
-
-    A block that names layers in ``shifts`` is called ``convolve(x, shift)`` where the shift of TSM is on. ``finish``
-    may return a second tensor beside x, which the next block's ``finish`` gets as a third argument: a shortcut that
-    spans two sites.
+    the layers that it names are those of MODULE. Nothing inherits from this class: whatever offers these attributes, as
+    plain attributes or as properties, is a block.
     """
 
-    channels: int  # of y, the output that is decided on
-    takes: Sequence[str]  # names of its layers that read x, the block's input
-    writes: Sequence[str] | Mapping[str, tuple[int, int]]  # those that compute y, or a range of its channels each
-    reads: Sequence[str]  # those whose input is the fused y
-    exposes: bool  # True if the fused y itself is the block's output, so that the next block takes it
-    shifts: Sequence[str]  # those whose input the temporal shift of TSM changes
+    @property
+    def channels(self) -> int:
+        """Of y, the output that is decided on."""
 
-    def convolve(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> y (N, C, H', W'), up to where the decisions apply."""
+    @property
+    def takes(self) -> Sequence[str]:
+        """Names of its layers that read x, the block's input."""
 
-    def finish(self, x: Tensor, y: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """The rest of the block, from its input and the fused y."""
+    @property
+    def writes(self) -> Sequence[str] | Mapping[str, tuple[int, int]]:
+        """Those that compute y, or a range of its channels each."""
+
+    @property
+    def reads(self) -> Sequence[str]:
+        """Those whose input is the fused y."""
+
+    @property
+    def exposes(self) -> bool:
+        """True if the fused y itself is the block's output, so that the next block takes it."""
+
+    @property
+    def shifts(self) -> Sequence[str]:
+        """Those whose input the temporal shift of TSM changes."""
+
+    def convolve(self, x: Tensor, *shift: Any, **_: Any) -> Tensor:
+        """(N, C_in, H, W) -> y (N, C, H', W'), up to where the decisions apply.
+
+        :param shift: only a block that names layers in ``shifts`` need take it: the function that shifts their input,
+            (N, C, H, W) -> (N, C, H, W), where the shift of TSM is on
+        """
+
+    def finish(self, x: Tensor, y: Tensor, *shortcut: Any, **shift: Any) -> Tensor | tuple[Tensor, Tensor]:
+        """The rest of the block, from its input and the fused y.
+
+        It may return a second tensor beside x, which the next block's ``finish`` gets as a third argument: a shortcut
+        that spans two sites.
+
+        :param shortcut: only a block behind one that hands a tensor on need take it
+        :param shift: ``shift=``, only for a CNN that runs under temporal="tsm-adafuse": as in ``convolve``
+        """
 
 
 class FusibleCNN(Protocol):
-    """What a CNN must offer to become a FusionBackbone; ``backbone/cnns/mobilenet_v2.py`` shows it in one file."""
+    """What a CNN must offer, beside being an ``nn.Module``, to become a FusionBackbone.
 
-    size: int  # frames are size x size
-    mean: Sequence[float]  # of the RGB channels, in [0, 1]
-    std: Sequence[float]
-    classifier: nn.Linear
+    ``backbone/cnns/mobilenet_v2.py`` shows it in one file. Nothing inherits from this class; a type checker compares
+    what stands under ``@register_backbone`` with it.
+    """
+
+    @property
+    def size(self) -> int:
+        """Frames are size x size pixels."""
+
+    @property
+    def mean(self) -> Sequence[float]:
+        """Of the RGB channels, in [0, 1]."""
+
+    @property
+    def std(self) -> Sequence[float]:
+        """Of the RGB channels, in [0, 1]."""
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """Its last layer: features (N, F) -> logits (N, classes)."""
 
     def stem(self, frames: Tensor) -> Tensor:
         """(N, 3, size, size) -> the first block's input."""
@@ -56,6 +96,10 @@ class FusibleCNN(Protocol):
 
     def features(self, x: Tensor) -> Tensor:
         """The last block's output -> (N, F), what the classifier reads."""
+
+
+class FusibleModule(nn.Module, FusibleCNN):
+    """Both at once, for annotations alone: Python has no intersection of types. Nothing is an instance of it."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +158,7 @@ def _modules(blocks: Mapping[str, Block]) -> list[str]:
 
 
 def build_sites(
-    cnn: nn.Module,
+    cnn: FusibleModule,
     chosen: Sequence[str],
     *,
     history: str,
@@ -130,6 +174,7 @@ def build_sites(
     macs = layer_macs(cnn, lambda ghost: ghost(torch.empty(1, 3, cnn.size, cnn.size, device="meta")))
     blocks = all_blocks(cnn)
     modules = dict(cnn.named_modules())
+    convolutions = {name: module for name, module in modules.items() if isinstance(module, nn.Conv2d)}
     owner = {name: name if isinstance(block, nn.Module) else name.rpartition(".")[0] for name, block in blocks.items()}
     named = {name: {f"{owner[name]}.{inner}" for inner in _names(block)} for name, block in blocks.items()}
     sites: list[Site] = []
@@ -157,14 +202,14 @@ def build_sites(
         own: int | None = None
         if name in chosen:
             own = len(sites)
-            taker = modules[f"{owner[name]}.{block.takes[0]}"]
+            taker = convolutions[f"{owner[name]}.{block.takes[0]}"]
             decisions = -(-block.channels // group_size)
             sites.append(Site(own, name, taker.in_channels, block.channels, decisions, group_size))
         step = max(len(sites) - 1, 0)
         for layer in own_layers:
             written = own if layer in writes else None
             read = own if layer in reads else exposed if layer in takes else None
-            if written is not None and read is not None and modules[layer].groups > 1:
+            if written is not None and read is not None and convolutions[layer].groups > 1:
                 raise ValueError(f"expected no grouped convolution between two sites, got {layer}: it has no cost rule")
             outputs = writes.get(layer) if written is not None else None
             linear = isinstance(modules[layer], nn.Linear)

@@ -30,6 +30,18 @@ class Observation(NamedTuple):
     v_previous: Tensor
     cost: SiteContext | None
 
+    @property
+    def context(self) -> SiteContext:
+        """``cost``, of a walk that counts it.
+
+        :raises ValueError: a walk that counts nothing
+        """
+        if self.cost is None:
+            raise ValueError(
+                "expected a walk that counts its cost, got one without: its observations tell nothing of it"
+            )
+        return self.cost
+
 
 class SiteMemory(NamedTuple):
     """What one site keeps of a chunk's last frame: y (R, C, H, W), v (R, C_in)."""
@@ -77,7 +89,12 @@ class FusionState:
 
     @property
     def macs(self) -> Tensor:
-        """(R, T) float64, spent in this chunk so far, the agent's own included."""
+        """(R, T) float64, spent in this chunk so far, the agent's own included.
+
+        :raises ValueError: a walk that counts nothing
+        """
+        if self.cost is None:
+            raise ValueError("expected a walk that counts its cost, got one without: it has no MACs")
         return self.cost.macs
 
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from backbone.cnns.registry import BACKBONES, create_cnn
 from backbone.common.files import load_checkpoint, load_tensors, save_checkpoint
 from backbone.common.naming import did_you_mean, paths_nearby
 from backbone.fusion.backbone import FusionBackbone
+from backbone.fusion.sites import FusibleModule
 from backbone.fusion.temporal import TEMPORAL_MODES
 from backbone.weights.foreign import ADAFUSE, CLASSIFIER, TSM, translate
 
@@ -89,7 +91,7 @@ class LoadedWeights:
         )
 
 
-def load_weights(cnn: nn.Module, path: Path) -> LoadedWeights:
+def load_weights(cnn: FusibleModule, path: Path) -> LoadedWeights:
     """Load a CNN's weights from a local file of any layout that is known here.
 
     These are torchvision's state dicts, those of BN-Inception, TSN and TSM checkpoints in the layout of TSM's code
@@ -151,7 +153,7 @@ def _rename_classifier(tensors: dict[str, Tensor], name: str) -> dict[str, Tenso
     return {f"{name}.{key[len(head) :]}" if key.startswith(head) else key: value for key, value in tensors.items()}
 
 
-def load_foreign_cnn(tensors: dict[str, Tensor], path: Path, **kwargs) -> tuple[nn.Module, str]:
+def load_foreign_cnn(tensors: dict[str, Tensor], path: Path, **kwargs: Any) -> tuple[FusibleModule, str]:
     """Build the registered CNN whose shapes a foreign state dict has, and load it: (CNN, its name in the registry).
 
     :param tensors: of ``ForeignWeights``
@@ -201,7 +203,7 @@ def load_state(module: nn.Module, state: dict[str, Tensor], source: Path | str) 
     module.load_state_dict(state, strict=False)
 
 
-def save_backbone(path: Path, backbone: FusionBackbone, *, architecture: str, classes: list[str], **extra) -> None:
+def save_backbone(path: Path, backbone: FusionBackbone, *, architecture: str, classes: list[str], **extra: Any) -> None:
     """Save a backbone with all that is needed to build it again.
 
     :param architecture: its name in the registry
@@ -222,7 +224,7 @@ def save_backbone(path: Path, backbone: FusionBackbone, *, architecture: str, cl
 
 
 def load_backbone(
-    path: Path, *, group_size: int = 1, sites: str | list[str] | None = None, history: str | None = None
+    path: str | Path, *, group_size: int = 1, sites: str | list[str] | None = None, history: str | None = None
 ) -> tuple[FusionBackbone, dict]:
     """Rebuild a saved backbone, in eval mode; returns it and the facts saved with it.
 

@@ -46,9 +46,9 @@ def translate(data: Any, path: Path) -> ForeignWeights:
     """
     state = data.get("state_dict", data) if isinstance(data, dict) else data
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        found = ", ".join(map(str, list(data)[:3])) if isinstance(data, dict) else type(data).__name__
+        held = ", ".join(map(str, list(data)[:3])) if isinstance(data, dict) else type(data).__name__
         raise ValueError(
-            f'expected a state dict of tensors in {path}, plain or under "state_dict", got {found or "nothing"}: '
+            f'expected a state dict of tensors in {path}, plain or under "state_dict", got {held or "nothing"}: '
             "is it a checkpoint of a CNN?"
         )
     state = {str(key).removeprefix("module."): value for key, value in state.items()}

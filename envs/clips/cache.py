@@ -35,7 +35,7 @@ from envs.clips.video.decode import decode_frames
 try:
     import fcntl
 except ImportError:  # Windows, where a file that is open cannot be removed anyway
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module otherwise
 
 CLIPS_AT_ONCE = 256  # bounds the decoded clips that wait in memory
 GB = 10**9
@@ -241,11 +241,12 @@ def _decode_into(
     index: dict[str, list] = {"counts": [], "skipped": []}
     with tqdm(total=len(listing.paths), desc="decoding", unit="clip", disable=None if progress else True) as bar:
         for clip in _decode_all(root, listing, kept, workers):
-            broken = isinstance(clip, ClipError)
-            index["counts"].append(0 if broken else len(clip))
-            index["skipped"] += [str(clip)] if broken else []
-            if not broken:
-                file.write(clip)
+            if isinstance(clip, ClipError):
+                index["counts"].append(0)
+                index["skipped"].append(str(clip))
+            else:
+                index["counts"].append(len(clip))
+                file.write(clip.data)
             bar.update()
     file.flush()
     os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -113,7 +113,7 @@ class VideoFiles(ClipSource):
 
     def _read(self, clip: int, seed: int | None) -> np.ndarray:
         rng = None if seed is None else np.random.default_rng(seed)
-        multi_scale = rng is not None and self.crop == "multi_scale"
+        scale_rng = rng if self.crop == "multi_scale" else None
 
         def choose(count: int) -> np.ndarray:
             if self.sampling == "dense":
@@ -125,10 +125,11 @@ class VideoFiles(ClipSource):
             choose,
             fewest=self._fewest,
             size=self.side,
-            convert=None if multi_scale else partial(centre, size=self.side),
+            convert=None if scale_rng is not None else partial(centre, size=self.side),
         )
-        if multi_scale:
-            return crop_and_resize(images, multi_scale_box(*images.shape[1:3], self.size, rng), self.size)
+        if scale_rng is not None:
+            height, width = images.shape[1:3]
+            return crop_and_resize(images, multi_scale_box(height, width, self.size, scale_rng), self.size)
         return crop(images[None], self.size, rng)[0]
 
     def _check(self, workers: int, progress: bool) -> Iterator[str]:
@@ -161,7 +162,7 @@ class VideoViews(VideoFiles):
     :param crops: 1 (centre) or 3 along the longer side of a frame, whose shorter side is `size` + `margin`.
     """
 
-    def __init__(self, root: str | Path, split: str, *, clips: int = 1, crops: int = 1, **options) -> None:
+    def __init__(self, root: str | Path, split: str, *, clips: int = 1, crops: int = 1, **options: Any) -> None:
         super().__init__(root, split, **options)
         if clips < 1 or crops not in (1, 3):
             raise ValueError(f"expected at least 1 clip and 1 or 3 crops of a video, got {clips} and {crops}")
@@ -177,7 +178,8 @@ class VideoViews(VideoFiles):
         if self._last is None or self._last[0] != number:
             self._last = number, self._read_choice(*divmod(number, self.views_of_clip))
         images = self._last[1]
-        return cut(images, evaluation_boxes(*images.shape[1:3], self.size, self.views_of_crop)[place])
+        height, width = images.shape[1:3]
+        return cut(images, evaluation_boxes(height, width, self.size, self.views_of_crop)[place])
 
     def _read_choice(self, clip: int, choice: int) -> np.ndarray:
         """The whole frames that the crops are cut from: (T, rows, columns, 3)."""

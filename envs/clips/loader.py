@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +90,7 @@ class Loader:
         self.broken: dict[int, str] = {}  # clips found broken so far, and why
         self.waited = 0.0  # seconds, in all
         self._batches = _Batches(source, copy.copy(sampler), batch, train)
+        self._keys = _Keys(batch)
         self._data_loader: DataLoader | None = None
         self._stream: Iterator | None = None
         self._ahead: Key | None = None  # the batch that the stream gives next
@@ -127,10 +129,11 @@ class Loader:
 
     def _from_workers(self, key: Key) -> tuple[Batch | Exception, dict[int, str]]:
         try:
-            if key != self._ahead:
-                self._start(key)
+            stream = self._stream
+            if stream is None or key != self._ahead:
+                stream = self._start(key)
             self._ahead = None  # whatever interrupts the next line leaves the stream in an unknown place
-            result = next(self._stream)
+            result = next(stream)
         except (RuntimeError, OSError, EOFError) as error:  # the latter two while a batch is on its way
             reason = str(error) or "no answer"
             if isinstance(error, RuntimeError) and not reason.startswith(("DataLoader worker", "Pin memory thread")):
@@ -143,14 +146,14 @@ class Loader:
         self._ahead = key[0], key[1] + self.batch
         return result
 
-    def _start(self, key: Key) -> None:
+    def _start(self, key: Key) -> Iterator:
         if self._data_loader is None:
             if START == "forkserver":
                 multiprocessing.set_forkserver_preload(list(PRELOADED))
             self._data_loader = DataLoader(
                 self._batches,
                 batch_size=None,
-                sampler=_Keys(self.batch),
+                sampler=self._keys,
                 num_workers=self.workers,
                 prefetch_factor=self.prefetch,
                 persistent_workers=True,
@@ -160,9 +163,10 @@ class Loader:
                 worker_init_fn=_start_worker,
                 generator=torch.Generator(),  # its own, so that training draws the same with workers and without
             )
-        self._data_loader.sampler.start = key
+        self._keys.start = key
         with _interrupts_blocked():
-            self._stream = iter(self._data_loader)
+            self._stream = stream = iter(self._data_loader)
+        return stream
 
 
 class _Batches(Dataset):
@@ -228,16 +232,18 @@ def _start_worker(worker: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _unless_broken_off(kind: type[BaseException], *error: object) -> None:
+def _unless_broken_off(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A trainer interrupted as it took a batch over breaks the connection off: no news for the user."""
     if not issubclass(kind, ConnectionError | EOFError):
-        sys.__excepthook__(kind, *error)
+        sys.__excepthook__(kind, error, trace)
 
 
 def _end_with_parent() -> None:
     """torch's own watch looks at the process that forked this one: the server, which waits for its children in turn."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # as in every worker
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -190,7 +190,7 @@ def generate(
         (root / UNFINISHED).rename(root / SIDECAR)
 
 
-def ensure(root: str | Path, **kwargs: int) -> Path:
+def ensure(root: str | Path, **kwargs: Any) -> Path:
     """The folder, after `generate` with the same arguments, which does nothing where the data are whole."""
     generate(root, **kwargs)
     return Path(root)
@@ -201,7 +201,7 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
-def _facts(counts: dict[str, int], seed: int) -> dict:
+def _facts(counts: dict[str, int] | None, seed: int | None) -> dict:
     return {
         "generator": "eight motions",
         "version": VERSION,
@@ -281,25 +281,25 @@ def _cover(rng: np.random.Generator, centres: np.ndarray) -> np.ndarray:
     return np.clip(0.5 - distance, 0, 1)  # one pixel of soft edge
 
 
-def _box(u: np.ndarray, v: np.ndarray, half_u: float, half_v: float) -> np.ndarray:
+def _box(u: np.ndarray, v: np.ndarray, half_u: np.floating, half_v: np.floating) -> np.ndarray:
     return np.maximum(np.abs(u) - half_u, np.abs(v) - half_v)
 
 
-def _bar(u: np.ndarray, v: np.ndarray, half: float) -> np.ndarray:
+def _bar(u: np.ndarray, v: np.ndarray, half: np.floating) -> np.ndarray:
     return _box(u, v, half, 0.35 * half)
 
 
-def _ellipse(u: np.ndarray, v: np.ndarray, half: float) -> np.ndarray:
+def _ellipse(u: np.ndarray, v: np.ndarray, half: np.floating) -> np.ndarray:
     scaled = np.sqrt(u**2 + (v / 0.6) ** 2)
     slope = np.sqrt(u**2 + (v / 0.36) ** 2) / np.maximum(scaled, 1e-3)
     return (scaled - half) / np.maximum(slope, 1)
 
 
-def _triangle(u: np.ndarray, v: np.ndarray, half: float) -> np.ndarray:
+def _triangle(u: np.ndarray, v: np.ndarray, half: np.floating) -> np.ndarray:
     return np.maximum(-v, np.float32(0.75**0.5) * np.abs(u) + v / 2) - half / 2
 
 
-def _ell(u: np.ndarray, v: np.ndarray, half: float) -> np.ndarray:
+def _ell(u: np.ndarray, v: np.ndarray, half: np.floating) -> np.ndarray:
     return np.minimum(_box(u + 0.6 * half, v, 0.4 * half, half), _box(u, v + 0.6 * half, half, 0.4 * half))
 
 

@@ -175,7 +175,7 @@ class ArrayClips(ClipSource):
             raise ClipError(f"expected one label for each of {len(frames)} clips, got {len(labels)}")
         digest = hashlib.sha256(repr((frames.shape, num_frames, size, tuple(classes))).encode())
         digest.update(np.asarray(labels, dtype=np.int64).tobytes())
-        digest.update(np.ascontiguousarray(frames))
+        digest.update(np.ascontiguousarray(frames).data)
         super().__init__(
             classes=classes,
             labels=labels,

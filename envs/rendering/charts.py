@@ -65,8 +65,8 @@ def draw_classes(
         for x, y in points:
             pen.ellipse((x - thick, y - thick, x + thick, y + thick), fill=LINES[number])
     canvas.paste(large.reduce(FINE), (left, top))
-    for level, share in ((top + 1, "1"), (top + height - 1, "0")):
-        write(draw, (left - 8, level), share, SMALL, colour=PALE, anchor="rm")
+    for level, text in ((top + 1, "1"), (top + height - 1, "0")):
+        write(draw, (left - 8, level), text, SMALL, colour=PALE, anchor="rm")
     _name_lines(draw, box, probabilities[until - 1, shown], [classes[of_class] for of_class in shown], room)
 
 

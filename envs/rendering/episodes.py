@@ -209,9 +209,9 @@ def encode_png(record: EpisodeRecord) -> bytes:
 def palette_of(frames: np.ndarray) -> Image.Image:
     """The colours that everything around the frames is drawn in, smoothed edges included, and the frames' own best."""
     shown = Image.fromarray(np.ascontiguousarray(frames).reshape(-1, *frames.shape[2:]))
-    found = shown.quantize(FRAME_COLOURS, method=Image.Quantize.FASTOCTREE).getpalette()[: 3 * FRAME_COLOURS]
+    found = shown.quantize(FRAME_COLOURS, method=Image.Quantize.FASTOCTREE).getpalette() or []
     palette = Image.new("P", (1, 1))
-    palette.putpalette([*_ramps().ravel().tolist(), *found])
+    palette.putpalette([*_ramps().ravel().tolist(), *found[: 3 * FRAME_COLOURS]])
     return palette
 
 

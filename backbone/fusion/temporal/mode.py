@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from backbone.common.registry import Registry
-from backbone.fusion.sites import Block
+from backbone.fusion.sites import Block, FusibleCNN
 
 TEMPORAL_MODES: Registry[type[TemporalMode]] = Registry("temporal mode")
 
@@ -40,7 +40,7 @@ class TemporalMode:
     whole_clips_only = False  # a frame's features depend on the frame after it, so that no stream can run it
     takes_tsm_weights = False  # TSM's checkpoints were trained in it
 
-    def __init__(self, cnn: nn.Module) -> None:
+    def __init__(self, cnn: FusibleCNN) -> None:
         return
 
     def observe(self, name: str, v: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 
 from backbone.common.rows import repeat_rows
-from backbone.fusion.sites import Block, all_blocks
+from backbone.fusion.sites import Block, FusibleCNN, all_blocks
 from backbone.fusion.temporal.mode import Chunk, TemporalMode, register_temporal
 
 FOLD_DIV = 8  # 1/8 of the channels in each direction, as in the paper
@@ -57,7 +57,7 @@ class TSM(TemporalMode):
     takes_tsm_weights = True
     sparse = True
 
-    def __init__(self, cnn: nn.Module) -> None:
+    def __init__(self, cnn: FusibleCNN) -> None:
         self.shifted = shifting_blocks(cnn.stages(), sparse=self.sparse)
         if not self.shifted:
             raise ValueError(f"expected a CNN with blocks that can be shifted for temporal={self.name!r}, got none")
@@ -96,7 +96,7 @@ class TSMAdaFuse(TSM):
     takes_tsm_weights = False
     sparse = False
 
-    def __init__(self, cnn: nn.Module) -> None:
+    def __init__(self, cnn: FusibleCNN) -> None:
         super().__init__(cnn)
         blocks = all_blocks(cnn)
         if unfit := sorted(name for name in self.shifted if not hasattr(blocks[name], "shortcut")):

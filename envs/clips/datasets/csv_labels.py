@@ -70,7 +70,7 @@ class CSVLabels(Layout):
 
     def _files(self, root: Path) -> dict[str, Path]:
         """The csv files that are there, by split, and "labels"."""
-        found = {}
+        found: dict[str, Path] = {}
         for place in LABEL_FOLDERS:
             for kind, ending in ENDINGS.items():
                 for name in (f"{self.prefix}-{ending}.csv", f"{ending}.csv"):

@@ -77,9 +77,9 @@ def _is_folder(entry: os.DirEntry, strict: bool) -> bool:
 def find_template(folder: Path) -> str | None:
     """The pattern of the frames' names in a folder, such as "img_{:05d}.jpg"; None if there are no frames."""
     names = frame_names(folder)
-    if not names:
+    match = IMAGE.fullmatch(names[0]) if names else None
+    if match is None:
         return None
-    match = IMAGE.fullmatch(names[0])
     prefix, suffix = (match[part].replace("{", "{{").replace("}", "}}") for part in ("prefix", "suffix"))
     return f"{prefix}{{:0{len(match['number'])}d}}{suffix}"
 
@@ -122,10 +122,10 @@ def locate(root: Path, split: str, rows: Sequence[Row], *, prefer: str = "", vid
     if not of_frames:
         return listing
     templates = (find_template(root / path) for path in listing.paths[:LOOKED_AT])
-    counts = tuple(row.frames for row in rows)
+    counts = tuple(row.frames for row in rows if row.frames)
     return replace(
         listing,
-        frames=counts if all(counts) else None,
+        frames=counts if len(counts) == len(rows) else None,
         template=next((template for template in templates if template), "{:05d}.jpg"),
     )
 

@@ -165,8 +165,8 @@ def read_classes(file: Path) -> list[str]:
         raise ClipError(f"{file}: expected the name of a class on each line, but the file is empty; fill or remove it")
     names = [line.strip('"') for line in lines]
     for pattern in (r"(\d+),\s*(.+)", r"(\d+)\s+(.+)"):
-        found = [re.fullmatch(pattern, line) for line in lines]
-        if all(found):
+        found = [match for line in lines if (match := re.fullmatch(pattern, line))]
+        if len(found) == len(lines):
             numbered = sorted((int(match[1]), match[2].strip('"')) for match in found)
             first = numbered[0][0]
             if first > 1 or [number for number, _ in numbered] != list(range(first, first + len(numbered))):
@@ -209,6 +209,6 @@ def read_json(file: Path, kind: type[T]) -> T:
     except (json.JSONDecodeError, RecursionError) as error:
         raise ClipError(f"{file}: expected JSON, got {error}; correct or remove the file") from error
     if not isinstance(content, kind):
-        wanted = {dict: "object", list: "list"}[kind]
+        wanted = "object" if kind is dict else "list"
         raise ClipError(f"{file}: expected a JSON {wanted}, got a {type(content).__name__}; correct or remove the file")
     return content

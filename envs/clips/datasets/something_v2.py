@@ -63,7 +63,7 @@ class SomethingV2(Layout):
 
 
 def _files(root: Path) -> dict[str, Path]:
-    found = {}
+    found: dict[str, Path] = {}
     for place in LABEL_FOLDERS:
         for kind, ending in FILES.items():
             for name in (f"{PREFIX}-{ending}", ending):

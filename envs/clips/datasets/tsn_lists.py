@@ -39,7 +39,7 @@ class TSNLists(Layout):
 def find_lists(root: Path, names: tuple[str, ...] = NAMES) -> tuple[dict[str, Path], str]:
     """A list for each split that has one, all named by the first of `names` that fits any, and that name."""
     for pattern in names:
-        found = {}
+        found: dict[str, Path] = {}
         for split in SPLITS:
             for alias in ("val", "validation") if split == "val" else (split,):
                 files = sorted(file for file in root.glob(pattern.format(alias)) if FLOW not in file.name)

@@ -152,8 +152,9 @@ class VP9(Coding):
     """The VP9 bitstream specification, 6.2 (frame header) and annex B (superframes); left out is nothing, as in VP8."""
 
     def frames(self, packet: bytes | memoryview) -> int | None:
-        headers = self._headers(packet)
-        if not headers or None in headers:
+        found = self._headers(packet)
+        headers = [header for header in found if header is not None]
+        if not headers or len(headers) < len(found):
             return None
         shown = sum(repeated or visible for repeated, _, visible in headers)
         return shown if shown < 2 else None

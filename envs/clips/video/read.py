@@ -14,9 +14,10 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import av
 import av.container
@@ -37,7 +38,7 @@ FORMATS = (
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(1 << 26)}
 INDEXED = ("mov", "matroska", "avi")  # containers whose packets are one frame each, with the time at which it is shown
 KEPT_BYTES = 1 << 26  # packets of files up to this size stay in memory; larger files are read again
-PICTURES = {b"\xff\xd8\xff": "mjpeg", b"\x89PNG": "png"}  # by the first bytes
+PICTURES: dict[bytes, Literal["mjpeg", "png"]] = {b"\xff\xd8\xff": "mjpeg", b"\x89PNG": "png"}  # by the first bytes
 SUFFIXES = (".jpg", ".jpeg", ".png")
 QUARTERS = {90: 1, 180: 2, -180: 2, -90: 3}  # degrees to turns to the left; a matrix that says anything else is ignored
 
@@ -147,6 +148,7 @@ class _Index(NamedTuple):
     shown: list[bool]  # whether it is shown at all
     packets: list[int]  # of each frame
     entries: list[int]  # packets at which decoding may start
+    coding: Coding
 
 
 class _Run(NamedTuple):
@@ -170,9 +172,9 @@ class _File(Video):
         self.packets: list[av.Packet] = []  # empty where they are too many to keep
         with _one_sentence(path), self._open() as (container, stream):
             self.context = stream.codec_context
-            self.coding = _coding(stream)
-            if self.coding is not None:
-                self._read_index(container, stream, self.coding)
+            coding = _coding(stream)
+            if coding is not None:
+                self._read_index(container, stream, coding)
 
     @property
     def num_frames(self) -> int:
@@ -272,7 +274,7 @@ class _File(Video):
         if not order or not distinct or entries[:1] != [0] or (reordered and container.format.name == "avi"):
             return
         self.packets = packets if kept <= KEPT_BYTES else []
-        self.index = _Index(times, shown, [packet for _, packet in order], entries)
+        self.index = _Index(times, shown, [packet for _, packet in order], entries, coding)
 
     def _runs(self, index: _Index, wanted: list[int]) -> list[_Run]:
         """Where to start and where to stop: a new run only where that leaves packets out."""
@@ -292,7 +294,7 @@ class _File(Video):
         return runs
 
     def _decode_runs(self, index: _Index, wanted: list[int], keep: Callable[[int, av.VideoFrame], None]) -> None:
-        coding, context = self.coding, self.context
+        coding, context = index.coding, self.context
         runs = self._runs(index, wanted)
         if runs[0].first > 0:  # the first packet may say what all others build on, such as the encoder's version
             runs.insert(0, _Run(0, 0, []))
@@ -366,17 +368,17 @@ class _Folder(Video):
     """One picture a frame. Only those that are asked for are looked at."""
 
     def __init__(self, path: Path, frames: int | None, template: str | None) -> None:
-        self.path, self.template = path, template
-        self.names: list[str] | None = None
+        self.path = path
+        self.name: Callable[[int], str]  # of a frame's picture
         if template is None:
-            self.names = sorted(_pictures_in(path))
-            there = len(self.names)
+            names = sorted(_pictures_in(path))
+            self.name, there = names.__getitem__, len(names)
             if frames is not None and there < frames:
                 raise ClipError(
                     f"{path}: expected {frames} pictures, but there are {there}; restore them or correct the list"
                 )
         else:
-            self.first = 0 if (path / template.format(0)).exists() else 1
+            self.name = partial(_numbered, template, 0 if (path / template.format(0)).exists() else 1)
             there = frames if frames is not None else self._count()
         self.count = there if frames is None else frames
         if self.count < 1:
@@ -391,15 +393,15 @@ class _Folder(Video):
 
     def _count(self) -> int:
         names, count = set(os.listdir(self.path)), 0
-        while self.template.format(self.first + count) in names:
+        while self.name(count) in names:
             count += 1
         return count
 
     def _decode(self, wanted: list[int], keep: Callable[[int, av.VideoFrame], None]) -> None:
         for number in wanted:
-            name = self.template.format(self.first + number) if self.names is None else self.names[number]
-            with _one_sentence(self.path / name, "picture"):
-                keep(number, self._picture(self.path / name))
+            path = self.path / self.name(number)
+            with _one_sentence(path, "picture"):
+                keep(number, self._picture(path))
 
     def _picture(self, path: Path) -> av.VideoFrame:
         _check_file(path, _status(path, "picture"), "picture")
@@ -422,6 +424,10 @@ class _Folder(Video):
         if len(frames) != 1 or frames[0].is_corrupt or not ended:
             raise ClipError(f"{path}: expected a whole picture, but it is damaged or cut off; replace it")
         return frames[0]
+
+
+def _numbered(template: str, first: int, number: int) -> str:
+    return template.format(first + number)
 
 
 def _pictures_in(path: Path) -> Iterator[str]:
