@@ -27,7 +27,7 @@ SELECTIONS = ("greedy", "sampled", "top_k")
 class Predictor(Protocol):
     """Anything that answers ``predict`` as stable-baselines3's models do."""
 
-    def predict(self, observation: np.ndarray, deterministic: bool = ...) -> tuple[np.ndarray, Any]: ...
+    def predict(self, observation: np.ndarray, *, deterministic: bool = ...) -> tuple[np.ndarray, Any]: ...
 
 
 @dataclass
