@@ -49,7 +49,8 @@ def compare(config: Compare) -> None:
     if settled.seconds:
         arms.append(plan_seconds(settled, arms[0].jobs))
     fixed = plan_fixed(settled, backbones)
-    for one in (*fixed, *(job for arm in arms for job in arm.jobs)):
+    planned: list[Fixed | Train] = [*fixed, *(job for arm in arms for job in arm.jobs)]
+    for one in planned:
         Run(one.folder).check_same(one)
     learned = [
         (partial(train_and_judge, seconds=arm.seconds), job)

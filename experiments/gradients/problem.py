@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from backbone.cnns.resnet import BasicBlock, ResNet
 from envs.clips import ArrayClips, ClipSource
 from envs.reward import Reward
 from experiments.config import Train
-from experiments.methods import build_method, gate_options
+from experiments.methods import build_method, env_of, gate_options
 
 TINY_HIDDEN = 4  # hidden units of its gates: 225 coordinates in all
 TINY_SEED = 2  # with which no coordinate of the initial gates is dead
@@ -64,12 +65,12 @@ class Estimator:
     @property
     def rollouts(self) -> int:
         """Episodes in an estimate."""
-        return self.model.env.num_envs
+        return env_of(self.model).num_envs
 
     @property
     def rollouts_per_clip(self) -> int:
         """Of each clip drawn, 1 where it is passed once."""
-        return self.model.env.get_attr("rollouts_per_clip")[0]
+        return env_of(self.model).get_attr("rollouts_per_clip")[0]
 
 
 def make_estimator(
@@ -99,7 +100,7 @@ class TinyProblem:
     """
 
     def __init__(
-        self, *, cost_weight: float = 1.0, spread: bool = True, certainty: float = 1.0, **kwargs: object
+        self, *, cost_weight: float = 1.0, spread: bool = True, certainty: float = 1.0, **kwargs: Any
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(TINY_SEED)
@@ -142,12 +143,12 @@ class TinyProblem:
         probabilities = every.log_probs.detach().double().exp()
         advantages = every.rewards - (probabilities * every.rewards).sum(1, keepdim=True)
         log_probs = every.log_probs.flatten()
-        scores = torch.autograd.grad(log_probs, parameters, torch.eye(len(log_probs)), is_grads_batched=True)
-        scores = torch.cat([score.flatten(1) for score in scores], 1).double()
+        parts = torch.autograd.grad(log_probs, parameters, torch.eye(len(log_probs)), is_grads_batched=True)
+        scores = torch.cat([part.flatten(1) for part in parts], 1).double()
         chances = probabilities.flatten() / len(self.clips)
         return (-advantages.flatten()[:, None] * scores).numpy(), chances.numpy()
 
-    def estimator(self, method: str, rollouts: int, *, seed: int = 0, **kwargs: object) -> Estimator:
+    def estimator(self, method: str, rollouts: int, *, seed: int = 0, **kwargs: Any) -> Estimator:
         """A registered method whose every estimate plays both clips equally often.
 
         :param rollouts: in an estimate, a multiple of the two clips
@@ -164,7 +165,7 @@ class TinyProblem:
             **kwargs,
         )
         model = build_method(config, self.backbone, self.clips)
-        batch = model.env.get_attr("num_clips")[0]
+        batch = env_of(model).get_attr("num_clips")[0]
         if batch != clips:  # it passes each clip once: give it copies
             model = build_method(config, self.backbone, repeat(self.clips, batch // clips))
         return Estimator(method, model, self.gates.state_dict())

@@ -181,7 +181,7 @@ def runs_grid(played: Sequence[Played], split: str) -> Grid:
     header, cells = ["run", "method", "cost weight", "seed", f"accuracy on {split} %", "cost, share of dense"], []
     for one in played:
         figures = ["-", "-"]
-        if one.result is not None:
+        if one.result is not None and one.clips is not None:
             found = figures_of(one.result, one.clips)
             figures = [
                 "{:.1f} [{:.1f}, {:.1f}]".format(*found["accuracy"].to_json()),

@@ -116,6 +116,7 @@ def play(trained: Trained, path: Path) -> Prediction:
         return trained.model.predict(observation, deterministic=True)[0]
 
     played = rollout(episodes, greedy, detailed=True)
+    assert played.frame_logits is not None  # as it is detailed
     frame_macs, site_macs = split_macs(trained.backbone, played.decisions.one_hot(), trained.agent_macs)
     return Prediction(
         probabilities=torch.from_numpy(played.frame_logits[0]).double().softmax(-1).numpy(),
