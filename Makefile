@@ -12,9 +12,10 @@ quick: $(VENV)/.run  ## see everything once: data, pretraining, four methods, ta
 compare: $(VENV)/.run  ## the main job: train, compare, show (10 to 15 minutes on 2 cores)
 	$(IN_VENV) -m experiments compare
 
-test: $(VENV)/.dev  ## formatting, lint and every test
+test: $(VENV)/.dev  ## formatting, lint, types and every test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n 2 --durations 10
 
 test-browser: $(VENV)/.browser chromium  ## what TensorBoard and inspect's page really show, of a quick run or of RUN=FOLDER
@@ -30,7 +31,7 @@ bench: $(VENV)/.run  ## speeds as ratios
 	$(IN_VENV) -m experiments bench
 
 clean:  ## everything that can be made again, but for the videos and runs
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # A stamp is written last, so that a half-finished installation is never taken for a whole one.
 $(VENV)/.run: requirements.txt
