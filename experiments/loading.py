@@ -19,7 +19,6 @@ from experiments.machine import import_plugins, resolve_device
 from experiments.methods import build_method, env_of, gate_options
 from experiments.run import Imported, Run
 
-
 Loaded = tuple[BaseAlgorithm | ImportedPolicy, FusionBackbone, Train | Imported]
 """An agent ready to ``predict``, its frozen backbone and its configuration."""
 

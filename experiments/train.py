@@ -29,7 +29,7 @@ from experiments.board import log_hparams, open_logger
 from experiments.clips import open_clips
 from experiments.config import SettledTrain, Train, to_json
 from experiments.loading import freeze, layout_of, open_cnn
-from experiments.machine import import_plugins, settle_device, set_up_cpu
+from experiments.machine import import_plugins, set_up_cpu, settle_device
 from experiments.methods import build_method, check_method, env_of
 from experiments.run import Run
 

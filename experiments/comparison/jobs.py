@@ -193,9 +193,7 @@ def measure_rate(config: Train) -> None:
     with tempfile.TemporaryDirectory(dir=config.folder.parent) as folder:
         # far more rollouts than there is time for: the end of a run, with its evaluation and animations, is no training
         endless = 1000 * config.rollouts
-        short = replace(
-            config, run=Path(folder) / "run", rollouts=endless, evaluate_every=endless, validation_clips=2
-        )
+        short = replace(config, run=Path(folder) / "run", rollouts=endless, evaluate_every=endless, validation_clips=2)
         try:
             train(short, report=note, stop=enough)
         except Interrupted:

@@ -59,8 +59,13 @@ class Compare(Videos, Plugins, Processes):
 
     def settled(self) -> SettledCompare:
         """The same with every option that was left out set to the preset's."""
-        options, preset = {option.name: getattr(self, option.name) for option in fields(Compare)}, COMPARISONS[self.preset]
-        settled = SettledCompare(**{**options, **{name: value for name, value in preset.items() if options[name] is None}})
+        options, preset = (
+            {option.name: getattr(self, option.name) for option in fields(Compare)},
+            COMPARISONS[self.preset],
+        )
+        settled = SettledCompare(
+            **{**options, **{name: value for name, value in preset.items() if options[name] is None}}
+        )
         if self.preset == "quick" and self.data.root == DEFAULT_ROOT:
             settled = replace(settled, data=replace(self.data, root=QUICK_ROOT))
         return settled

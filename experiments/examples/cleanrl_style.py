@@ -21,7 +21,8 @@ def train(env: gymnasium.vector.VectorEnv, *, updates: int, learning_rate: float
     """Mean return of each update's episodes, one of every row of the environment."""
     torch.manual_seed(seed)
     observed, decided = env.single_observation_space, env.single_action_space
-    assert isinstance(observed, Box) and isinstance(decided, MultiDiscrete)
+    assert isinstance(observed, Box)
+    assert isinstance(decided, MultiDiscrete)
     width, decisions = observed.shape[0], decided.shape[0]
     policy = nn.Sequential(nn.Linear(width, 64), nn.Tanh(), nn.Linear(64, 3 * decisions))
     optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from torch import Tensor
+from torch import Tensor, nn
 
 from agent.algorithms.fusion_algorithm import FusionAlgorithm
 from agent.estimators.exact import Enumeration, enumerate_decisions, exact_gradient
-from agent.policies.gate import GateNetwork, gate_macs
+from agent.policies.gate import GateLayers, GateNetwork, gate_macs
 from backbone import FusionBackbone
 from backbone.cnns.resnet import BasicBlock, ResNet
 from envs.clips import ArrayClips, ClipSource
@@ -45,21 +45,23 @@ class Estimator:
                 "without: leave it out of --methods, or give it one"
             )
         self.method, self.model = method, model
-        own = model.policy.gates.state_dict()
-        if {name: part.shape for name, part in own.items()} != {name: part.shape for name, part in gates.items()}:
+        own = model.policy.gates
+        assert isinstance(own, nn.Module)
+        if {name: part.shape for name, part in own.state_dict().items()} != {
+            name: part.shape for name, part in gates.items()
+        }:
             raise ValueError(
                 f"expected gates that all methods share, got others from {method}: leave it out of --methods"
             )
-        model.policy.gates.load_state_dict(gates)
+        own.load_state_dict(gates)
+        self.gates = own
         model.prepare_sampling(1 - share)
 
     def __call__(self) -> np.ndarray:
         """One estimate, float64 (P,)."""
         self.model.policy.optimizer.zero_grad()
         self.model.sample_loss().backward()
-        gradients = [
-            torch.zeros_like(part) if part.grad is None else part.grad for part in self.model.policy.gates.parameters()
-        ]
+        gradients = [torch.zeros_like(part) if part.grad is None else part.grad for part in self.gates.parameters()]
         return torch.cat([gradient.flatten() for gradient in gradients]).double().numpy()
 
     @property
@@ -99,9 +101,7 @@ class TinyProblem:
     :param kwargs: further fields of Train
     """
 
-    def __init__(
-        self, *, cost_weight: float = 1.0, spread: bool = True, certainty: float = 1.0, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, cost_weight: float = 1.0, spread: bool = True, certainty: float = 1.0, **kwargs: Any) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(TINY_SEED)
             cnn = ResNet(BasicBlock, (1, 1, 1), (4, 6, 8), num_classes=2, size=8, small=True)
@@ -115,9 +115,10 @@ class TinyProblem:
             with torch.no_grad():
                 for parameter in self.gates.parameters() if spread else ():
                     parameter.add_(SPREAD * torch.randn_like(parameter))
-                for gate in self.gates.gates:
-                    gate.layers.out.weight.mul_(certainty)
-                    gate.layers.out.bias.mul_(certainty)
+                for layers in self.gates.modules():
+                    if isinstance(layers, GateLayers):
+                        layers.out.weight.mul_(certainty)
+                        layers.out.bias.mul_(certainty)
 
     def enumerate(self) -> Enumeration:
         """Every joint decision of both clips."""

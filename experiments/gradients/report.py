@@ -259,7 +259,9 @@ def along_tables(along: dict[str, Any]) -> list[Table]:
             f"{where}. Estimates of two unbiased methods, pooled with the inverse of their means' variances as weights; "
             "agreement is the cosine between their two expectations, 1 but for noise, which is taken out"
         )
-        tables.append(Table(f"Reference, {name}", note, ("", *header[1:]), [(key, *row) for key, row in reference.items()]))
+        tables.append(
+            Table(f"Reference, {name}", note, ("", *header[1:]), [(key, *row) for key, row in reference.items()])
+        )
         for key, title, note in (
             ("cosine", "Cosine of one estimate with the truth", EQUAL_ROLLOUTS),
             ("expectation", "Cosine of the expectation with the truth", "1 without bias, but for noise and a factor"),

@@ -91,7 +91,9 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
     if target.exists():
         shutil.rmtree(target)
     shown = [
-        episode for one in played for episode in write_run(target if alone else target / one.job.folder.name, one, alone)
+        episode
+        for one in played
+        for episode in write_run(target if alone else target / one.job.folder.name, one, alone)
     ]
     page = write_page(
         str(folder),
