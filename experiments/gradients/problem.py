@@ -54,14 +54,14 @@ class Estimator:
                 f"expected gates that all methods share, got others from {method}: leave it out of --methods"
             )
         own.load_state_dict(gates)
-        self.gates = own
+        self.network = own
         model.prepare_sampling(1 - share)
 
     def __call__(self) -> np.ndarray:
         """One estimate, float64 (P,)."""
         self.model.policy.optimizer.zero_grad()
         self.model.sample_loss().backward()
-        gradients = [torch.zeros_like(part) if part.grad is None else part.grad for part in self.gates.parameters()]
+        gradients = [torch.zeros_like(part) if part.grad is None else part.grad for part in self.network.parameters()]
         return torch.cat([gradient.flatten() for gradient in gradients]).double().numpy()
 
     @property
