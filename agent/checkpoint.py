@@ -55,9 +55,10 @@ def save_policy(path: Path, model: Any, **facts: Any) -> None:
     save_checkpoint(path, KIND, content, {"parameters": {"policy": model.policy.state_dict()}})
 
 
-def load_agent(path: Path, model: BaseAlgorithm, *, training: bool = True) -> dict:
+def load_agent(path: Path, model: Any, *, training: bool = True) -> dict[str, Any]:
     """Put a saved agent's state into a model built like it; returns the facts saved with it.
 
+    :param model: of stable-baselines3; or, without training, anything that has a ``policy``
     :param training: False takes the policy only, and leaves optimiser, generators and environment alone
     :raises ValueError: not a checkpoint of ours, or one of another algorithm or architecture
     """

@@ -50,8 +50,8 @@ def _open_cached(data: Data, split: str) -> VideoClips | None:
     """None where there is to be no cache, or no room for it."""
     if not data.cache_gb or data.sampling != "segments" or data.short != "error":
         return None
+    cache: dict[str, Any] = {"cache_dir": data.cache, "cache_gb": data.cache_gb}
     try:
-        cache = {"cache_dir": data.cache, "cache_gb": data.cache_gb}
         return VideoClips(data.root, split, **_sampling(data), **cache, workers=max(data.workers, 1))
     except CacheTooLarge as error:
         print(f"No cache of {split}, its videos are read each time: {error}")

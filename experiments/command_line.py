@@ -46,16 +46,16 @@ def parse(
     asked = arguments[0] if arguments and arguments[0] in commands else None
     for name in commands if asked is None else [asked]:
         explain(commands[name])
-    texts = {name: " ".join(inspect.getdoc(kind).split()) for name, kind in commands.items()}
+    texts = {name: " ".join((inspect.getdoc(kind) or "").split()) for name, kind in commands.items()}
     try:
         if asked is not None:  # to read the options of all the others would take its time
             example = f"\n\nExample: {PROGRAM} {examples[asked]}" if asked in examples else ""
-            kind = Annotated[commands[asked], tyro.conf.FlagCreatePairsOff]
+            kind: Any = Annotated[commands[asked], tyro.conf.FlagCreatePairsOff]
             return tyro.cli(kind, prog=f"{PROGRAM} {asked}", description=texts[asked] + example, args=arguments[1:])
-        kinds = [
+        kinds: list[Any] = [
             Annotated[kind, tyro.conf.subcommand(name, description=texts[name])] for name, kind in commands.items()
         ]
-        every = Annotated[reduce(or_, kinds), tyro.conf.ConsolidateSubcommandArgs]
+        every: Any = Annotated[reduce(or_, kinds), tyro.conf.ConsolidateSubcommandArgs]
         return tyro.cli(every, prog=PROGRAM, description=description, args=arguments)
     except SystemExit as leaving:
         if leaving.code and arguments and arguments[0] in commands:
@@ -78,7 +78,7 @@ def explain(kind: type) -> None:
     sentences = _sentences(kind)
     for option in fields(kind):
         hint = hints[option.name]
-        if is_dataclass(hint):
+        if is_dataclass(hint) and isinstance(hint, type):
             explain(hint)
             continue
         changes: dict[str, Any] = {"help": sentences[option.name]}
@@ -97,8 +97,9 @@ def _sentences(kind: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
         (tree,) = ast.parse(inspect.cleandoc(inspect.getsource(base))).body
+        assert isinstance(tree, ast.ClassDef)
         for field, text in pairwise(tree.body):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
                 found[field.target.id] = " ".join(ast.literal_eval(text.value).split())
     return found
 
@@ -119,9 +120,9 @@ def _metavar(hint: Any) -> str:
 
 def choices(kind: type, prefix: str = "") -> dict[str, tuple[str, ...]]:
     """Options that take one of a few words, "preset" or "data.crop" -> those words."""
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for name, hint in get_type_hints(kind).items():
-        if is_dataclass(hint):
+        if is_dataclass(hint) and isinstance(hint, type):
             found |= choices(hint, f"{prefix}{name}.")
         for part in (hint, *get_args(hint)):
             if get_origin(part) is Literal:

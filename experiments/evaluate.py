@@ -20,7 +20,7 @@ from experiments.board import log_test
 from experiments.clips import open_clips, open_views
 from experiments.config import Evaluate
 from experiments.judgement import Judgement, cluster_of, judgement_of
-from experiments.loading import load_trained
+from experiments.loading import layout_of, load_trained
 from experiments.machine import set_up_cpu
 from experiments.run import Run
 
@@ -76,11 +76,12 @@ def judge_run(config: Evaluate) -> Judgement:
     if config.skip_broken:
         data = replace(data, skip_broken=True)
     views = config.clips * config.crops
+    clips: ClipSource
     if views > 1:
         clips = open_views(data, config.split, clips=config.clips, crops=config.crops)
     else:
         clips = open_clips(data, config.split, for_evaluation=True)
-    layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
+    layout = layout_of(model)
     order = layout.order
     try:
         played = evaluate(

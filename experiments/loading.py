@@ -14,10 +14,13 @@ from backbone import FusionBackbone, fold_batchnorm, load_backbone
 from envs.clips import ClipSource
 from envs.spaces import StepLayout
 from experiments.clips import open_clips
-from experiments.config import Train
+from experiments.config import Device, Train
 from experiments.machine import import_plugins, resolve_device
-from experiments.methods import build_method, gate_options
+from experiments.methods import build_method, env_of, gate_options
 from experiments.run import Imported, Run
+
+Loaded = tuple[BaseAlgorithm | ImportedPolicy, FusionBackbone, Train | Imported]
+"""An agent ready to ``predict``, its frozen backbone and its configuration."""
 
 
 def open_frozen(path: Path, *, group_size: int, device: str) -> FusionBackbone:
@@ -42,8 +45,8 @@ def open_cnn(config: Train | Imported, own: dict[str, Any] | None) -> FusionBack
 
 
 def load_trained(
-    folder: Path, *, device: str = "auto", clips: ClipSource | None = None, fold: bool = True
-) -> tuple[BaseAlgorithm | ImportedPolicy, FusionBackbone, Train | Imported]:
+    folder: Path, *, device: Device = "auto", clips: ClipSource | None = None, fold: bool = True
+) -> Loaded:
     """A trained agent ready to ``predict``, its frozen backbone and its configuration.
 
     :param clips: to build the learner on; by default those it was trained on, which must be there then
@@ -55,6 +58,7 @@ def load_trained(
     import_plugins(config.plugin)
     backbone = open_cnn(config, load_cnn(run.checkpoint)).requires_grad_(False)
     backbone = freeze(backbone) if fold else backbone
+    model: BaseAlgorithm | ImportedPolicy
     if isinstance(config, Imported):  # it has no learner, and so needs no clips
         model = imported_policy(config, backbone)
     else:
@@ -67,3 +71,8 @@ def imported_policy(config: Imported, backbone: FusionBackbone) -> ImportedPolic
     """The policy of an imported run, its weights still to be loaded."""
     layout = StepLayout(backbone.sites, config.data.num_frames, config.order)
     return ImportedPolicy(layout, gate_options(config), device=resolve_device(config.device))
+
+
+def layout_of(model: BaseAlgorithm | ImportedPolicy) -> StepLayout:
+    """The steps in which a model decides, and what it observes in them."""
+    return model.layout if hasattr(model, "layout") else env_of(model).get_attr("layout")[0]

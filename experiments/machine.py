@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from backbone.common.naming import did_you_mean
+from experiments.config import Device
 
 PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
 
@@ -88,3 +89,11 @@ def resolve_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("expected a CUDA device for --device cuda, found none: use --device cpu or auto")
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def settle_device(name: str) -> Device:
+    """ "auto", "cpu" or "cuda" -> "cpu" or "cuda", which a run's configuration then says.
+
+    :raises ValueError: CUDA is asked for and not there
+    """
+    return "cuda" if resolve_device(name).type == "cuda" else "cpu"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from agent import REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
 from backbone import FusionBackbone
 from backbone.common.registry import Registry
 from envs import FusionVecEnv
 from envs.clips import ClipSource
-from experiments.config import Describe, Train
+from experiments.config import Describe, SettledTrain, Train
 from experiments.run import Imported
 
-Method = Callable[[Train, FusionBackbone, ClipSource], BaseAlgorithm]
+Method = Callable[[SettledTrain, FusionBackbone, ClipSource], BaseAlgorithm]
 METHODS: Registry[Method] = Registry("method", " (one of your own is registered by a module named with --plugin)")
 
 
@@ -41,6 +43,12 @@ def build_method(config: Train, backbone: FusionBackbone, clips: ClipSource) -> 
     return METHODS[config.method](config.settled(), backbone, clips)
 
 
+def env_of(model: BaseAlgorithm) -> VecEnv:
+    """The environment that a learner was built on."""
+    assert model.env is not None  # stable-baselines3 allows models without; methods build none
+    return model.env
+
+
 def gate_options(config: Train | Imported | Describe) -> GateOptions:
     """The gates that a configuration describes."""
     return GateOptions(
@@ -54,11 +62,10 @@ def gate_options(config: Train | Imported | Describe) -> GateOptions:
 
 def rollout_env(config: Train, backbone: FusionBackbone, clips: ClipSource) -> FusionVecEnv:
     """The environment of policy gradients: num_clips clips, rollouts_per_clip rollouts of each."""
-    config = config.settled()
     return FusionVecEnv(
         backbone,
         clips,
-        num_clips=config.num_clips,
+        num_clips=config.settled().num_clips,
         rollouts_per_clip=config.rollouts_per_clip,
         order=config.order,
         reward=config.reward,
@@ -78,7 +85,7 @@ def relaxation_env(config: Train, backbone: FusionBackbone, clips: ClipSource, g
     return FusionVecEnv(
         backbone,
         clips,
-        num_clips=config.batch_size,
+        num_clips=config.settled().batch_size,
         order="site",
         reward=config.reward,
         cost_weight=config.cost_weight,
@@ -88,33 +95,35 @@ def relaxation_env(config: Train, backbone: FusionBackbone, clips: ClipSource, g
     )
 
 
-def _shared(config: Train) -> dict:
+def _shared(config: SettledTrain) -> dict[str, Any]:
     return {"learning_rate": WarmupCosine(config.learning_rate), "seed": config.seed, "device": config.device}
 
 
-def _policy_gradient(config: Train) -> dict:
+def _policy_gradient(config: SettledTrain) -> dict[str, Any]:
     gate = {"gate": gate_options(config)}
     cost_gradient = config.cost_gradient or "exact"
     own = {"entropy_coef": config.entropy_coef, "cost_gradient": cost_gradient}
     return {**own, "policy_kwargs": gate, **_shared(config)}
 
 
-def _reinforce(config: Train, backbone: FusionBackbone, clips: ClipSource, baseline: str) -> REINFORCE:
+def _reinforce(config: SettledTrain, backbone: FusionBackbone, clips: ClipSource, baseline: str) -> REINFORCE:
     return REINFORCE(rollout_env(config, backbone, clips), baseline=baseline, **_policy_gradient(config))
 
 
-def _ppo(config: Train, backbone: FusionBackbone, clips: ClipSource, ratio: str) -> FusionPPO:
+def _ppo(config: SettledTrain, backbone: FusionBackbone, clips: ClipSource, ratio: str) -> FusionPPO:
     env, n_epochs = rollout_env(config, backbone, clips), config.n_epochs
     return FusionPPO(env, ratio=ratio, n_epochs=n_epochs, **_policy_gradient(config))
 
 
 def _pathwise(
-    config: Train, backbone: FusionBackbone, clips: ClipSource, relaxation: str, *, static: bool = False
+    config: SettledTrain, backbone: FusionBackbone, clips: ClipSource, relaxation: str, *, static: bool = False
 ) -> PathwiseGradient:
     gate = GateOptions(static=True, reuse=config.reuse) if static else gate_options(config)
     env = relaxation_env(config, backbone, clips, gate)
-    own = {"relaxation": relaxation, "cost_gradient": config.cost_gradient or "sampled"}
-    return PathwiseGradient(env, **own, policy_kwargs={"gate": gate}, **_shared(config))
+    cost_gradient, policy = config.cost_gradient or "sampled", {"gate": gate}
+    return PathwiseGradient(
+        env, relaxation=relaxation, cost_gradient=cost_gradient, policy_kwargs=policy, **_shared(config)
+    )
 
 
 # One name for each estimator of the field. Plain "reinforce" has the leave-one-out baseline (RLOO), plain "ppo" a ratio for
@@ -135,12 +144,12 @@ METHODS |= {
 
 
 @register_method
-def rebar(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+def rebar(config: SettledTrain, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
     """REBAR site by site: a score-function gradient with the CNN's derivative as control variate."""
     return REBAR(relaxation_env(config, backbone, clips, gate_options(config)), **_policy_gradient(config))
 
 
 @register_method
-def static(config: Train, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
+def static(config: SettledTrain, backbone: FusionBackbone, clips: ClipSource) -> BaseAlgorithm:
     """Decisions learned by Gumbel-softmax that ignore the input: the blind policy that adaptivity has to beat."""
     return _pathwise(config, backbone, clips, "straight_through_gumbel", static=True)

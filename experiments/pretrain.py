@@ -24,7 +24,7 @@ from envs.clips.sampler import ClipSampler
 from experiments.clips import open_clips
 from experiments.command_line import PROGRAM
 from experiments.config import Pretrain, to_json
-from experiments.machine import import_plugins, resolve_device, set_up_cpu
+from experiments.machine import import_plugins, set_up_cpu, settle_device
 from experiments.run import Run
 
 WARMUP = 0.02  # share of training over which the learning rate rises
@@ -41,8 +41,7 @@ def pretrain(
     """
     import_plugins(config.plugin)
     set_up_cpu(config.threads)
-    device = resolve_device(config.device)
-    config = replace(config, device=device.type)
+    config = replace(config, device=settle_device(config.device))
     clips = open_clips(config.data, "train")
     torch.manual_seed(config.seed)
     cnn = create_cnn(config.architecture, num_classes=len(clips.classes), size=config.data.size)
@@ -58,7 +57,7 @@ def pretrain(
         temporal=config.temporal,
         consensus=config.consensus,
         lstm_hidden=config.lstm_hidden,
-    ).to(device)
+    ).to(config.device)
     if config.weights is not None and (warning := loaded.warning(backbone.temporal)):
         print(warning)
     run = Run(config.run)

@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Literal, overload
 import numpy as np
 
 from agent.callbacks.evaluations import read_curve
-from backbone.common.files import write_json, write_whole
+from backbone.common.files import write_arrays, write_json
 from backbone.common.naming import paths_nearby
-from experiments.config import Data, Pretrain, Train, from_json, to_json, with_defaults
+from experiments.config import Data, Device, Pretrain, Train, from_json, to_json, with_defaults
 from experiments.judgement import Judgement
 from experiments.machine import provenance
 
@@ -47,9 +47,14 @@ class Fixed:
     group_size: int = 1
     seed: int = 0
     threads: int = 1
-    device: str = "auto"
+    device: Device = "auto"
     plugin: tuple[str, ...] = ()
     run: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the judgements are written."""
+        return self.run or Path("runs/fixed")
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Imported:
     gate_norm: Literal["layer", "batch"] = "layer"
     shared_gates: bool = False
     threads: int = 1
-    device: str = "auto"
+    device: Device = "auto"
     plugin: tuple[str, ...] = ()
     run: Path | None = None
 
@@ -81,8 +86,13 @@ class Imported:
     start: ClassVar[None] = None
     seed: ClassVar[int] = 0
 
+    @property
+    def folder(self) -> Path:
+        """Where the run is written."""
+        return self.run or Path("runs/imported")
 
-CONFIGS: dict[Kind, type] = {
+
+CONFIGS: dict[Kind, type[Pretrain | Train | Fixed | Imported]] = {
     Kind.PRETRAINED: Pretrain,
     Kind.TRAINED: Train,
     Kind.FIXED: Fixed,
@@ -327,7 +337,7 @@ class Run:
         self._write_judged({name: one.to_json() for name, one in judgements.items()}, arrays)
 
     def _write_judged(self, figures: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        write_whole(self.clips, lambda file: np.savez_compressed(file, **arrays))
+        write_arrays(self.clips, arrays)
         write_json(self.evaluation, figures)
 
     def evaluation_of(

@@ -21,7 +21,7 @@ __getattr__ = moved_names(
 )
 
 
-def open_run(folder: Path, config: Any, *, resume: bool, **hashes: str) -> None:
+def open_run(folder: Path, config: Any, *, resume: bool, **hashes: Any) -> None:
     """``Run(folder).begin(config, resume=resume, **hashes)``."""
     _say("open_run", "begin")
     Run(folder).begin(config, resume=resume, **hashes)

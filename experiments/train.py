@@ -27,10 +27,10 @@ from backbone.common.naming import paths_nearby
 from envs.clips import ClipSource
 from experiments.board import log_hparams, open_logger
 from experiments.clips import open_clips
-from experiments.config import Train, to_json
-from experiments.loading import freeze, open_cnn
-from experiments.machine import import_plugins, resolve_device, set_up_cpu
-from experiments.methods import build_method, check_method
+from experiments.config import SettledTrain, Train, to_json
+from experiments.loading import freeze, layout_of, open_cnn
+from experiments.machine import import_plugins, set_up_cpu, settle_device
+from experiments.methods import build_method, check_method, env_of
 from experiments.run import Run
 
 __getattr__ = moved_names(__name__, {name: f"experiments.loading.{name}" for name in ("load_trained", "open_frozen")})
@@ -56,12 +56,15 @@ class Learner:
         """What checkpoints ask for the run's own CNN; None where it is that of the backbone's file."""
         if self.joint is not None:
             return self.joint.state_dict
-        return None if self.cnn is None else lambda: {"backbone": self.cnn["backbone"]}
+        if self.cnn is None:
+            return None
+        own = {"backbone": self.cnn["backbone"]}
+        return lambda: own
 
     @property
     def steps_per_clip(self) -> int:
         """Steps of an episode."""
-        return self.model.env.get_attr("layout")[0].num_steps
+        return layout_of(self.model).num_steps
 
 
 def train(
@@ -81,24 +84,24 @@ def train(
     :param stop: asked between rollouts; True saves a checkpoint and raises Interrupted, as Ctrl-C does
     :param seconds: the time of training that the number of rollouts comes from, for the record
     """
-    config = _prepare(config)
-    run = Run(config.run)
-    clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
-    check_classes(config, clips)
-    learner = _build(config, clips, run.checkpoint if resume and run.checkpoint.exists() else None)
-    run.begin(config, resume=resume, seconds=seconds, train=clips.data_hash, val=validation.data_hash)
+    settled = _prepare(config)
+    run = Run(settled.run)
+    clips, validation = open_clips(settled.data, "train"), open_clips(settled.data, "val")
+    check_classes(settled, clips)
+    learner = _build(settled, clips, run.checkpoint if resume and run.checkpoint.exists() else None)
+    run.begin(settled, resume=resume, seconds=seconds, train=clips.data_hash, val=validation.data_hash)
     seconds_before = _take_up(learner)
-    evaluations = _evaluations(config, run, learner, validation)
+    evaluations = _evaluations(settled, run, learner, validation)
     checkpoints = Checkpoints(
         run.checkpoint,
         evaluations,
-        facts={"config": to_json(config)},
+        facts={"config": to_json(settled)},
         seconds=seconds_before,
         cnn=learner.own_cnn,
         stop=stop,
     )
-    _learn(config, learner, _callbacks(config, learner, evaluations, checkpoints, report), checkpoints)
-    _finish(config, run, learner, evaluations.curve[-1], checkpoints.seconds)
+    _learn(settled, learner, _callbacks(settled, learner, evaluations, checkpoints, report), checkpoints)
+    _finish(settled, run, learner, evaluations.curve[-1], checkpoints.seconds)
     return run.folder
 
 
@@ -113,7 +116,7 @@ def resume_training(folder: Path) -> Path:
     return train(config, resume=True)
 
 
-def _prepare(config: Train) -> Train:
+def _prepare(config: Train) -> SettledTrain:
     """Set up this process; the configuration with everything settled that was left open.
 
     :raises ValueError: an unknown method or plugin, or a device that is not there
@@ -121,7 +124,7 @@ def _prepare(config: Train) -> Train:
     import_plugins(config.plugin)
     check_method(config.method)
     set_up_cpu(config.threads)
-    return replace(config.settled(), device=resolve_device(config.device).type, run=config.folder)
+    return replace(config.settled(), device=settle_device(config.device))
 
 
 def check_classes(config: Train, clips: ClipSource) -> None:
@@ -193,6 +196,7 @@ def _take_up(learner: Learner) -> float | None:
         return 0.0
     seconds = load_agent(learner.checkpoint, learner.model).get("seconds")  # which older checkpoints lack
     if learner.joint is not None:
+        assert learner.cnn is not None  # every checkpoint of a run whose CNN learns has it
         learner.joint.load_state_dict(learner.cnn)
     return seconds
 
@@ -203,7 +207,7 @@ def _evaluations(config: Train, run: Run, learner: Learner, validation: ClipSour
 
 
 def _callbacks(
-    config: Train,
+    config: SettledTrain,
     learner: Learner,
     evaluations: Evaluations,
     checkpoints: Checkpoints,
@@ -220,7 +224,7 @@ def _callbacks(
     ]
 
 
-def _learn(config: Train, learner: Learner, callbacks: list[BaseCallback], checkpoints: Checkpoints) -> None:
+def _learn(config: SettledTrain, learner: Learner, callbacks: list[BaseCallback], checkpoints: Checkpoints) -> None:
     """Play the rollouts that are left."""
     model, resumed = learner.model, learner.checkpoint is not None
     played = model.num_timesteps if resumed else 0
@@ -229,21 +233,21 @@ def _learn(config: Train, learner: Learner, callbacks: list[BaseCallback], check
     try:
         model.learn(remaining, callback=callbacks, log_interval=5, reset_num_timesteps=not resumed)
     finally:
-        model.env.close()
+        env_of(model).close()
         checkpoints.release()
 
 
-def _finish(config: Train, run: Run, learner: Learner, last: dict[str, float], seconds: float | None) -> None:
+def _finish(config: SettledTrain, run: Run, learner: Learner, last: dict[str, float], seconds: float | None) -> None:
     """Write what a finished run has beside its checkpoint: TensorBoard's settings, a CNN of its own, the result."""
     model = learner.model
-    log_hparams(model.logger, config, rollouts=last["rollouts"])
+    log_hparams(model.logger, config, rollouts=int(last["rollouts"]))
     if learner.own_cnn is not None:
         _export_cnn(config, run)
     clipped = getattr(model, "clipped_updates", 0.0)
     write_json(run.result, {**effort(model), "clipped_updates": clipped, "seconds": seconds, "validation": last})
 
 
-def _export_cnn(config: Train, run: Run) -> None:
+def _export_cnn(config: SettledTrain, run: Run) -> None:
     """Write a run's own CNN as backbone.pt in its folder, for other runs to name by --backbone."""
     _, facts = load_backbone(config.backbone)
     named = {"architecture": facts["architecture"], "classes": facts["classes"]}

@@ -44,5 +44,7 @@ def tuned(method: str, group_size: int) -> dict[str, Any]:
     """
     parent = next((name for name, variants in FAMILIES.items() if method in variants), method)
     found = {size: methods[parent] for size, methods in TUNED.items() if parent in methods}
-    nearest = min(found, key=lambda size: abs(math.log(size / group_size)), default=None)
-    return {**UNTUNED, **found.get(nearest, {})}
+    if not found:
+        return dict(UNTUNED)
+    nearest = min(found, key=lambda size: abs(math.log(size / group_size)))
+    return {**UNTUNED, **found[nearest]}

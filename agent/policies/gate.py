@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ class GateOptions:
 
     hidden: int = 32
     quota: int | None = None
-    norm: str = "layer"
+    norm: Literal["layer", "batch"] = "layer"
     shared: bool = False
     static: bool = False
     reuse: bool = True

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 
 from backbone.common.naming import paths_nearby
@@ -24,6 +25,17 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes whole."""
+    write_whole(path, lambda file: file.write(content))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays whole, compressed, under their names, as ``np.load`` gives them back."""
+    named: dict[str, Any] = dict(arrays)
+    write_whole(path, lambda file: np.savez_compressed(file, **named))
 
 
 def write_json(path: Path, content: Any) -> None:

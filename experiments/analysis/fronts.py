@@ -54,9 +54,10 @@ def hull(accuracy: np.ndarray, cost: np.ndarray) -> Hull:
         slope = np.divide(up, right, out=np.full(up.shape, -np.inf), where=(up > 0) & (right > 0))
         steepest = slope.argmax(-1)
         further = slope.max(-1) > 0
-        found = _take(accuracy, cost, steepest)
-        vertices.append(tuple(np.where(further, new, old) for new, old in zip(found, vertices[-1])))
-    return Hull(*(np.stack(parts, -1) for parts in zip(*vertices)), cost.max(-1))
+        (new_accuracy, new_cost), (old_accuracy, old_cost) = _take(accuracy, cost, steepest), vertices[-1]
+        vertices.append((np.where(further, new_accuracy, old_accuracy), np.where(further, new_cost, old_cost)))
+    accuracies, costs = zip(*vertices)
+    return Hull(np.stack(accuracies, -1), np.stack(costs, -1), cost.max(-1))
 
 
 def _take(accuracy: np.ndarray, cost: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

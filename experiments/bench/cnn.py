@@ -23,6 +23,7 @@ def cnn_ratios(repeats: int, size: int) -> list[Ratio]:
     """:param size: of the frames, pixels"""
     torch.manual_seed(0)
     cnn = create_cnn("resnet50", num_classes=CLASSES, size=size)
+    assert isinstance(cnn, ResNet)
     backbone = FusionBackbone(cnn)
     gates = GateNetwork(backbone.sites)
     backbone.eval()
@@ -57,7 +58,8 @@ def dense_against_layers(cnn: ResNet, frames: Tensor, repeats: int) -> Ratio:
 @torch.no_grad()
 def walk_against_dense(backbone: FusionBackbone, frames: Tensor, repeats: int) -> Ratio:
     """A walk through all sites that uses everything, gates aside, over the dense forward."""
-    use = [backbone.all_use(Observation(s.index, torch.zeros(frames.shape[:2]), None, None)) for s in backbone.sites]
+    v = torch.zeros(frames.shape[:2])
+    use = [backbone.all_use(Observation(site.index, v, v, None)) for site in backbone.sites]
 
     def walk() -> None:
         backbone(frames, lambda observation: use[observation.site])
@@ -108,12 +110,12 @@ def gumbel_against_dense(backbone: FusionBackbone, gates: GateNetwork, repeats: 
         logits = cnn(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]).mean(1)
         _step(alone, F.cross_entropy(logits, labels))
 
-    saved = [np.array([float(saved_bytes(step))]) for step in (relaxed, plain)]
+    subject, yardstick = (np.array([float(saved_bytes(step))]) for step in (relaxed, plain))
     times = interleave(relaxed, plain, max(repeats // 3, 3), "Gumbel step", warmup=1)
     name = "ResNet-50: a Gumbel-softmax step, all sites / a step of the dense CNN"
     return [
         summarise(f"{name}: time", *times, 1.20, below=True),
-        summarise(f"{name}: memory saved for backward", *saved, 1.25, below=True),
+        summarise(f"{name}: memory saved for backward", subject, yardstick, 1.25, below=True),
     ]
 
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import av
@@ -105,14 +106,14 @@ def _with_opencv(path: str) -> np.ndarray:
     return np.stack(images)
 
 
-def _module(name: str) -> object | None:
+def _module(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(name)
     except ImportError:
         return None
 
 
-def _opencv() -> object | None:
+def _opencv() -> ModuleType | None:
     os.environ.setdefault("OPENCV_FFMPEG_THREADS", "1")
     module = _module("cv2")
     if module is not None:
@@ -127,6 +128,7 @@ def write_texture(
     scene = _scene()
     with av.open(path, "w") as file:
         stream = file.add_stream(codec, rate=FPS, options=options)
+        assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = height, width
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for t in range(num_frames):
@@ -141,8 +143,9 @@ def _scene(side: int = 1024) -> np.ndarray:
         np.kron(rng.normal(size=(side // scale, side // scale, 3)), np.ones((scale, scale, 1))) * scale**0.7
         for scale in (1, 2, 4, 8, 16)
     ]
-    layers = sum(layer * 0.5 ** (len(layers) - i - 1) for i, layer in enumerate(layers))
-    return np.clip(128 + 45 * layers / layers.std(), 0, 255).astype(np.uint8)
+    faded = (layer * 0.5 ** (len(layers) - i - 1) for i, layer in enumerate(layers))
+    scene = sum(faded, start=np.zeros((side, side, 3)))
+    return np.clip(128 + 45 * scene / scene.std(), 0, 255).astype(np.uint8)
 
 
 def _view(scene: np.ndarray, t: int, height: int, width: int) -> np.ndarray:

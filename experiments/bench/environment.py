@@ -34,7 +34,9 @@ def against_cnn(backbone: FusionBackbone, clips: ClipSource, repeats: int) -> Ra
     env = FusionVecEnv(fold_batchnorm(backbone), clips, num_clips=len(clips), order="site", train=False)
     env.reset()
     rng = np.random.default_rng(0)
-    actions = [rng.integers(0, 3, (env.num_envs, env.action_space.shape[0])) for _ in range(env.layout.num_steps)]
+    actions = [
+        rng.integers(0, 3, (env.num_envs, env.layout.action_space.shape[0])) for _ in range(env.layout.num_steps)
+    ]
     pixels = torch.from_numpy(env.episodes.pixels)
 
     def episode() -> None:
@@ -56,7 +58,7 @@ def against_single_envs(backbone: FusionBackbone, clips: ClipSource, repeats: in
     batched = FusionVecEnv(backbone, clips, num_clips=len(clips), order="frame", train=False)
     single = DummyVecEnv([lambda: FusionEnv(backbone, clips, order="frame", train=False) for _ in range(len(clips))])
     rng = np.random.default_rng(0)
-    shape = (batched.num_envs, batched.action_space.shape[0])
+    shape = (batched.num_envs, batched.layout.action_space.shape[0])
     actions = [rng.integers(0, 3, shape) for _ in range(batched.layout.num_steps)]
     batched.reset()
     single.reset()

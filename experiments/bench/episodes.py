@@ -15,7 +15,7 @@ from envs import FusionVecEnv
 from envs.clips import ClipSource, motions
 from envs.fusion_env import default_backbone
 from experiments.bench.measure import Ratio, interleave, summarise
-from experiments.config import Train
+from experiments.config import SettledTrain, Train
 from experiments.run import Run
 
 LIMIT = 0.03  # of training time
@@ -29,7 +29,7 @@ def episode_ratios(repeats: int) -> list[Ratio]:
 
 
 def against_training(
-    backbone: FusionBackbone, clips: ClipSource, validation: ClipSource, config: Train, repeats: int
+    backbone: FusionBackbone, clips: ClipSource, validation: ClipSource, config: SettledTrain, repeats: int
 ) -> Ratio:
     """Showing the episodes of an evaluation, over an interval of training with its evaluation.
 
@@ -39,9 +39,15 @@ def against_training(
     :param config: for rollouts, evaluations and the batch
     """
     frozen = fold_batchnorm(backbone).requires_grad_(False)
-    batch = {"num_clips": config.num_clips, "rollouts_per_clip": config.rollouts_per_clip}
-    batch |= {"order": config.order, "reward": config.reward}
-    env = FusionVecEnv(frozen, clips, agent_macs=gate_macs(frozen.sites), **batch)
+    env = FusionVecEnv(
+        frozen,
+        clips,
+        num_clips=config.num_clips,
+        rollouts_per_clip=config.rollouts_per_clip,
+        order=config.order,
+        reward=config.reward,
+        agent_macs=gate_macs(frozen.sites),
+    )
     model, intervals = REINFORCE(env, seed=0, device="cpu"), config.rollouts / config.evaluate_every
     with tempfile.TemporaryDirectory() as folder:
         model.set_logger(configure(folder, ["tensorboard"]))
@@ -50,6 +56,8 @@ def against_training(
         )  # one in each call, at its end
         log = EpisodeLog(evaluations)
         log.init_callback(model)
+        writer = find_writer(model.logger)
+        assert writer is not None
 
         def train() -> None:
             model.learn(config.evaluate_every * model.layout.num_steps, evaluations, reset_num_timesteps=False)
@@ -57,7 +65,7 @@ def against_training(
         def show(*, animate: bool = False) -> None:
             log.drawn = -1
             log.show(animate=animate)
-            find_writer(model.logger).flush()
+            writer.flush()
 
         train()
         shown, trained = interleave(show, train, repeats, "episodes in TensorBoard", warmup=1)

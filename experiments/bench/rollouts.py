@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from agent import REINFORCE
@@ -10,6 +12,7 @@ from envs import FusionVecEnv
 from envs.clips import ArrayClips, ClipSource, motions
 from envs.fusion_env import default_backbone
 from experiments.bench.measure import Ratio, interleave, summarise
+from experiments.methods import env_of
 
 CLIPS, ROLLOUTS = 8, 8
 
@@ -31,7 +34,7 @@ def against_pixels(backbone: FusionBackbone, clips: ClipSource, repeats: int) ->
     frozen = fold_batchnorm(backbone).requires_grad_(False)
     frames, labels = clips.draw(range(len(clips)))
     copies = ArrayClips(np.repeat(frames, ROLLOUTS, 0), np.repeat(labels, ROLLOUTS), clips.classes)
-    settings = {"order": "site", "reward": "log_prob", "train": False}
+    settings: dict[str, Any] = {"order": "site", "reward": "log_prob", "train": False}
     alone = FusionVecEnv(frozen, copies, num_clips=len(copies), **settings)
     shared = FusionVecEnv(frozen, clips, num_clips=len(clips), rollouts_per_clip=ROLLOUTS, **settings)
     subject, yardstick = learner(alone), learner(shared)
@@ -49,4 +52,4 @@ def learner(env: FusionVecEnv) -> REINFORCE:
 
 def collect(model: REINFORCE) -> None:
     """One batch of rollouts, credited and logged."""
-    model.collect_rollouts(model.env, model.callback, model.rollout_buffer, model.n_steps)
+    model.collect_rollouts(env_of(model), model.callback, model.rollout_buffer, model.n_steps)

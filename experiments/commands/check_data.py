@@ -167,7 +167,8 @@ def examine(config: CheckData) -> Report:
 
 def _list(root: Path, layout: str | None) -> tuple[dict[str, Listing], list[Problem]]:
     listings: dict[str, Listing] = {}
-    problems, bad = [], []
+    problems: list[Problem] = []
+    bad: list[ClipError] = []
     for split in SPLITS:
         try:
             listings[split] = find_clips(root, split, layout, bad=bad)

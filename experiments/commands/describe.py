@@ -24,7 +24,12 @@ from experiments.methods import gate_options
 
 SOMETHING = 174  # classes of Something-Something V1 and V2
 OF_THE_WEIGHTS = ("num_classes", "size", "temporal", "consensus", "lstm_hidden")  # a saved backbone knows them itself
-LOOK = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "collapse_padding": True}  # of a table
+LOOK: dict[str, Any] = {
+    "box": box.SIMPLE_HEAD,
+    "show_edge": False,
+    "pad_edge": False,
+    "collapse_padding": True,
+}  # of a table
 UNITS = {"k": 1e3, "M": 1e6, "G": 1e9}
 SMALL = 100_000_000  # MACs per frame below which figures are printed in units a thousand times smaller
 NARROWEST = 80  # columns; a smaller terminal breaks the lines itself, so that no number is cut short
@@ -95,7 +100,7 @@ def open_backbone(config: Describe) -> tuple[FusionBackbone, str]:
 
     :raises ValueError: neither a registered name nor a saved backbone, or options that contradict the saved one
     """
-    chosen = {"sites": config.sites, "history": config.history, "temporal": config.temporal}
+    chosen: dict[str, Any] = {"sites": config.sites, "history": config.history, "temporal": config.temporal}
     chosen |= {"consensus": config.consensus, "lstm_hidden": config.lstm_hidden}
     chosen = {name: value for name, value in chosen.items() if value not in (None, ())}
     if config.architecture in BACKBONES:

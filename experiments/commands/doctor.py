@@ -98,7 +98,7 @@ def _pins(requirements: Path) -> dict[str, str]:
 
 def _required() -> list[str]:
     """Names of the packages that this one says it needs, extras aside."""
-    return [re.match(r"[\w.-]+", line)[0] for line in metadata.requires(PROJECT) or () if "extra ==" not in line]
+    return [re.findall(r"^[\w.-]+", line)[0] for line in metadata.requires(PROJECT) or () if "extra ==" not in line]
 
 
 def devices() -> Iterator[Finding]:
@@ -142,7 +142,7 @@ def room(place: Path) -> Iterator[Finding]:
         except OSError as error:
             advice = f"change the rights of {existing}, or work in another folder"
             # data that are there need not be written to, but for their cache
-            status = "missing" if name == "runs" or not folder.is_dir() else "note"
+            status: Literal["note", "missing"] = "missing" if name == "runs" or not folder.is_dir() else "note"
             yield Finding("room", f"write {name}/", f"no ({error.strerror})", status, advice)
     shared = Path("/dev/shm")
     if shared.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.console import Console
@@ -42,6 +43,7 @@ def find_partners(config: Flips) -> Partners:
 
     :raises ClipError: when there are no class names to be found.
     """
+    classes: Sequence[str]
     if config.source.is_file():
         classes = read_classes(config.source)
     else:  # lines that cannot be used are the matter of check-data

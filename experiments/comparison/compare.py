@@ -26,8 +26,8 @@ from experiments.comparison.jobs import (
 )
 from experiments.comparison.report import write_report
 from experiments.comparison.results import Arm, gather, row_method
-from experiments.config import Compare, Pretrain, Train, to_json
-from experiments.machine import import_plugins, provenance, resolve_device
+from experiments.config import Compare, Pretrain, SettledCompare, Train, to_json
+from experiments.machine import import_plugins, provenance, settle_device
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
 from experiments.run import Fixed, Run
@@ -37,46 +37,46 @@ EVALUATIONS, VALIDATION_CLIPS = 4, 250  # of a run, the evaluation before traini
 
 
 def compare(config: Compare) -> None:
-    """Do what is missing of the comparison in ``config.run``, then print the tables and write the report."""
+    """Do what is missing of a comparison, then print the tables and write the report."""
     started = time.monotonic()
     import_plugins(config.plugin)
-    config = config.settled()
-    check_options(config)
-    config = replace(config, device=resolve_device(config.device).type, workers=config.workers or _cores())
-    test = open_clips(config.data, "test")
-    open_clips(config.data, "val")
-    backbones = pretrained(config)
-    arms = [plan(config, backbones)]
-    if config.seconds:
-        arms.append(plan_seconds(config, arms[0].jobs))
-    fixed = plan_fixed(config, backbones)
-    for job in (*fixed, *(job for arm in arms for job in arm.jobs)):
-        Run(job.run).check_same(job)
+    check_options(config.settled())
+    settled = replace(config.settled(), device=settle_device(config.device), workers=config.workers or _cores())
+    test = open_clips(settled.data, "test")
+    open_clips(settled.data, "val")
+    backbones = pretrained(settled)
+    arms = [plan(settled, backbones)]
+    if settled.seconds:
+        arms.append(plan_seconds(settled, arms[0].jobs))
+    fixed = plan_fixed(settled, backbones)
+    planned: list[Fixed | Train] = [*fixed, *(job for arm in arms for job in arm.jobs)]
+    for one in planned:
+        Run(one.folder).check_same(one)
     learned = [
         (partial(train_and_judge, seconds=arm.seconds), job)
         for arm in arms
         for job in sorted(arm.jobs, key=lambda job: job.seed)  # whole seeds, one by one
-        if not Run(job.run).judged
+        if not Run(job.folder).judged
     ]
     run_jobs(
-        [*learned, *((judge_fixed, job) for job in fixed if not Run(job.run).judged)],
-        config.workers,
+        [*learned, *((judge_fixed, job) for job in fixed if not Run(job.folder).judged)],
+        settled.workers,
         title=f"{len(learned)} runs",
         total=sum(job.rollouts for _, job in learned),
     )
     facts = {
-        "config": to_json(config),
+        "config": to_json(settled),
         **provenance(test=test.data_hash),
-        "seconds": _add_seconds(config.run, started),
-        "rates": read_rates(config.run) if config.seconds else {},
+        "seconds": _add_seconds(settled.run, started),
+        "rates": read_rates(settled.run) if settled.seconds else {},
     }
-    gather(arms, fixed, test, facts).save(config.run)
-    write_report(config.run, config.run)
-    print(f"Episodes and curves: tensorboard --logdir {config.run}")
-    print(f"One agent in figures: {PROGRAM} evaluate {arms[0].jobs[0].run}")
+    gather(arms, fixed, test, facts).save(settled.run)
+    write_report(settled.run, settled.run)
+    print(f"Episodes and curves: tensorboard --logdir {settled.run}")
+    print(f"One agent in figures: {PROGRAM} evaluate {arms[0].jobs[0].folder}")
 
 
-def check_options(config: Compare) -> None:
+def check_options(config: SettledCompare) -> None:
     """:raises ValueError: a method that is not registered, or a list without an entry"""
     unknown = [method for method in (*config.methods, *config.more_methods) if method not in METHODS]
     if unknown:
@@ -91,7 +91,7 @@ def check_options(config: Compare) -> None:
             )
 
 
-def pretrained(config: Compare) -> dict[int, Path]:
+def pretrained(config: SettledCompare) -> dict[int, Path]:
     """The backbone of each seed; those that the comparison is to have of its own are pretrained as far as they are not.
 
     The full preset has one of each seed, pretrained side by side; the default one, of seed 0, for all agents.
@@ -125,7 +125,7 @@ def pretrained(config: Compare) -> dict[int, Path]:
     return {seed: Run(wanted.get(seed, wanted[seeds[0]]).run).backbone for seed in config.seeds}
 
 
-def plan(config: Compare, backbones: dict[int, Path]) -> Arm:
+def plan(config: SettledCompare, backbones: dict[int, Path]) -> Arm:
     """A run of equal rollouts for each method, group size, cost weight and seed; then the rows of one setting only."""
 
     def job(method: str, group: int, weight: float, seed: int, **kwargs: Any) -> Train:
@@ -155,7 +155,7 @@ def plan(config: Compare, backbones: dict[int, Path]) -> Arm:
         for regime in config.regimes
         for method in config.methods
     ]
-    once = {"group": config.group_sizes[-1], "weight": config.more_cost_weight}
+    once: dict[str, Any] = {"group": config.group_sizes[-1], "weight": config.more_cost_weight}
     more = [method for method in config.more_methods if method not in config.methods]
     jobs += [job(method, seed=seed, **once) for seed in config.seeds for method in more]
     if config.correctness_row:
@@ -163,7 +163,7 @@ def plan(config: Compare, backbones: dict[int, Path]) -> Arm:
     return Arm(f"{config.rollouts:,} rollouts each", jobs)
 
 
-def plan_seconds(config: Compare, jobs: Sequence[Train]) -> Arm:
+def plan_seconds(config: SettledCompare, jobs: Sequence[Train]) -> Arm:
     """The runs of the main methods once more, for as many rollouts as each plays in ``config.seconds`` of training.
 
     Their number is settled beforehand, from a speed measured alone, so that every schedule ends as it should. A
@@ -176,16 +176,17 @@ def plan_seconds(config: Compare, jobs: Sequence[Train]) -> Arm:
     rates = read_rates(config.run)
 
     def timed_job(job: Train) -> Train:
-        batch = math.lcm(job.batch_size, job.num_clips * job.rollouts_per_clip)
+        settings = job.settled()
+        batch = math.lcm(settings.batch_size, settings.num_clips * settings.rollouts_per_clip)
         rollouts = rates[f"{row_method(job)}-g{job.group_size}"]["rollouts_per_second"] * config.seconds
         rollouts = max(round(rollouts / batch), 1) * batch
-        name = f"{job.run.name}-{config.seconds:g}seconds"
+        name = f"{job.folder.name}-{config.seconds:g}seconds"
         return replace(job, rollouts=rollouts, evaluate_every=math.ceil(rollouts / EVALUATIONS), run=config.run / name)
 
     return Arm(f"{config.seconds:g} seconds each", [timed_job(job) for job in main], config.seconds)
 
 
-def plan_fixed(config: Compare, backbones: dict[int, Path]) -> list[Fixed]:
+def plan_fixed(config: SettledCompare, backbones: dict[int, Path]) -> list[Fixed]:
     """The fixed policies, once for each group size and each backbone."""
     first = {path: seed for seed, path in reversed(backbones.items())}
     return [

@@ -103,7 +103,7 @@ def training_grid(table: Table) -> Grid:
 
 def _training(row: Row) -> list[str]:
     rollouts, clips, updates, shortened, rate, warmup = (
-        found and found.mean
+        None if found is None else found.mean
         for found in map(
             row.trained, ("rollouts", "clips_drawn", "updates", "clipped_updates", "learning_rate", "warmup")
         )
@@ -140,7 +140,8 @@ def as_text(grid: Grid, width: int | None = None) -> str:
     columns = list(zip(grid[0], *grid[1]))
     names = 2 if grid[0][1:2] == ["cost weight"] else 1
     taken = [max(map(len, column)) for column in columns]
-    parts, room = [], 0
+    parts: list[list[int]] = []
+    room = 0
     for number in range(names, len(columns)):
         if not parts or taken[number] + 2 > room:
             parts.append(list(range(names)))

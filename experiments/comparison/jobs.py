@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty
@@ -26,7 +26,7 @@ from experiments.board import log_test
 from experiments.clips import open_clips
 from experiments.config import Pretrain, Train
 from experiments.judgement import judge
-from experiments.loading import load_trained, open_frozen
+from experiments.loading import Loaded, load_trained, open_frozen
 from experiments.machine import import_plugins, provenance, set_up_cpu
 from experiments.pretrain import pretrain
 from experiments.run import Fixed, Run
@@ -59,18 +59,18 @@ def run_jobs(jobs: Sequence[Job], workers: int, *, title: str, total: int = 0, u
         futures = [pool.submit(function, config) for function, config in jobs]
         _watch(futures, progress, total=total, title=title, unit=unit)
         done, pending = wait(futures, return_when=FIRST_EXCEPTION)
-        failed = [future for future in done if future.exception() is not None]
+        failed = [error for future in done if (error := future.exception()) is not None]
         if failed:
             stop.set()
             for future in pending:
                 future.cancel()
-            raise failed[0].exception()
+            raise failed[0]
     finally:
         pool.shutdown(cancel_futures=True)
         signal.signal(signal.SIGINT, before)
 
 
-def _watch(futures: list, progress: Any, *, total: int, title: str, unit: str) -> None:
+def _watch(futures: Sequence[Future[None]], progress: Any, *, total: int, title: str, unit: str) -> None:
     """Show the progress of all workers together until every job has ended or one has failed."""
     seen: dict[str, int] = {}
     with tqdm(total=total, desc=title, unit=unit, disable=None, smoothing=0.05) as bar:
@@ -130,7 +130,7 @@ def train_and_judge(config: Train, *, seconds: float | None = None) -> None:
     :param seconds: as ``train`` takes them
     """
     model, backbone, _ = _trained(config, seconds=seconds)
-    run, judgement = Run(config.run), judge(model, backbone, open_clips(config.data, "test"), order=config.order)
+    run, judgement = Run(config.folder), judge(model, backbone, open_clips(config.data, "test"), order=config.order)
     log_test(run.folder, judgement.figures["greedy"], rollouts=run.rollouts)
     run.write_judgement(judgement)
 
@@ -141,23 +141,23 @@ def train_and_validate(config: Train) -> None:
     played = evaluate(model, backbone, open_clips(config.data, "val"), order=config.order, selection="sampled")
     outcome, cost = float(played.log_prob.mean()), played.cost
     found = {"reward": Reward("log_prob", config.cost_weight)(outcome, cost), "accuracy": played.accuracy, "cost": cost}
-    run = Run(config.run)
+    run = Run(config.folder)
     write_json(run.validation, {**found, "updates": run.read_result()["updates"]})
 
 
-def _trained(config: Train, *, seconds: float | None = None) -> tuple:
+def _trained(config: Train, *, seconds: float | None = None) -> Loaded:
     """What ``load_trained`` gives of a run, trained first as far as it is not."""
     _begin(config)
-    run = Run(config.run)
+    run = Run(config.folder)
     if not run.finished:
         train(
             config,
             resume=run.exists,
             seconds=seconds,
-            report=lambda rollouts: _progress.put((config.run.name, rollouts)),
+            report=lambda rollouts: _progress.put((config.folder.name, rollouts)),
             stop=_stop.is_set,
         )
-    return load_trained(config.run, device=config.device)
+    return load_trained(config.folder, device=config.device)
 
 
 def judge_fixed(config: Fixed) -> None:
@@ -166,9 +166,11 @@ def judge_fixed(config: Fixed) -> None:
     backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
     clips = open_clips(config.data, "test")
     layout = StepLayout(backbone.sites, clips.num_frames, config.order)
-    options = {"order": config.order, "selections": ("greedy",)}  # they are played one way
-    judged = {name: judge(fixed_policy(name, layout), backbone, clips, **options) for name in FIXED}
-    run = Run(config.run)
+    judged = {
+        name: judge(fixed_policy(name, layout), backbone, clips, selections=("greedy",), order=config.order)
+        for name in FIXED  # which are played one way
+    }
+    run = Run(config.folder)
     run.write_manifest(config)
     run.write_judgements(judged)
 
@@ -181,28 +183,31 @@ def measure_rate(config: Train) -> None:
     _begin(config)
     times: dict[int, float] = {}  # rollouts played -> when
 
+    def note(rollouts: int) -> None:
+        times.setdefault(rollouts, time.monotonic())
+
     def enough() -> bool:
         return _stop.is_set() or (len(times) > 2 and time.monotonic() - min(times.values()) > TIMED_SECONDS)
 
-    config.run.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=config.run.parent) as folder:
+    config.folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=config.folder.parent) as folder:
         # far more rollouts than there is time for: the end of a run, with its evaluation and animations, is no training
-        endless = {"rollouts": 1000 * config.rollouts, "evaluate_every": 1000 * config.rollouts}
-        short = replace(config, run=Path(folder) / "run", validation_clips=2, **endless)
+        endless = 1000 * config.rollouts
+        short = replace(config, run=Path(folder) / "run", rollouts=endless, evaluate_every=endless, validation_clips=2)
         try:
-            train(short, report=lambda rollouts: times.setdefault(rollouts, time.monotonic()), stop=enough)
+            train(short, report=note, stop=enough)
         except Interrupted:
             _go_on()
     warm = sorted(times.items())[min(len(times) // 5, len(times) - 2) :]
     (before, first), (after, last) = warm[0], warm[-1]
-    rates = read_rates(config.run.parent)
-    rates[config.run.name] = {
+    rates = read_rates(config.folder.parent)
+    rates[config.folder.name] = {
         "rollouts_per_second": (after - before) / (last - first),
         "rollouts": after - before,
         "seconds": last - first,
         "machine": provenance()["machine"],
     }
-    write_json(config.run.parent / RATES, rates)
+    write_json(config.folder.parent / RATES, rates)
 
 
 def read_rates(folder: Path) -> dict[str, dict[str, Any]]:

@@ -83,7 +83,7 @@ def difference(first: Front, second: Front, measure: Measure) -> Interval | None
     readings = [measure.read(front) for front in (first, second)]
     compared = first.seeds == second.seeds
     for known, bound in map(_known, readings):
-        compared = compared and known.all() and not bound.any()
+        compared = compared and bool(known.all() and not bound.any())
     if not compared:
         return None
     return interval(readings[0].value - readings[1].value, units=first.units, bounds=(-math.inf, math.inf))

@@ -58,7 +58,7 @@ def draw_pareto(tables: Sequence[Table], path: Path) -> None:
         _draw_fixed(axes, table)
         axes.set_title(table.title[0].upper() + table.title[1:], fontsize=10)
         axes.grid(alpha=0.25)
-    low = min(row.figure("accuracy").mean for table in tables for row in table.rows.values())
+    low = min(row.mean("accuracy") for table in tables for row in table.rows.values())
     grid[0, 0].set_ylim(max(low - 4, 0), 100.5)
     grid[0, 0].set_xlim(0, 1.04)
     for axes in grid[-1]:
@@ -104,7 +104,7 @@ def _draw_front(axes: Any, front: Front, style: tuple[str, str]) -> None:
 
 def _draw_fixed(axes: Any, table: Table) -> None:
     for name, row in table.fixed.items():
-        cost, accuracy = row.figure("cost").mean, row.figure("accuracy").mean
+        cost, accuracy = row.mean("cost"), row.mean("accuracy")
         axes.plot(cost, accuracy, "o", color="0.6", markersize=5, label="fixed policies", linestyle="", zorder=1)
         axes.annotate(
             name, (cost, accuracy), (0, -12), textcoords="offset points", fontsize=7, color="0.4",
@@ -120,7 +120,7 @@ def _draw_policies(axes: Any, table: Table, styles: dict[str, tuple[str, str]]) 
             if f"{start}cost" not in row.figures:
                 continue
             size, fill = FILLS[name]
-            cost, accuracy = (row.figure(f"{start}{what}").mean for what in ("cost", "accuracy"))
+            cost, accuracy = (row.mean(f"{start}{what}") for what in ("cost", "accuracy"))
             axes.plot(
                 cost,
                 accuracy,
@@ -135,7 +135,8 @@ def _draw_policies(axes: Any, table: Table, styles: dict[str, tuple[str, str]]) 
 
 def _fill(colour: str, share: float) -> tuple[float, float, float]:
     """The colour, mixed with white."""
-    return tuple(share * part + 1 - share for part in matplotlib.colors.to_rgb(colour))
+    red, green, blue = (share * part + 1 - share for part in matplotlib.colors.to_rgb(colour))
+    return red, green, blue
 
 
 def draw_learning(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backbone.common.files import write_whole
+from backbone.common.files import write_arrays, write_whole
 from envs.clips import ClipSource
 from experiments.config import Train
 from experiments.judgement import PER_CLIP, Judgement, cluster_of
@@ -36,7 +36,7 @@ class Arm(NamedTuple):
     """
 
     title: str
-    jobs: list[Train]
+    jobs: Sequence[Train]
     seconds: float | None = None
 
 
@@ -69,8 +69,10 @@ class JudgedClips:
         """Each pair of mutually reversed classes by name -> (N,), whether a clip is of it."""
         found = {}
         for label, partner in enumerate(self.reversed_class or ()):
+            if partner is None or label >= partner:
+                continue
             of_pair = np.isin(self.labels, (label, partner))
-            if partner is not None and label < partner and of_pair.any():
+            if of_pair.any():
                 found[f"{self.classes[label]} / {self.classes[partner]}"] = of_pair
         return found
 
@@ -113,7 +115,7 @@ class Results:
         """Write results.npz, then results.json: where the latter is, both are whole."""
         everything = [*self.runs, *self.fixed]
         arrays = {"labels": self.test.labels.astype(np.uint16), **pack([run.clips for run in everything])}
-        write_whole(Path(folder) / ARRAYS, lambda file: np.savez_compressed(file, **arrays))
+        write_arrays(Path(folder) / ARRAYS, arrays)
         content = {
             "cost_quantum": COST_QUANTUM,
             "test": {**asdict(self.test), "labels": len(self.test)},
@@ -204,7 +206,7 @@ def gather(arms: Sequence[Arm], fixed: Sequence[Fixed], test: ClipSource, facts:
 
 
 def _learned(arm: str, job: Train) -> Run:
-    folder = RunFolder(job.run)
+    folder = RunFolder(job.folder)
     result = folder.read_result()
     training = {name: getattr(job, name) for name in SETTINGS if getattr(job, name) is not None}
     training |= {name: result[name] for name in MEASURED if result.get(name) is not None}
@@ -214,7 +216,7 @@ def _learned(arm: str, job: Train) -> Run:
 
 def _fixed(job: Fixed) -> list[Run]:
     """A run for each fixed policy; its seed is that of the backbone."""
-    judged = RunFolder(job.run).judgements()
+    judged = RunFolder(job.folder).judgements()
     return [Run("", name, job.group_size, 0.0, "", job.seed, clips=_whole(one)) for name, one in judged.items()]
 
 

@@ -63,14 +63,19 @@ class Row(NamedTuple):
         bounds = SHARE_OF_DENSE if name.endswith("cost") else PERCENT
         return interval(self.figures[name], units=self.units, bounds=bounds)
 
+    def mean(self, name: str) -> float:
+        """The same mean alone, of what was measured."""
+        return float(self.figures[name][0].mean())
+
     def pair(self, name: str) -> Interval:
         """Accuracy in percent on the clips of a pair of classes."""
         return interval(self.pairs[name], units=self.units, bounds=PERCENT)
 
     def trained(self, name: str) -> Interval | None:
         """A number of each seed's training: its mean, over seeds."""
-        values = [one.get(name) for one in self.training]
-        return over_seeds(values, bounds=(0.0, math.inf)) if values and None not in values else None
+        values = [value for one in self.training if (value := one.get(name)) is not None]
+        whole = values and len(values) == len(self.training)
+        return over_seeds(values, bounds=(0.0, math.inf)) if whole else None
 
 
 class Table(NamedTuple):

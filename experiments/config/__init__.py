@@ -4,13 +4,14 @@
 command. ``serialization`` turns them into a run's config.json and back.
 """
 
-from experiments.config.comparing import Compare, Gradients, Report, Tune
+from experiments.config.comparing import Compare, Gradients, Report, SettledCompare, Tune
 from experiments.config.data import DEFAULT_ROOT, EMBEDDED, QUICK_ROOT, Data
 from experiments.config.judging import Evaluate, Import, Inspect, Predict, Probe
 from experiments.config.presets import COMPARISONS
 from experiments.config.serialization import from_json, to_json, with_defaults
+from experiments.config.shared import Device
 from experiments.config.tools import Bench, CheckData, Describe, Doctor, Flips
-from experiments.config.training import Pretrain, Train, TrainCommand
+from experiments.config.training import Pretrain, SettledTrain, Train, TrainCommand
 
 __all__ = [
     "COMPARISONS",
@@ -22,6 +23,7 @@ __all__ = [
     "Compare",
     "Data",
     "Describe",
+    "Device",
     "Doctor",
     "Evaluate",
     "Flips",
@@ -32,6 +34,8 @@ __all__ = [
     "Pretrain",
     "Probe",
     "Report",
+    "SettledCompare",
+    "SettledTrain",
     "Train",
     "TrainCommand",
     "Tune",

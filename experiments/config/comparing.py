@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -57,13 +57,42 @@ class Compare(Videos, Plugins, Processes):
     run: Path | None = None
     """Folder to write, by default runs/compare, or runs/quick, runs/full. What is finished there is not repeated."""
 
-    def settled(self) -> Compare:
+    def settled(self) -> SettledCompare:
         """The same with every option that was left out set to the preset's."""
-        preset = COMPARISONS[self.preset]
-        settled = replace(self, **{name: value for name, value in preset.items() if getattr(self, name) is None})
+        options, preset = (
+            {option.name: getattr(self, option.name) for option in fields(Compare)},
+            COMPARISONS[self.preset],
+        )
+        settled = SettledCompare(
+            **{**options, **{name: value for name, value in preset.items() if options[name] is None}}
+        )
         if self.preset == "quick" and self.data.root == DEFAULT_ROOT:
             settled = replace(settled, data=replace(self.data, root=QUICK_ROOT))
         return settled
+
+
+if TYPE_CHECKING:
+
+    class SettledCompare(Compare):
+        """A Compare of which nothing is left out. Only type checkers tell them apart: the same options are the same
+        comparison."""
+
+        methods: tuple[str, ...]
+        more_methods: tuple[str, ...]
+        cost_weights: tuple[float, ...]
+        seeds: tuple[int, ...]
+        group_sizes: tuple[int, ...]
+        rollouts: int
+        seconds: float
+        correctness_row: bool
+        accuracies: tuple[float, ...]
+        budgets: tuple[float, ...]
+        pretrain_clips: int
+        pretrain_batch_size: int
+        run: Path
+
+else:
+    SettledCompare = Compare
 
 
 @shared_last

@@ -57,7 +57,7 @@ def _typed(hint: Any, value: Any) -> Any:
         return [_typed(kinds[0], inner) for inner in value]
     if NoneType in get_args(hint):
         return _typed(kinds[0], value)
-    if is_dataclass(hint):
+    if is_dataclass(hint) and isinstance(hint, type):
         return from_json(hint, value)
     return Path(value) if hint is Path else value
 

@@ -6,17 +6,19 @@ A command for which another default is right names the field again, behind ``_: 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
+Device = Literal["auto", "cpu", "cuda"]
 
 
 def shared_last(options: type[T]) -> type[T]:
     """Order a dataclass's fields, in help and in config.json: first its own, which say what it is about, then each base's."""
-    known = options.__dataclass_fields__
+    known: dict[str, Any] = vars(options)["__dataclass_fields__"]
     names = [name for kind in options.__mro__ for name in getattr(kind, "__annotations__", ()) if name in known]
     last = list(dict.fromkeys(reversed(names)))[::-1]  # a field that is named again stands where its base has it
-    options.__dataclass_fields__ = {name: known[name] for name in last}
+    for name in last:
+        known[name] = known.pop(name)
     return options
 
 
@@ -24,7 +26,7 @@ def shared_last(options: type[T]) -> type[T]:
 class OnDevice:
     """Computes."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where to compute; auto takes CUDA if it is there."""
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -113,10 +113,27 @@ class Train(Videos, Gates, Plugins, Threads):
         """Where the run is written."""
         return self.run or Path("runs") / f"{self.method}-w{self.cost_weight:g}-s{self.seed}"
 
-    def settled(self) -> Train:
+    def settled(self) -> SettledTrain:
         """The same with every option that was left out set to what was chosen for the method."""
-        settings = tuned(self.method, self.group_size)
-        return replace(self, **{name: value for name, value in settings.items() if getattr(self, name) is None})
+        options = {option.name: getattr(self, option.name) for option in fields(Train)}
+        settings = {**tuned(self.method, self.group_size), "run": self.folder}
+        return SettledTrain(**{**options, **{name: value for name, value in settings.items() if options[name] is None}})
+
+
+if TYPE_CHECKING:
+
+    class SettledTrain(Train):
+        """A Train of which nothing is left out. Only type checkers tell them apart: the same options are the same run."""
+
+        warmup: float
+        num_clips: int
+        n_epochs: int
+        batch_size: int
+        learning_rate: float
+        run: Path
+
+else:
+    SettledTrain = Train
 
 
 @shared_last

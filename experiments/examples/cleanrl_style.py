@@ -10,6 +10,7 @@ import argparse
 
 import gymnasium
 import torch
+from gymnasium.spaces import Box, MultiDiscrete
 from torch import nn
 from torch.distributions import Categorical
 
@@ -19,7 +20,10 @@ import envs  # noqa: F401, which registers the environment
 def train(env: gymnasium.vector.VectorEnv, *, updates: int, learning_rate: float = 0.01, seed: int = 0) -> list[float]:
     """Mean return of each update's episodes, one of every row of the environment."""
     torch.manual_seed(seed)
-    width, decisions = env.single_observation_space.shape[0], env.single_action_space.shape[0]
+    observed, decided = env.single_observation_space, env.single_action_space
+    assert isinstance(observed, Box)
+    assert isinstance(decided, MultiDiscrete)
+    width, decisions = observed.shape[0], decided.shape[0]
     policy = nn.Sequential(nn.Linear(width, 64), nn.Tanh(), nn.Linear(64, 3 * decisions))
     optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
     observation, info = env.reset(seed=seed)

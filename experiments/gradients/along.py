@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -17,8 +17,8 @@ from envs.clips import ClipSource
 from experiments.clips import open_clips
 from experiments.config import Train
 from experiments.gradients.problem import Gates
-from experiments.loading import load_trained
-from experiments.methods import build_method
+from experiments.loading import layout_of, load_trained
+from experiments.methods import build_method, env_of
 from experiments.run import Run
 from experiments.train import start_checkpoint
 
@@ -56,7 +56,8 @@ class GatesAlong(BetweenRollouts):
 
     def __init__(self, shares: Sequence[float]) -> None:
         super().__init__()
-        self.waiting, self.gates = sorted(shares), {}
+        self.waiting = sorted(shares)
+        self.gates: dict[float, dict[str, Tensor]] = {}
 
     def act(self) -> None:
         while self.waiting and 1 - self.model._current_progress_remaining >= self.waiting[0] - 1e-9:
@@ -67,8 +68,8 @@ class GatesAlong(BetweenRollouts):
             self.gates[share] = copy_gates(self.model)
 
 
-def copy_gates(model: object) -> dict[str, Tensor]:
-    """A learner's gates as they are now."""
+def copy_gates(model: Any) -> dict[str, Tensor]:
+    """A learner's gates, ``policy.gates``, as they are now."""
     return {name: part.detach().clone() for name, part in model.policy.gates.state_dict().items()}
 
 
@@ -93,8 +94,8 @@ def train_along(folder: Path, shares: Sequence[float]) -> Trained:
             f"expected a finished run in {folder}, found no {run.result.name} there: go on with it by --resume"
         )
     clips = open_clips(config.data, "train")
-    trained, backbone, config = load_trained(folder, device="cpu", clips=clips)
-    config, end = config.settled(), copy_gates(trained)
+    trained, backbone, _ = load_trained(folder, device="cpu", clips=clips)
+    config, end = replace(config, device="cpu").settled(), copy_gates(trained)
     model = build_method(config, backbone, clips)
     if (source := start_checkpoint(config)) is not None:
         load_gates(source, model)
@@ -102,11 +103,11 @@ def train_along(folder: Path, shares: Sequence[float]) -> Trained:
     if any(0 < share < 1 for share in shares):
         along = GatesAlong([share for share in shares if share < 1])
         warmup = CostWarmup(config.cost_weight, config.warmup)
-        model.learn(config.rollouts * model.layout.num_steps, callback=[warmup, along], log_interval=2**31)
+        model.learn(config.rollouts * layout_of(model).num_steps, callback=[warmup, along], log_interval=2**31)
         again = copy_gates(model)
         difference = max(float((again[name] - part).abs().max()) for name, part in end.items())
         gates = {**along.gates, 1.0: end}
-    model.env.close()
+    env_of(model).close()
     weight_at = CostWarmup(config.cost_weight, config.warmup).schedule
     points = [Point(share, replace(config, cost_weight=weight_at(1 - share)), gates[share]) for share in shares]
     return Trained(config, backbone, clips, points, difference)

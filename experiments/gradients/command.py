@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,7 +135,7 @@ def stage(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dic
 def exact_part(config: Gradients, methods: Sequence[str], effort: Effort) -> dict[str, Any]:
     """Every method against the exact gradient, at initial and at perturbed gates; p corrected for all of them (Holm)."""
     cases = {
-        case: stage(config.run, f"exact-{case}", lambda case=case: exact_case(config, methods, effort, case))
+        case: stage(config.run, f"exact-{case}", partial(exact_case, config, methods, effort, case))
         for case in ("initial", "perturbed")
     }
     correct_verdicts(cases.values())
@@ -239,7 +240,7 @@ def clips_part(
         groups[str(group_size)] = stage(
             config.run,
             f"group-{group_size}",
-            lambda chosen=(setting, sweep): group_stage(*chosen, methods, effort),
+            partial(group_stage, setting, sweep, methods, effort),
         )
     return {"cost_weight": config.cost_weight, "groups": groups}, {"train": clips.data_hash}
 
@@ -331,9 +332,8 @@ def along_part(config: Gradients, methods: Sequence[str], effort: Effort) -> tup
     """Every method at moments of each run's training; and the hashes of the runs' clips."""
     runs, hashes = {}, {}
     for number, folder in enumerate(config.agent):
-        found = stage(
-            config.run, f"along-{number}", lambda folder=folder: along_stage(folder, config.seed, methods, effort)
-        )
+        measure = partial(along_stage, folder, config.seed, methods, effort)
+        found = stage(config.run, f"along-{number}", measure)
         hashes[str(folder)] = found.pop("data")
         runs[str(folder)] = found
     return runs, hashes
@@ -358,7 +358,7 @@ def along_point(
     """One moment: the reference, pooled of REBAR and REINFORCE, and every method against it."""
     title = f"{folder.name} at {point.share:.0%}"
     setting = Setting(replace(point.config, seed=seed), trained.backbone, trained.clips, point.gates, point.share)
-    samples = {}
+    samples: dict[str, Samples] = {}
     for number, (method, share) in enumerate(REFERENCES.items(), 1):
         torch.manual_seed(seed + number)
         count = max(round(share * effort.reference_along), 4)

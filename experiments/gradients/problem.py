@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from torch import Tensor
+from torch import Tensor, nn
 
 from agent.algorithms.fusion_algorithm import FusionAlgorithm
 from agent.estimators.exact import Enumeration, enumerate_decisions, exact_gradient
-from agent.policies.gate import GateNetwork, gate_macs
+from agent.policies.gate import GateLayers, GateNetwork, gate_macs
 from backbone import FusionBackbone
 from backbone.cnns.resnet import BasicBlock, ResNet
 from envs.clips import ArrayClips, ClipSource
 from envs.reward import Reward
 from experiments.config import Train
-from experiments.methods import build_method, gate_options
+from experiments.methods import build_method, env_of, gate_options
 
 TINY_HIDDEN = 4  # hidden units of its gates: 225 coordinates in all
 TINY_SEED = 2  # with which no coordinate of the initial gates is dead
@@ -44,32 +45,34 @@ class Estimator:
                 "without: leave it out of --methods, or give it one"
             )
         self.method, self.model = method, model
-        own = model.policy.gates.state_dict()
-        if {name: part.shape for name, part in own.items()} != {name: part.shape for name, part in gates.items()}:
+        own = model.policy.gates
+        assert isinstance(own, nn.Module)
+        if {name: part.shape for name, part in own.state_dict().items()} != {
+            name: part.shape for name, part in gates.items()
+        }:
             raise ValueError(
                 f"expected gates that all methods share, got others from {method}: leave it out of --methods"
             )
-        model.policy.gates.load_state_dict(gates)
+        own.load_state_dict(gates)
+        self.network = own
         model.prepare_sampling(1 - share)
 
     def __call__(self) -> np.ndarray:
         """One estimate, float64 (P,)."""
         self.model.policy.optimizer.zero_grad()
         self.model.sample_loss().backward()
-        gradients = [
-            torch.zeros_like(part) if part.grad is None else part.grad for part in self.model.policy.gates.parameters()
-        ]
+        gradients = [torch.zeros_like(part) if part.grad is None else part.grad for part in self.network.parameters()]
         return torch.cat([gradient.flatten() for gradient in gradients]).double().numpy()
 
     @property
     def rollouts(self) -> int:
         """Episodes in an estimate."""
-        return self.model.env.num_envs
+        return env_of(self.model).num_envs
 
     @property
     def rollouts_per_clip(self) -> int:
         """Of each clip drawn, 1 where it is passed once."""
-        return self.model.env.get_attr("rollouts_per_clip")[0]
+        return env_of(self.model).get_attr("rollouts_per_clip")[0]
 
 
 def make_estimator(
@@ -98,9 +101,7 @@ class TinyProblem:
     :param kwargs: further fields of Train
     """
 
-    def __init__(
-        self, *, cost_weight: float = 1.0, spread: bool = True, certainty: float = 1.0, **kwargs: object
-    ) -> None:
+    def __init__(self, *, cost_weight: float = 1.0, spread: bool = True, certainty: float = 1.0, **kwargs: Any) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(TINY_SEED)
             cnn = ResNet(BasicBlock, (1, 1, 1), (4, 6, 8), num_classes=2, size=8, small=True)
@@ -114,9 +115,10 @@ class TinyProblem:
             with torch.no_grad():
                 for parameter in self.gates.parameters() if spread else ():
                     parameter.add_(SPREAD * torch.randn_like(parameter))
-                for gate in self.gates.gates:
-                    gate.layers.out.weight.mul_(certainty)
-                    gate.layers.out.bias.mul_(certainty)
+                for layers in self.gates.modules():
+                    if isinstance(layers, GateLayers):
+                        layers.out.weight.mul_(certainty)
+                        layers.out.bias.mul_(certainty)
 
     def enumerate(self) -> Enumeration:
         """Every joint decision of both clips."""
@@ -142,12 +144,12 @@ class TinyProblem:
         probabilities = every.log_probs.detach().double().exp()
         advantages = every.rewards - (probabilities * every.rewards).sum(1, keepdim=True)
         log_probs = every.log_probs.flatten()
-        scores = torch.autograd.grad(log_probs, parameters, torch.eye(len(log_probs)), is_grads_batched=True)
-        scores = torch.cat([score.flatten(1) for score in scores], 1).double()
+        parts = torch.autograd.grad(log_probs, parameters, torch.eye(len(log_probs)), is_grads_batched=True)
+        scores = torch.cat([part.flatten(1) for part in parts], 1).double()
         chances = probabilities.flatten() / len(self.clips)
         return (-advantages.flatten()[:, None] * scores).numpy(), chances.numpy()
 
-    def estimator(self, method: str, rollouts: int, *, seed: int = 0, **kwargs: object) -> Estimator:
+    def estimator(self, method: str, rollouts: int, *, seed: int = 0, **kwargs: Any) -> Estimator:
         """A registered method whose every estimate plays both clips equally often.
 
         :param rollouts: in an estimate, a multiple of the two clips
@@ -164,7 +166,7 @@ class TinyProblem:
             **kwargs,
         )
         model = build_method(config, self.backbone, self.clips)
-        batch = model.env.get_attr("num_clips")[0]
+        batch = env_of(model).get_attr("num_clips")[0]
         if batch != clips:  # it passes each clip once: give it copies
             model = build_method(config, self.backbone, repeat(self.clips, batch // clips))
         return Estimator(method, model, self.gates.state_dict())

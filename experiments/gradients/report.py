@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ class Table(NamedTuple):
     title: str
     note: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def write_report(folder: Path, found: dict[str, Any], facts: dict[str, Any]) -> None:
@@ -56,7 +56,8 @@ def rebuild(folder: Path, out: Path) -> list[Table]:
     """Write gradients.md and the pictures to ``out`` from gradients.json in ``folder`` alone; returns the tables."""
     found = json.loads((folder / "gradients.json").read_text())
     out.mkdir(parents=True, exist_ok=True)
-    tables, pictures = [], []
+    tables: list[Table] = []
+    pictures: list[tuple[Callable[[dict[str, Any], Path], None], str, dict[str, Any]]] = []
     if "exact" in found:
         tables += exact_tables(found["exact"])
         pictures += [(draw_bias, "bias", found["exact"]), (draw_variance, "variance", found["exact"])]
@@ -241,7 +242,7 @@ def along_tables(along: dict[str, Any]) -> list[Table]:
                 else "in its very weights"
             )
             where += f"; what lies between start and checkpoint is from training it again, which ended {end}"
-        rows = {
+        reference = {
             "cost weight": [f"{point['cost_weight']:g}" for point in points],
             "rollouts": [
                 ", ".join(f"{method} {count:,}" for method, count in point["reference"]["rollouts"].items())
@@ -258,7 +259,9 @@ def along_tables(along: dict[str, Any]) -> list[Table]:
             f"{where}. Estimates of two unbiased methods, pooled with the inverse of their means' variances as weights; "
             "agreement is the cosine between their two expectations, 1 but for noise, which is taken out"
         )
-        tables.append(Table(f"Reference, {name}", note, ("", *header[1:]), [(key, *row) for key, row in rows.items()]))
+        tables.append(
+            Table(f"Reference, {name}", note, ("", *header[1:]), [(key, *row) for key, row in reference.items()])
+        )
         for key, title, note in (
             ("cosine", "Cosine of one estimate with the truth", EQUAL_ROLLOUTS),
             ("expectation", "Cosine of the expectation with the truth", "1 without bias, but for noise and a factor"),

@@ -278,10 +278,10 @@ class Pool:
         """Cosine between the expectations of the first two, 1 but for noise, which is taken out; None where one drowns."""
         start = self.sizes[0]
         one, other = self.gradients[:start], self.gradients[start : start + self.sizes[1]]
-        squares = _told_square(one), _told_square(other)
-        if None in squares:
+        first, second = _told_square(one), _told_square(other)
+        if first is None or second is None:
             return None
-        return float(one.mean(0) @ other.mean(0) / (squares[0] * squares[1]) ** 0.5)
+        return float(one.mean(0) @ other.mean(0) / (first * second) ** 0.5)
 
 
 class Direction(NamedTuple):

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from agent.callbacks.episode_log import record_episodes, write_episode, write_probabilities
 from agent.evaluation import Evaluation, evaluate
-from backbone.common.files import write_whole
+from backbone.common.files import write_bytes
 from envs.clips import ClipSource
 from envs.episode import EpisodeRecord
 from envs.rendering.episodes import animate_episode, encode_png
@@ -83,7 +83,7 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
     notes = [HOW_CHOSEN]
     if not alone:
         notes.insert(
-            0, f"{len(found.trained)} runs; episodes of one run a method: {', '.join(job.run.name for job in jobs)}."
+            0, f"{len(found.trained)} runs; episodes of one run a method: {', '.join(job.folder.name for job in jobs)}."
         )
         if found.unfinished:
             notes.append(f"{found.unfinished} runs without a checkpoint yet are left out.")
@@ -91,7 +91,9 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
     if target.exists():
         shutil.rmtree(target)
     shown = [
-        episode for one in played for episode in write_run(target if alone else target / one.job.run.name, one, alone)
+        episode
+        for one in played
+        for episode in write_run(target if alone else target / one.job.folder.name, one, alone)
     ]
     page = write_page(
         str(folder),
@@ -101,7 +103,7 @@ def inspect_folder(folder: Path, config: Inspect) -> Path:
         learning=learning_picture(curves) or NO_LEARNING,
         episodes=shown,
     )
-    write_whole(target / "index.html", lambda file: file.write(page.encode()))
+    write_bytes(target / "index.html", page.encode())
     return target / "index.html"
 
 
@@ -110,7 +112,7 @@ def representatives(jobs: Sequence[Train | Imported]) -> list[Train | Imported]:
 
     def rank(job: Train | Imported) -> tuple:
         return (
-            Run(job.run).seconds is not None,
+            Run(job.folder).seconds is not None,
             job.reward != "log_prob",
             abs(job.cost_weight - 1),
             job.group_size,
@@ -123,24 +125,33 @@ def representatives(jobs: Sequence[Train | Imported]) -> list[Train | Imported]:
 
 def play(job: Train | Imported, config: Inspect) -> Played:
     """Play what was asked for of one run."""
-    trained = open_trained(Predict(Path(), job.run, threads=config.threads, device=config.device))
-    clips, result, choices, records = None, None, [], []
+    trained = open_trained(Predict(Path(), job.folder, threads=config.threads, device=config.device))
+    clips, result = None, None
+    choices: list[Choice] = []
+    records: list[EpisodeRecord] = []
     own = own_videos(config.paths, trained.data, trained.classes) if config.paths else None  # its errors come at once
     if asks_for_clips(config):
         clips = open_clips(trained.data, config.split, for_evaluation=True)
-        title = f"{job.run.name} on {config.split}"
+        title = f"{job.folder.name} on {config.split}"
         result = evaluate(trained.model, trained.backbone, clips, order=trained.layout.order, progress=title)
         choices = choose(config, result, trained.classes)
         records = _record(trained, job, clips, [choice.clip for choice in choices])
     if own is not None:
-        choices = choices + [Choice("video", f"video_{number}", number) for number in range(len(own))]
+        choices += [Choice("video", f"video_{number}", number) for number in range(len(own))]
         records += [record.unlabelled() for record in _record(trained, job, own, range(len(own)))]
     return Played(job, clips, result, choices, records)
 
 
 def _record(trained: Trained, job: Train | Imported, clips: ClipSource, indices: Sequence[int]) -> list[EpisodeRecord]:
-    rewards = {"reward": job.reward, "cost_weight": job.cost_weight}
-    return record_episodes(trained.model, trained.backbone, clips, list(indices), order=trained.layout.order, **rewards)
+    return record_episodes(
+        trained.model,
+        trained.backbone,
+        clips,
+        list(indices),
+        order=trained.layout.order,
+        reward=job.reward,
+        cost_weight=job.cost_weight,
+    )
 
 
 def write_run(target: Path, played: Played, alone: bool) -> list[Shown]:
@@ -149,19 +160,19 @@ def write_run(target: Path, played: Played, alone: bool) -> list[Shown]:
     :param alone: the page has no other run, and room for animations
     """
     target.mkdir(parents=True, exist_ok=True)
-    curve = Run(played.job.run).read_curve()
-    step, shown = curve[-1]["rollouts"] if curve else 0, []  # played in training, where that is known
+    curve = Run(played.job.folder).read_curve()
+    step, shown = int(curve[-1]["rollouts"]) if curve else 0, []  # played in training, where that is known
     with SummaryWriter(str(target)) as writer:
         episodes = list(zip(played.choices, played.records, strict=True))
         for choice, record in tqdm(episodes, desc="drawing", unit="episode", disable=None, leave=False):
             png, gif = encode_png(record), animate_episode(record)
             stem = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in choice.name)
             for suffix, content in ((".png", png), (".gif", gif)):
-                write_whole(target / f"{stem}{suffix}", lambda file, content=content: file.write(content))
+                write_bytes(target / f"{stem}{suffix}", content)
             write_episode(writer, choice.name, record, step, png=png, gif=gif)
             title = record.prediction if record.label is None else record.label
             title = f"{choice.name.replace('_', ' ')}: {title}"
-            run = played.job.run.resolve().name
+            run = played.job.folder.resolve().name
             shown.append(Shown(choice.kind, run, choice.name, title, png, gif if alone else None, record.facts()))
         write_probabilities(writer, played.records, step)
     return shown
@@ -172,12 +183,12 @@ def runs_grid(played: Sequence[Played], split: str) -> Grid:
     header, cells = ["run", "method", "cost weight", "seed", f"accuracy on {split} %", "cost, share of dense"], []
     for one in played:
         figures = ["-", "-"]
-        if one.result is not None:
+        if one.result is not None and one.clips is not None:
             found = figures_of(one.result, one.clips)
             figures = [
                 "{:.1f} [{:.1f}, {:.1f}]".format(*found["accuracy"].to_json()),
                 "{:.3f} [{:.3f}, {:.3f}]".format(*found["cost"].to_json()),
             ]
         job = one.job
-        cells.append([job.run.resolve().name, row_method(job), f"{job.cost_weight:g}", str(job.seed), *figures])
+        cells.append([job.folder.resolve().name, row_method(job), f"{job.cost_weight:g}", str(job.seed), *figures])
     return header, cells

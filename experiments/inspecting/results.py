@@ -59,7 +59,8 @@ def find_runs(folder: Path) -> Found:
 
 
 def _fixed_in(folder: Path) -> list[Fixed]:
-    return [one.config() for one in runs_in(folder) if one.kind is Kind.FIXED]
+    configs = [one.config() for one in runs_in(folder) if one.kind is Kind.FIXED]
+    return [config for config in configs if isinstance(config, Fixed)]
 
 
 def judged_tables(found: Found, open_test: Callable[[], ClipSource]) -> list[Table]:
@@ -71,12 +72,12 @@ def judged_tables(found: Found, open_test: Callable[[], ClipSource]) -> list[Tab
     """
     arms: dict[str, list[Train]] = {}
     for job in found.trained:
-        run = Run(job.run)
-        if run.judged and run.finished and run.curve.is_file():
+        run = Run(job.folder)
+        if isinstance(job, Train) and run.judged and run.finished and run.curve.is_file():
             seconds = run.seconds
             title = f"{job.rollouts:,} rollouts each" if seconds is None else f"{seconds:g} seconds each"
             arms.setdefault(title, []).append(job)
-    fixed = [job for job in found.fixed if Run(job.run).judged]
+    fixed = [job for job in found.fixed if Run(job.folder).judged]
     if not (arms and fixed):
         return []
     kept = [
@@ -104,7 +105,7 @@ def _common(jobs: Sequence[Train], group: int) -> list[Train]:
 
 def curves_table(job: Train | Imported) -> Table | None:
     """A run's learning curve as a table of that one row; None where it has none yet."""
-    curve = Run(job.run).read_curve()
+    curve = Run(job.folder).read_curve()
     if not curve:
         return None
     # whatever it was rewarded by: there is no other to tell it from

@@ -11,6 +11,7 @@ from experiments.analysis.fronts import Reading, accuracy_at, hull
 from experiments.analysis.statistics import ClipDraws, interval
 from experiments.comparison.measures import REACHED
 from experiments.config import Train
+from experiments.run import Imported
 
 
 class Peers(NamedTuple):
@@ -29,7 +30,7 @@ class Peers(NamedTuple):
     rollouts: int
 
 
-def peers(config: Train) -> Peers:
+def peers(config: Train | Imported) -> Peers:
     """Those of a run."""
     paths = str(config.backbone), str(config.start)
     return Peers(*paths, config.seed, config.group_size, config.regime, config.reuse, config.rollouts)
@@ -84,7 +85,7 @@ def against_blind(played: Outcome, policies: Sequence[Outcome], *, cluster: int)
     """
     draws = ClipDraws(len(played.correct), cluster=cluster)
     (best, bound), lead, end = best_blind(played, policies, draws)
-    found = {"policies": len(policies), "end": end, "accuracy": None, "lead": None}
+    found: dict[str, Any] = {"policies": len(policies), "end": end, "accuracy": None, "lead": None}
     known, held = np.isfinite(best), ~bound
     if not (known[0] and known[1:].mean() >= REACHED):
         return {**found, "reached": "none"}

@@ -20,7 +20,7 @@ SWAP = "swap"
 
 def clips_of(selected: Mapping[str, Evaluation], swap: SwapTest | None, others: Mapping[str, Evaluation]) -> Clips:
     """Of what was played; the swap test where every clip has a reversal."""
-    found = {}
+    found: Clips = {}
     for name, played in {**selected, **others}.items():
         found |= {f"{name}/correct": played.correct, f"{name}/cost": played.macs_ratio}
     if swap is not None and len(swap.correct) == len(selected["greedy"].correct):
@@ -46,14 +46,14 @@ def drawn_figures(clips: Clips, rivals: Sequence[Outcome], draws: ClipDraws) -> 
     """
     played = outcomes(clips)
     greedy = played["greedy"]
-    values = {("accuracy",): 100 * greedy.correct, ("cost",): greedy.macs_ratio}
+    values: dict[tuple[str, ...], np.ndarray] = {("accuracy",): 100 * greedy.correct, ("cost",): greedy.macs_ratio}
     for name, other in played.items():
         if name not in SELECTIONS:
             path = ("without_adaptivity", name)
             values |= {(*path, "accuracy"): 100 * other.correct, (*path, "cost"): other.macs_ratio}
-            path = (*path, "adaptive_minus_this")
-            values[*path, "accuracy"] = 100.0 * greedy.correct - 100.0 * other.correct
-            values[*path, "cost"] = greedy.macs_ratio - other.macs_ratio
+            minus = (*path, "adaptive_minus_this")
+            values[*minus, "accuracy"] = 100.0 * greedy.correct - 100.0 * other.correct
+            values[*minus, "cost"] = greedy.macs_ratio - other.macs_ratio
     if f"{SWAP}/correct" in clips:
         values[SWAP, "accuracy"] = 100 * clips[f"{SWAP}/correct"]
         values[SWAP, "follows"] = 100 * clips[f"{SWAP}/follows"]

@@ -59,7 +59,8 @@ def _centred_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def phases(facts: ClipFacts, num_frames: int) -> dict[str, np.ndarray]:
     """Which frames lie before, inside and after the window in which the object is seen: bool (N, T) each."""
     frames = np.arange(num_frames)
-    start, end = facts.start[:, None], (facts.start + facts.length)[:, None]
+    start = np.asarray(facts.start)[:, None]
+    end = start + np.asarray(facts.length)[:, None]
     return dict(zip(PHASES, (frames < start, (start <= frames) & (frames < end), frames >= end)))
 
 

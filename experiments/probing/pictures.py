@@ -38,12 +38,13 @@ def draw_probes(path: Path, *, title: str, shares: np.ndarray, costs: np.ndarray
     panels[0].set_ylabel("share of decisions")
     panels[0].legend(fontsize=8)
     if facts is not None:
-        last = facts.start + facts.length - 1
-        _draw_aligned(panels[1], shares, facts.start, range(-MARGIN, INSIDE), seen=(0, INSIDE - 1))
+        start, noise = np.asarray(facts.start), np.asarray(facts.noise)
+        last = start + facts.length - 1
+        _draw_aligned(panels[1], shares, start, range(-MARGIN, INSIDE), seen=(0, INSIDE - 1))
         panels[1].set_xlabel("frames from the one in which the object appears")
         _draw_aligned(panels[2], shares, last, range(1 - INSIDE, MARGIN + 1), seen=(1 - INSIDE, 0))
         panels[2].set_xlabel("frames from the last in which it is seen")
-        _draw_cost(panels[3], facts.noise, costs.mean(1))
+        _draw_cost(panels[3], noise, costs.mean(1))
     for axes in panels[:3]:
         axes.set_ylim(0, 1)
     for axes in panels:

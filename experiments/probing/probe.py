@@ -18,7 +18,7 @@ from experiments.clips import open_clips
 from experiments.comparison.claims import BLIND
 from experiments.config import Probe
 from experiments.judgement import adaptivity_of, cluster_of
-from experiments.loading import load_trained
+from experiments.loading import layout_of, load_trained
 from experiments.machine import set_up_cpu
 from experiments.probing.blind import Outcome, Peers, against_blind, peers
 from experiments.probing.clips import Clips, clips_of, outcomes, policies_of
@@ -57,7 +57,8 @@ def probe(config: Probe) -> str:
     if config.out is not None:
         check_seeds(trained)
     blind: dict[Peers, list[Outcome]] = defaultdict(list)
-    probed, data_hash = {}, None
+    probed: dict[Path, Probed] = {}
+    data_hash: str | None = None
     for run in sorted(trained, key=lambda run: trained[run].method != BLIND):
         found = probe_run(run, config)
         if data_hash not in (None, found.data_hash):
@@ -81,9 +82,9 @@ def probe_run(run: Path, config: Probe) -> Probed:
     """Play the clips of a run under every probe, and draw the picture."""
     model, backbone, trained = load_trained(run, device=config.device)
     clips = open_clips(trained.data, config.split, for_evaluation=True)
-    layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
+    layout = layout_of(model)
     macs = agent_macs(model, layout)
-    kwargs = {"order": layout.order, "progress": f"probing {run.name}"}
+    kwargs: dict[str, Any] = {"order": layout.order, "progress": f"probing {run.name}"}
     selections = SELECTIONS if trained.method == BLIND else ("greedy",)
     selected = evaluate_selections(model, backbone, clips, selections=selections, **kwargs)
     played = selected["greedy"]

@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from backbone.common.files import write_whole
+from backbone.common.files import write_arrays, write_whole
 from experiments.analysis.statistics import ClipDraws, Interval, interval, over_seeds
 from experiments.comparison.claims import BLIND
 from experiments.comparison.results import pack, row_method, unpack
 from experiments.config import Train
 from experiments.probing.blind import peers
 from experiments.probing.clips import Clips, drawn_figures, policies_of
+from experiments.run import Imported
 
 DIGITS = 6  # significant ones, in JSON
 Drawn = dict[tuple[str, ...], np.ndarray]  # as ``drawn_figures`` gives it
@@ -48,8 +49,8 @@ class Column(NamedTuple):
     bounds: tuple[float, float] = (-inf, inf)
 
 
-PERCENT = {"spec": ".1f", "bounds": (0.0, 100.0)}
-SHARE = {**PERCENT, "factor": 100.0}
+PERCENT: dict[str, Any] = {"spec": ".1f", "bounds": (0.0, 100.0)}
+SHARE: dict[str, Any] = {**PERCENT, "factor": 100.0}
 
 
 def _worth(title: str, name: str) -> tuple[Column, Column]:
@@ -108,12 +109,12 @@ TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
 }
 
 
-def check_seeds(runs: dict[Path, Train]) -> None:
+def check_seeds(runs: Mapping[Path, Train | Imported]) -> None:
     """Each seed may count once.
 
     :raises ValueError: two runs of one row and seed
     """
-    seen: dict[tuple, Path] = {}
+    seen: dict[tuple[Any, ...], Path] = {}
     for run, config in runs.items():
         row = (*_row(config).values(), config.seed)
         if row in seen:
@@ -124,7 +125,7 @@ def check_seeds(runs: dict[Path, Train]) -> None:
         seen[row] = run
 
 
-def _row(config: Train) -> dict[str, Any]:
+def _row(config: Train | Imported) -> dict[str, Any]:
     """By the names in ROW."""
     marks = [f"{config.reward} reward"] * (config.reward != "log_prob") + ["no reuse"] * (not config.reuse)
     return {
@@ -135,7 +136,7 @@ def _row(config: Train) -> dict[str, Any]:
     }
 
 
-def summarise(folder: Path, runs: Sequence[tuple[Train, dict[str, Any], Clips]], *, cluster: int) -> str:
+def summarise(folder: Path, runs: Sequence[tuple[Train | Imported, dict[str, Any], Clips]], *, cluster: int) -> str:
     """Write probes.npz, probes.json and probes.md of runs, their figures and what they did with each clip; return the last.
 
     :param cluster: as in ``ClipDraws``
@@ -153,14 +154,13 @@ def summarise(folder: Path, runs: Sequence[tuple[Train, dict[str, Any], Clips]],
         )
         for config, figures, clips in runs
     ]
-    arrays = pack([clips for *_, clips in runs])
-    write_whole(folder / "probes.npz", lambda file: np.savez_compressed(file, **arrays))
+    write_arrays(folder / "probes.npz", pack([clips for *_, clips in runs]))
     lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in kept)  # a run a line
     write_whole(folder / "probes.json", lambda file: file.write(f"[\n{lines}\n]\n".encode()))
     return rebuild(folder, folder)
 
 
-def _is_rival(other: Train, config: Train) -> bool:
+def _is_rival(other: Train | Imported, config: Train | Imported) -> bool:
     return other.method == BLIND and config.method != BLIND and peers(other) == peers(config)
 
 

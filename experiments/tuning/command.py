@@ -15,7 +15,7 @@ from backbone.common.naming import did_you_mean
 from experiments.clips import open_clips
 from experiments.comparison.jobs import run_jobs, train_and_validate
 from experiments.config import Pretrain, Train, Tune, to_json
-from experiments.machine import provenance, resolve_device
+from experiments.machine import provenance, settle_device
 from experiments.pretrain import pretrain
 from experiments.run import Run
 from experiments.tuned import UNTUNED
@@ -33,7 +33,7 @@ parameters that a small step hardly moves, the learning rate comes first."""
 
 TIE = 0.03  # rewards of one run each that are no further apart cannot be told apart: the fewest updates win
 
-Settings = dict[str, float]
+Settings = dict[str, Any]  # numbers, by the names of options of ``train``
 
 
 def tune(config: Tune) -> str:
@@ -48,7 +48,7 @@ def tune(config: Tune) -> str:
             f"expected --methods among {', '.join(GRIDS)}, which have a grid; got {', '.join(unknown)}"
             f"{did_you_mean(unknown, GRIDS)}"
         )
-    config = replace(config, device=resolve_device(config.device).type, workers=config.workers or os.cpu_count() or 1)
+    config = replace(config, device=settle_device(config.device), workers=config.workers or os.cpu_count() or 1)
     Run(config.run).check_same(config)
     Run(config.run).write_manifest(config)
     backbone = _backbone(config)
@@ -69,7 +69,7 @@ def tune(config: Tune) -> str:
             for settings in candidates
             for weight in config.cost_weights
         ]
-        missing = [job for job in jobs if not Run(job.run).validation.exists()]
+        missing = [job for job in jobs if not Run(job.folder).validation.exists()]
         total = sum(job.rollouts for job in missing)
         run_jobs([(train_and_validate, job) for job in missing], config.workers, title=f"step {stage + 1}", total=total)
         for method, candidates in wanted.items():
@@ -90,8 +90,8 @@ def rebuild(folder: Path, out: Path) -> str:
 
 def _backbone(config: Tune) -> Path:
     run = Run(config.run / f"backbone-s{config.seed}")
-    short = {"clips": config.pretrain_clips, "seed": config.seed, "device": config.device}
-    wanted = Pretrain(data=config.data, **short, run=run.folder)
+    clips, seed = config.pretrain_clips, config.seed
+    wanted = Pretrain(data=config.data, clips=clips, seed=seed, device=config.device, run=run.folder)
     run.check_same(wanted)
     if not run.backbone.exists():
         pretrain(replace(wanted, resume=run.exists))
@@ -131,7 +131,7 @@ def _job(config: Tune, backbone: Path, method: str, settings: Settings, weight: 
 def _row(config: Tune, backbone: Path, method: str, settings: Settings) -> dict[str, Any]:
     """Settings and what they reached: the reward at each cost weight, and the mean."""
     jobs = [_job(config, backbone, method, settings, weight) for weight in config.cost_weights]
-    found = [json.loads(Run(job.run).validation.read_text()) for job in jobs]
+    found = [json.loads(Run(job.folder).validation.read_text()) for job in jobs]
     rewards = [one["reward"] for one in found]
     return {
         "settings": settings,

@@ -19,7 +19,7 @@ from experiments.config import Predict
 from experiments.run import Run
 from experiments.videos.prediction import Trained, open_trained, play, ranking
 
-ENCODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}  # names of files may be any bytes
+ENCODING, ERRORS = "utf-8", "surrogateescape"  # names of files may be any bytes
 
 
 def predict_folder(config: Predict) -> None:
@@ -38,7 +38,10 @@ def predict_folder(config: Predict) -> None:
     todo = [video for video in videos if str(video) not in rows]
     failed = 0
     try:
-        with open(target, "a", **ENCODING) as file, tqdm(todo, "predicting", unit="video", disable=None) as bar:
+        with (
+            open(target, "a", encoding=ENCODING, errors=ERRORS, newline="") as file,
+            tqdm(todo, "predicting", unit="video", disable=None) as bar,
+        ):
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             for video in bar:
                 row = rows[str(video)] = row_of(trained, video, columns)
@@ -108,7 +111,7 @@ def read_rows(path: Path, columns: Sequence[str], fingerprint: str) -> dict[str,
     """
     if not path.exists():
         return {}
-    with open(path, **ENCODING) as file:
+    with open(path, encoding=ENCODING, errors=ERRORS, newline="") as file:
         text = file.read()
     reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
     rows = [row for row in reader if None not in row and None not in row.values()]
@@ -128,4 +131,4 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[dict[str, str]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path, lambda file: file.write(text.getvalue().encode(ENCODING["encoding"], ENCODING["errors"])))
+    write_whole(path, lambda file: file.write(text.getvalue().encode(ENCODING, ERRORS)))

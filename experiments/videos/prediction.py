@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from envs.decisions import Decisions
 from envs.rollout import rollout
 from envs.spaces import StepLayout
 from experiments.config import Data, Predict
-from experiments.loading import load_trained
+from experiments.loading import layout_of, load_trained
 from experiments.machine import import_plugins, set_up_cpu
 from experiments.run import Run
 
@@ -77,7 +78,7 @@ def open_trained(config: Predict) -> Trained:
         shape = (1, trained.data.num_frames, trained.data.size, trained.data.size, 3)
         blank = ArrayClips(np.zeros(shape, np.uint8), np.zeros(1, int), classes)  # the videos of training may be gone
         model, backbone, trained = load_trained(config.run, device=config.device, clips=blank)
-    layout = model.layout if hasattr(model, "layout") else model.env.get_attr("layout")[0]
+    layout = layout_of(model)
     digest = hashlib.sha256()
     for path in (run.manifest, run.checkpoint, trained.backbone):
         with open(path, "rb") as file:
@@ -92,7 +93,7 @@ def read_frames(path: Path, data: Data, *, size: int) -> np.ndarray:
     :param data: of the run, for T and how they are sampled
     :raises ClipError: no whole video, or one of too few frames for that
     """
-    how = {"sampling": data.sampling, "short": data.short}
+    how: dict[str, Any] = {"sampling": data.sampling, "short": data.short}
 
     def choose(count: int) -> np.ndarray:
         return evaluation_indices(count, data.num_frames, **how)[0]
@@ -115,6 +116,7 @@ def play(trained: Trained, path: Path) -> Prediction:
         return trained.model.predict(observation, deterministic=True)[0]
 
     played = rollout(episodes, greedy, detailed=True)
+    assert played.frame_logits is not None  # as it is detailed
     frame_macs, site_macs = split_macs(trained.backbone, played.decisions.one_hot(), trained.agent_macs)
     return Prediction(
         probabilities=torch.from_numpy(played.frame_logits[0]).double().softmax(-1).numpy(),
