@@ -12,6 +12,7 @@ from envs.clips.datasets import find_clips
 from envs.clips.datasets.reading import read_classes
 from envs.clips.flips import flip_labels
 from experiments.config import Flips
+from experiments.machine import import_plugins
 
 
 class Partners(NamedTuple):
@@ -42,6 +43,7 @@ def find_partners(config: Flips) -> Partners:
 
     :raises ClipError: when there are no class names to be found.
     """
+    import_plugins(config.plugin)
     if config.source.is_file():
         classes = read_classes(config.source)
     else:  # lines that cannot be used are the matter of check-data

@@ -18,6 +18,7 @@ from experiments.clips import open_clips
 from experiments.config import Train
 from experiments.gradients.problem import Gates
 from experiments.loading import load_trained
+from experiments.machine import import_plugins
 from experiments.methods import build_method
 from experiments.run import Run
 from experiments.train import start_checkpoint
@@ -92,6 +93,7 @@ def train_along(folder: Path, shares: Sequence[float]) -> Trained:
         raise ValueError(
             f"expected a finished run in {folder}, found no {run.result.name} there: go on with it by --resume"
         )
+    import_plugins(config.plugin)
     clips = open_clips(config.data, "train")
     trained, backbone, config = load_trained(folder, device="cpu", clips=clips)
     config, end = config.settled(), copy_gates(trained)
