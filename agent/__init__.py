@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agent.estimators.baselines import BASELINES
     from agent.estimators.relaxations import RELAXATIONS
     from agent.evaluation import SELECTIONS, Evaluation, evaluate, evaluate_selections
-    from agent.policies.fixed import FIXED, FixedPolicy, fixed_policy
+    from agent.policies.fixed import FIXED, FixedPolicy, fixed_policy, register_fixed
     from agent.policies.gate import GateNetwork, GateOptions, gate_macs
     from agent.policies.policy import FusionPolicy
     from agent.probes import adaptivity, pair_accuracy, swap_test
@@ -43,5 +43,6 @@ __all__ = [
     "fixed_policy",
     "gate_macs",
     "pair_accuracy",
+    "register_fixed",
     "swap_test",
 ]

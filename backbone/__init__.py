@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from backbone.cost.walk import CostWalk, walk_macs
     from backbone.decision import Decision, one_hot
     from backbone.fusion.backbone import FusionBackbone
+    from backbone.fusion.consensus import register_consensus
     from backbone.fusion.sites import Site
     from backbone.fusion.state import FusionState, Observation, WalkResult
     from backbone.fusion.temporal import register_temporal
@@ -44,6 +45,7 @@ __all__ = [
     "one_hot",
     "recalibrate",
     "register_backbone",
+    "register_consensus",
     "register_temporal",
     "save_backbone",
     "walk_macs",

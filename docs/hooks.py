@@ -45,9 +45,14 @@ def links(text: str, place: str) -> Iterator[tuple[re.Match, str]]:
         yield match, path
 
 
+def is_own(path: str) -> bool:
+    """Whether the site has it from this folder as it stands; code is shown on a page, from here as from elsewhere."""
+    return path.startswith("docs/") and Path(path).suffix not in CODE
+
+
 def in_site(path: str) -> str:
     """Where the site has a file of the repository."""
-    if path.startswith("docs/"):
+    if is_own(path):
         return path.removeprefix("docs/")
     if path == "README.md":
         return HOME
@@ -217,7 +222,7 @@ def on_files(files: Any, config: Any) -> Any:
     own = [f"docs/{file.src_uri}" for file in files.documentation_pages() if file.generated_by is None]
     in_nav = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "experiments/README.md", "experiments/tensorboard.md"]
     for path in linked_files([*own, *in_nav]):
-        if path.startswith("docs/"):
+        if is_own(path):
             continue
         if in_site(path) != path and path != "README.md":
             source = (ROOT / path).read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -82,6 +83,11 @@ class Reward:
     def of_outcome(self, logits: Tensor, labels: Tensor) -> Tensor:
         """What the last step adds: of the clip's logits (N, classes) and labels (N,), (N,)."""
         return find_outcome(self.outcome)(logits, labels)
+
+    def has_derivative(self, num_classes: int) -> bool:
+        """Whether the outcome's derivative leads back to the scores of so many classes, as a relaxation needs it."""
+        logits = torch.zeros(1, num_classes, requires_grad=True)
+        return self.of_outcome(logits, torch.zeros(1, dtype=torch.long)).requires_grad
 
     def outcome_of(self, total: Number, cost: Number) -> Number:
         """The outcome that a whole episode's reward holds beside its cost."""

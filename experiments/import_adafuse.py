@@ -15,6 +15,7 @@ from backbone import FusionBackbone, save_backbone
 from experiments.clips import classes_of
 from experiments.config import Import, to_json
 from experiments.loading import imported_policy
+from experiments.machine import import_plugins
 from experiments.run import Imported, Run
 
 
@@ -23,6 +24,7 @@ def import_adafuse(config: Import) -> Path:
 
     :raises ValueError: no checkpoint of AdaFuse, videos of other classes, or a folder that holds a run already
     """
+    import_plugins(config.plugin)
     backbone, gates, facts = load_adafuse(config.checkpoint, temporal=config.temporal, size=config.data.size)
     classes = classes_of(config.data)
     if len(classes) != facts.num_classes:
@@ -40,6 +42,7 @@ def import_adafuse(config: Import) -> Path:
         hidden_quota=facts.gate.quota,
         gate_norm=facts.gate.norm,
         shared_gates=facts.gate.shared,
+        plugin=config.plugin,
         run=config.run,
     )
     with open(config.checkpoint, "rb") as file:

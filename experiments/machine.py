@@ -7,7 +7,9 @@ import importlib
 import pkgutil
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,14 @@ PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "
 
 
 def import_plugins(modules: Sequence[str]) -> None:
-    """Import a user's modules, which register what they bring.
+    """Import a user's modules, which register what they bring. What they print goes to stderr: stdout may be JSON.
 
     :raises ValueError: one cannot be imported
     """
     for module in modules:
         try:
-            importlib.import_module(module)
+            with redirect_stdout(sys.stderr):
+                importlib.import_module(module)
         except ImportError as error:
             missing = isinstance(error, ModuleNotFoundError) and error.name == module  # and not what it imports itself
             known = [found.name for found in pkgutil.iter_modules()] if missing else []

@@ -10,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from agent import REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
+from agent.estimators.relaxations import RelaxationFunction, find_relaxation
 from backbone import FusionBackbone
 from backbone.common.registry import Registry
 from envs import FusionVecEnv
@@ -27,6 +28,17 @@ def register_method(build: Method) -> Method:
     The algorithm must train on a FusionVecEnv, take ``config.seed``, and answer ``predict``.
     """
     return METHODS.register(build)
+
+
+def register_pathwise(relaxation: RelaxationFunction) -> RelaxationFunction:
+    """Record a registered relaxation as a method of the same name, trained through the CNN as "gumbel" is; a decorator.
+
+    :raises ValueError: a relaxation that is not registered, or a method's name that is taken
+    """
+    name = relaxation.__name__
+    find_relaxation(name)
+    METHODS.register(partial(_pathwise, relaxation=name), name)
+    return relaxation
 
 
 def check_method(name: str) -> None:
@@ -78,10 +90,6 @@ def rollout_env(config: Train, backbone: FusionBackbone, clips: ClipSource) -> F
 
 def relaxation_env(config: Train, backbone: FusionBackbone, clips: ClipSource, gate: GateOptions) -> FusionVecEnv:
     """The environment of the relaxation: batch_size clips, one pass of each."""
-    if config.reward != "log_prob":
-        raise ValueError(
-            f"expected reward log_prob for {config.method}, got {config.reward}: correctness has no derivative"
-        )
     return FusionVecEnv(
         backbone,
         clips,

@@ -15,9 +15,11 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agent.pretraining import PretrainingMix
-from backbone import FusionBackbone, create_cnn, imagenet_weights, load_weights, save_backbone
+from backbone import BACKBONES, FusionBackbone, create_cnn, imagenet_weights, load_weights, save_backbone
 from backbone.common.files import load_checkpoint, save_checkpoint
 from backbone.common.interruption import Interrupted
+from backbone.fusion.consensus import CONSENSUS
+from backbone.fusion.temporal import TEMPORAL_MODES
 from envs.clips import ClipSource
 from envs.clips.loader import Loader
 from envs.clips.sampler import ClipSampler
@@ -40,6 +42,7 @@ def pretrain(
     :param stop: asked between updates; True saves a checkpoint and raises Interrupted, as Ctrl-C does
     """
     import_plugins(config.plugin)
+    check_names(config)
     set_up_cpu(config.threads)
     config = replace(config, device=settle_device(config.device))
     clips = open_clips(config.data, "train")
@@ -74,6 +77,16 @@ def pretrain(
     if report is None:
         print(f"Backbone saved to {run.backbone}. Train an agent on it: {PROGRAM} train --backbone {run.backbone}")
     return run.backbone
+
+
+def check_names(config: Pretrain) -> None:
+    """Before videos are decoded for it.
+
+    :raises ValueError: an unknown architecture, temporal mode or consensus; the message lists the known ones
+    """
+    BACKBONES.find(config.architecture)
+    TEMPORAL_MODES.find(config.temporal)
+    CONSENSUS.find(config.consensus)
 
 
 def train_backbone(

@@ -25,6 +25,7 @@ from backbone.common.deprecation import moved_names
 from backbone.common.files import write_json
 from backbone.common.naming import paths_nearby
 from envs.clips import ClipSource
+from envs.reward import find_outcome
 from experiments.board import log_hparams, open_logger
 from experiments.clips import open_clips
 from experiments.config import SettledTrain, Train, to_json
@@ -119,10 +120,11 @@ def resume_training(folder: Path) -> Path:
 def _prepare(config: Train) -> SettledTrain:
     """Set up this process; the configuration with everything settled that was left open.
 
-    :raises ValueError: an unknown method or plugin, or a device that is not there
+    :raises ValueError: an unknown method, reward or plugin, or a device that is not there
     """
     import_plugins(config.plugin)
     check_method(config.method)
+    find_outcome(config.reward)
     set_up_cpu(config.threads)
     return replace(config.settled(), device=settle_device(config.device))
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from registries import REGISTRIES, as_before
 
 from agent import FIXED
-from agent.estimators.relaxations import RELAXATIONS
-from backbone import BACKBONES, FusionBackbone, create_cnn
+from backbone import FusionBackbone, create_cnn
 from envs import FusionEnv
 from envs.clips import motions
-from envs.clips.datasets import LAYOUTS, find_clips
+from envs.clips.datasets import find_clips
 from experiments.config import Data, Train
 from experiments.methods import METHODS
 from experiments.train import train
@@ -23,8 +23,6 @@ from tests import test_readme as readme
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-REGISTRIES = (BACKBONES, LAYOUTS, METHODS, FIXED, RELAXATIONS)
-AWAITED = "register_outcome"  # written for envs/reward.py as it will be; goes when it is there
 
 
 def python_blocks() -> list:
@@ -32,8 +30,7 @@ def python_blocks() -> list:
     found = []
     for page in PAGES:
         for number, text in enumerate(readme.blocks(page, "python")):
-            waits = [pytest.mark.xfail(raises=ImportError)] if AWAITED in text else []
-            found.append(pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}", marks=waits))
+            found.append(pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}"))
     return found
 
 
@@ -52,42 +49,44 @@ def name_of(page: Path) -> str:
 
 
 @pytest.fixture
-def as_before() -> Iterator[None]:
+def unregistered() -> Iterator[None]:
     """What a page registers is gone afterwards."""
-    before = [dict(registry) for registry in REGISTRIES]
-    yield
-    for registry, entries in zip(REGISTRIES, before, strict=True):
-        for name in set(registry) - set(entries):
-            del registry[name]
+    with as_before():
+        yield
 
 
 @pytest.mark.parametrize("text", python_blocks())
-def test_python_runs(text, as_before, tmp_path, monkeypatch, backbone_file, videos):
+def test_python_runs(text, unregistered, tmp_path, monkeypatch, backbone_file, videos):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(
         "SB3_LOGDIR", str(tmp_path / "sb3")
     )  # where a stock algorithm makes a folder even to log nothing
-    before = [set(registry) for registry in REGISTRIES]
+    before = {noun: set(registry) for noun, registry in REGISTRIES.items()}
     exec(compile(text, "a page", "exec"), {"__name__": "page"})
-    cnns, layouts, methods, rules, _ = (
-        set(registry) - known for registry, known in zip(REGISTRIES, before, strict=True)
-    )
-    for name in cnns:
+    brought = {noun: registry.keys() - before[noun] for noun, registry in REGISTRIES.items()}
+    for name in brought["backbone"]:
         env = FusionEnv(FusionBackbone(create_cnn(name, num_classes=8)), motions.sample(1, seed=0), order="site")
         _, info = env.reset(seed=0)
         while "clip" not in info:
             *_, info = env.step(np.zeros(env.action_space.shape, int))
         assert info["clip"]["macs_ratio"] == 1  # all use costs what the dense CNN does
-    for name in layouts:
+    for name in brought["layout"]:
         (tmp_path / "clips.tsv").write_text("train\ta.mp4\tjump\ntrain\tb.mp4\trun\ntest\tc.mp4\trun\n")
         assert find_clips(tmp_path, "test", name).labels == (1,)
-    for name in rules:
+    for name in brought["fixed policy"]:
         assert FIXED[name](6, np.random.default_rng(0)).shape == (6,)
-    for name in methods:
+    for name in brought["method"]:
         short = {"rollouts": 8, "num_clips": 2, "rollouts_per_clip": 2, "batch_size": 4, "validation_clips": 2}
         options = {"backbone": backbone_file, "data": Data(root=videos), "run": tmp_path / "run", "device": "cpu"}
         assert (train(Train(method=name, **options, **short)) / "result.json").exists()
     gc.collect()  # environments that a block leaves open close their files here, not in another test
+
+
+@pytest.mark.parametrize("page", [*PAGES, *readme.PAGES], ids=name_of)
+def test_a_plugin_that_is_shown_is_the_template(page):
+    for text in readme.blocks(page, "python"):
+        if named := re.match(r"# (my_\w+\.py)$", text, re.MULTILINE):
+            assert text == (ROOT / "docs" / "templates" / named[1]).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -13,7 +13,6 @@ from agent.estimators.cost import check_cost_gradient, site_cost
 from agent.estimators.relaxations import Relaxation, find_relaxation
 from agent.policies.distribution import log_softmax
 from backbone import Observation
-from envs.reward import log_probability
 
 
 class PathwiseGradient(WholeClips):
@@ -58,7 +57,7 @@ class PathwiseGradient(WholeClips):
         self.policy.gates.train()  # BatchNorms read the batch's statistics, as in AdaFuse
         result = self.backbone(frames, decide, agent_macs=self.episodes.agent_macs)
         self.policy.gates.eval()
-        outcome = log_probability(result.logits, labels)
+        outcome = self.reward.of_outcome(result.logits, labels)
         macs_ratio = result.macs / self.episodes.clip_dense_macs
         cost = torch.stack(expected).sum(0) if exact_cost else macs_ratio
         reward = self.reward(outcome, cost.to(outcome.dtype))

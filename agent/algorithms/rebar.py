@@ -13,7 +13,7 @@ from agent.estimators.cost import check_cost_gradient, site_cost
 from agent.estimators.relaxations import gumbel_noise, hardened
 from agent.policies.distribution import log_softmax
 from backbone import FusionState, Observation
-from envs.reward import correctness, log_probability
+from envs.reward import correctness
 
 
 class _Decided(NamedTuple):
@@ -83,7 +83,7 @@ class REBAR(WholeClips):
     def loss(self, frames: Tensor, labels: Tensor) -> Tensor:
         passed, scores, macs = self._hard_pass(frames)
         self.seen = [site.observation for site in passed]
-        outcome = log_probability(scores, labels)
+        outcome = self.reward.of_outcome(scores, labels)
         exact_cost = self.cost_gradient == "exact"
         own_costs = [self._cost(site.observation, log_softmax(site.logits).exp()) for site in passed]
         paid = own_costs if exact_cost else [self._cost(site.observation, site.decisions) for site in passed]
@@ -148,7 +148,7 @@ class REBAR(WholeClips):
             charged = log_probs.exp() if exact_cost else decisions
             reward = reward - self.reward.penalty(self._cost(observation, charged))
             state = self._advance(state, observation, decisions)
-        outcome = log_probability(backbone.consensus(backbone.logits(state)), labels.repeat_interleave(2))
+        outcome = self.reward.of_outcome(backbone.consensus(backbone.logits(state)), labels.repeat_interleave(2))
         free, given = (reward + outcome).unflatten(0, (-1, 2)).unbind(1)
         (direction,) = torch.autograd.grad((free - given).sum(), logits)
         return given.detach(), direction

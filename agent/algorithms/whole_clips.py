@@ -18,9 +18,9 @@ from envs.episodes import Episodes
 
 class WholeClips(FusionAlgorithm, BaseAlgorithm):
     """Takes backbone and clips from the same environment as the policy gradients, in the same order, and maximises
-    the same reward, with the log-probability of the true class as outcome. A clip's pass counts as one episode.
+    the same reward. A clip's pass counts as one episode.
 
-    :param env: FusionVecEnv with order="site" and rollouts_per_clip=1
+    :param env: FusionVecEnv with order="site", rollouts_per_clip=1 and a reward that has a derivative
     :param learning_rate: of Adam, a number or a schedule
     :param policy_kwargs: of FusionPolicy (gate)
     """
@@ -58,6 +58,12 @@ class WholeClips(FusionAlgorithm, BaseAlgorithm):
             rollouts = self.env.get_attr("rollouts_per_clip")[0]
             if rollouts != 1:
                 raise ValueError(f"expected rollouts_per_clip 1 for {type(self).__name__}, got {rollouts}")
+            if not self.reward.has_derivative(self.backbone.num_classes):
+                outcome = self.reward.outcome
+                raise ValueError(
+                    f"expected reward log_prob, or another with a derivative, for {type(self).__name__}, got {outcome}: "
+                    f"{outcome} has no derivative"
+                )
         super()._setup_model()
 
     def _build_policy(self) -> None:

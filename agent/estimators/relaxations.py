@@ -15,16 +15,18 @@ from agent.algorithms.schedules import Linear
 from agent.policies.distribution import log_softmax
 from backbone.common.registry import Registry
 
+RelaxationFunction = Callable[[Tensor, float], Tensor]
+"""(logits (..., 3), temperature) -> (..., 3), decisions with a gradient."""
+
 
 @dataclass(frozen=True)
 class Relaxation:
     """A registered relaxation.
 
-    :param function: (logits (..., 3), temperature) -> (..., 3), decisions with a gradient
     :param temperature: that suits it: a number or a schedule
     """
 
-    function: Callable[[Tensor, float], Tensor]
+    function: RelaxationFunction
     temperature: float | Schedule
 
     def __call__(self, logits: Tensor, temperature: float) -> Tensor:
@@ -34,10 +36,10 @@ class Relaxation:
 RELAXATIONS: Registry[Relaxation] = Registry("relaxation")
 
 
-def register_relaxation(*, temperature: float | Schedule = 1.0) -> Callable:
+def register_relaxation(*, temperature: float | Schedule = 1.0) -> Callable[[RelaxationFunction], RelaxationFunction]:
     """Record a function of (logits, temperature) under its name, with the temperature that suits it."""
 
-    def record(function: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor, float], Tensor]:
+    def record(function: RelaxationFunction) -> RelaxationFunction:
         RELAXATIONS.register(Relaxation(function, temperature), function.__name__)
         return function
 

@@ -12,16 +12,18 @@ from backbone import Decision
 from backbone.common.registry import Registry
 from envs.spaces import StepLayout
 
+Rule = Callable[[int, np.random.Generator], np.ndarray]
+"""(D, generator) -> integer decisions (D,) of one site at one frame."""
+
 
 class FixedPolicy:
     """Chooses without looking at features; answers ``predict`` as stable-baselines3's models do.
 
     :param layout: of the environment
-    :param choose: (D, generator) -> integer decisions (D,) of one site at one frame; the generator is seeded from
-        torch's, so that ``evaluate`` repeats itself
+    :param choose: its generator is seeded from torch's, so that ``evaluate`` repeats itself
     """
 
-    def __init__(self, layout: StepLayout, choose: Callable[[int, np.random.Generator], np.ndarray]) -> None:
+    def __init__(self, layout: StepLayout, choose: Rule) -> None:
         self.layout, self.choose = layout, choose
         self.agent_macs = [0] * len(layout.sites)
 
@@ -39,7 +41,7 @@ class FixedPolicy:
         return actions.reshape(*observation.shape[:-1], -1), state
 
 
-def blocks(reuse: float, skip: float) -> Callable[[int, np.random.Generator], np.ndarray]:
+def blocks(reuse: float, skip: float) -> Rule:
     """The first share of channels reuses (a temporal shift by one frame), the next skips, the rest is used."""
 
     def choose(decisions: int, rng: np.random.Generator) -> np.ndarray:
@@ -51,7 +53,7 @@ def blocks(reuse: float, skip: float) -> Callable[[int, np.random.Generator], np
     return choose
 
 
-def mix(use: float, reuse: float, skip: float) -> Callable[[int, np.random.Generator], np.ndarray]:
+def mix(use: float, reuse: float, skip: float) -> Rule:
     """Each decision drawn independently with these probabilities."""
 
     def choose(decisions: int, rng: np.random.Generator) -> np.ndarray:
@@ -60,7 +62,7 @@ def mix(use: float, reuse: float, skip: float) -> Callable[[int, np.random.Gener
     return choose
 
 
-FIXED: Registry[Callable[[int, np.random.Generator], np.ndarray]] = Registry("fixed policy")
+FIXED: Registry[Rule] = Registry("fixed policy")
 FIXED |= {
     "all use": blocks(0, 0),
     "shift 1/4": blocks(1 / 4, 0),
@@ -69,6 +71,14 @@ FIXED |= {
     "random 1/2 use, 1/4 reuse, 1/4 skip": mix(1 / 2, 1 / 4, 1 / 4),
     "random thirds": mix(1 / 3, 1 / 3, 1 / 3),
 }
+
+
+def register_fixed(rule: Rule, name: str | None = None) -> Rule:
+    """Record a rule, under its function's name unless another is given; a decorator. Every comparison plays it.
+
+    :raises ValueError: the name is taken
+    """
+    return FIXED.register(rule, name)
 
 
 def fixed_policy(name: str, layout: StepLayout) -> FixedPolicy:

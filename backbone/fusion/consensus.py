@@ -94,15 +94,26 @@ class LSTMConsensus(Consensus):
         ]
 
 
-CONSENSUS: Registry[Callable[[nn.Linear, int], Consensus]] = Registry("consensus")
+Builder = Callable[[nn.Linear, int], Consensus]
+"""(the CNN's classifier, hidden units) -> consensus."""
+
+CONSENSUS: Registry[Builder] = Registry("consensus")
 
 
-@CONSENSUS.register
+def register_consensus(build: Builder) -> Builder:
+    """Record a consensus under the name of the function that builds it; a decorator.
+
+    :raises ValueError: the name is taken
+    """
+    return CONSENSUS.register(build)
+
+
+@register_consensus
 def mean(classifier: nn.Linear, hidden: int) -> MeanConsensus:
     return MeanConsensus()
 
 
-@CONSENSUS.register
+@register_consensus
 def lstm(classifier: nn.Linear, hidden: int) -> LSTMConsensus:
     if hidden < 1:
         raise ValueError(f"expected at least 1 hidden unit of the LSTM, got {hidden}")

@@ -30,6 +30,7 @@ from envs.clips.datasets.places import frame_names
 from envs.clips.datasets.reading import LabelError
 from envs.clips.video.read import open_video
 from experiments.config import CheckData
+from experiments.machine import import_plugins
 
 KINDS = {
     "list": "Lists or folders that cannot be used",
@@ -143,6 +144,7 @@ def examine(config: CheckData) -> Report:
         raise ValueError(
             f"expected at least 1 frame and no fewer than 0 workers, got {config.num_frames} and {config.workers}"
         )
+    import_plugins(config.plugin)
     listings, problems = _list(config.root, config.layout)
     first = next(iter(listings.values()))
     report = Report(

@@ -13,6 +13,7 @@ from envs.clips.datasets import find_clips
 from envs.clips.datasets.reading import read_classes
 from envs.clips.flips import flip_labels
 from experiments.config import Flips
+from experiments.machine import import_plugins
 
 
 class Partners(NamedTuple):
@@ -43,6 +44,7 @@ def find_partners(config: Flips) -> Partners:
 
     :raises ClipError: when there are no class names to be found.
     """
+    import_plugins(config.plugin)
     classes: Sequence[str]
     if config.source.is_file():
         classes = read_classes(config.source)

@@ -71,7 +71,7 @@ def facts_of(
     A site's ``macs_ratio`` sets its step against the same step of the dense CNN.
     """
     data, ledger, sites = trained.data, trained.backbone.ledger, trained.layout.sites
-    dense = [one_hot(torch.full((1, 1, site.channels), int(Decision.USE))) for site in sites]
+    dense = [one_hot(torch.full((1, 1, site.decisions), int(Decision.USE))) for site in sites]
     _, dense_macs = split_macs(trained.backbone, dense, [0.0] * len(sites))
     final = prediction.probabilities[-1]
     return {

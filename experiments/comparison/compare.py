@@ -14,6 +14,7 @@ from typing import Any
 
 from backbone.common.files import write_json
 from backbone.common.naming import did_you_mean
+from envs.reward import find_outcome
 from experiments.clips import open_clips
 from experiments.command_line import PROGRAM
 from experiments.comparison.jobs import (
@@ -77,12 +78,14 @@ def compare(config: Compare) -> None:
 
 
 def check_options(config: SettledCompare) -> None:
-    """:raises ValueError: a method that is not registered, or a list without an entry"""
+    """:raises ValueError: a method or reward that is not registered, or a list without an entry"""
     unknown = [method for method in (*config.methods, *config.more_methods) if method not in METHODS]
     if unknown:
         raise ValueError(
             f"expected --methods among {', '.join(sorted(METHODS))}; got {', '.join(unknown)}{did_you_mean(unknown, METHODS)}"
         )
+    for reward in config.more_rewards:
+        find_outcome(reward)
     for name in ("methods", "regimes", "cost_weights", "seeds", "group_sizes"):
         values = getattr(config, name)
         if not values or len(set(values)) < len(values):
@@ -158,8 +161,9 @@ def plan(config: SettledCompare, backbones: dict[int, Path]) -> Arm:
     once: dict[str, Any] = {"group": config.group_sizes[-1], "weight": config.more_cost_weight}
     more = [method for method in config.more_methods if method not in config.methods]
     jobs += [job(method, seed=seed, **once) for seed in config.seeds for method in more]
-    if config.correctness_row:
-        jobs += [job("reinforce", seed=seed, reward="correctness", **once) for seed in config.seeds]
+    rewards = [*["correctness"] * bool(config.correctness_row), *config.more_rewards]
+    for reward in dict.fromkeys(name for name in rewards if name != "log_prob"):
+        jobs += [job("reinforce", seed=seed, reward=reward, **once) for seed in config.seeds]
     return Arm(f"{config.rollouts:,} rollouts each", jobs)
 
 

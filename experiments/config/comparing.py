@@ -15,7 +15,7 @@ from experiments.config.shared import Groups, Plugins, Processes, shared_last
 
 @shared_last
 @dataclass(frozen=True)
-class Compare(Videos, Plugins, Processes):
+class Compare(Videos, Processes):
     """Train every method on the same backbones and clips, judge all alike, and write table, pictures and report."""
 
     preset: Literal["quick", "default", "full"] = "default"
@@ -27,7 +27,7 @@ class Compare(Videos, Plugins, Processes):
     more_methods: tuple[str, ...] | None = None
     """Methods to train as well, at one cost weight and the last group size."""
     more_cost_weight: float = 1.0
-    """The cost weight of those, and of the row of 0/1 correctness."""
+    """The cost weight of those, and of the rows of other rewards."""
     regimes: tuple[Literal["frozen", "joint"], ...] = ("frozen",)
     """Train the methods on a frozen CNN, with one that learns too (rows such as reinforce-joint), or both ways."""
     reuse: bool = True
@@ -44,6 +44,8 @@ class Compare(Videos, Plugins, Processes):
     """Train every method once more, for as many rollouts as it plays in so many seconds on this machine; 0 does not."""
     correctness_row: bool | None = None
     """Train REINFORCE on 0/1 correctness as well."""
+    more_rewards: tuple[str, ...] = ()
+    """Rewards to train REINFORCE on as well, such as one you registered, at that one cost weight and group size."""
     accuracies: tuple[float, ...] | None = None
     """Accuracies, in percent, at which costs are compared."""
     budgets: tuple[float, ...] | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from experiments.config.shared import LayoutName, shared_last
+from experiments.config.shared import LayoutName, Plugins, shared_last
 
 EMBEDDED: dict[Path, dict[str, int]] = {
     Path("data/eight-motions"): {},
@@ -52,7 +52,7 @@ class Data(LayoutName):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Videos:
+class Videos(Plugins):
     """Trains or judges on videos."""
 
     data: Data = field(default_factory=Data)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments.config.data import Data
-from experiments.config.shared import JsonOutput, Split, Threads, shared_last
+from experiments.config.shared import JsonOutput, Plugins, Split, Threads, shared_last
 
 
 @shared_last
@@ -89,8 +89,9 @@ class Predict(JsonOutput, Threads):
     """Table to write of a folder, by default RUN/predictions.csv; what it holds already is not repeated."""
 
 
+@shared_last
 @dataclass(frozen=True)
-class Import:
+class Import(Plugins):
     """Take over a checkpoint of AdaFuse's own code as a run, to `evaluate` it on your videos."""
 
     checkpoint: Annotated[Path, tyro.conf.Positional]

@@ -48,10 +48,14 @@ class Processes(OnDevice):
 
 @dataclass(frozen=True, kw_only=True)
 class Plugins:
-    """Takes what a user registers."""
+    """Takes what a user registers: whoever has an option that names such a thing, or takes data of any layout, has this too.
+
+    Whoever gets such options imports the modules before it looks anything up (``experiments.machine.import_plugins``), and
+    hands them on with the options, to a worker as to a run's folder: there, too, they are all that is known of a plugin.
+    """
 
     plugin: tuple[str, ...] = ()
-    """Python modules to import first, which register methods or backbones of your own."""
+    """Python modules to import first, which register backbones, methods, layouts or others of your own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,9 +28,9 @@ class Describe(Gates, Plugins):
     """Where the agent decides, as in `pretrain`; by default all, or as the file says."""
     history: Literal["raw", "fused"] | None = None
     """What reuse reads, as in `pretrain`; by default raw, or as the file says."""
-    temporal: Literal["tsn", "tsm", "tsm-stream", "tsm-adafuse"] | None = None
+    temporal: Annotated[str | None, tyro.conf.arg(metavar="tsn|tsm|tsm-stream|tsm-adafuse|NAME")] = None
     """Temporal shift, which costs nothing; by default tsn, or as the file says."""
-    consensus: Literal["mean", "lstm"] | None = None
+    consensus: Annotated[str | None, tyro.conf.arg(metavar="mean|lstm|NAME")] = None
     """From frames to a clip; by default mean, or as the file says."""
     lstm_hidden: int | None = None
     """Units of that LSTM; by default 512, or as the file says."""
@@ -40,7 +40,7 @@ class Describe(Gates, Plugins):
 
 @shared_last
 @dataclass(frozen=True)
-class CheckData(LayoutName, JsonOutput):
+class CheckData(LayoutName, Plugins, JsonOutput):
     """Look at every clip of a data set and report what is wrong with it; the exit code is 0 only if nothing is."""
 
     root: Annotated[Path, tyro.conf.Positional]
@@ -53,7 +53,7 @@ class CheckData(LayoutName, JsonOutput):
 
 @shared_last
 @dataclass(frozen=True)
-class Flips(LayoutName, JsonOutput):
+class Flips(LayoutName, Plugins, JsonOutput):
     """List the labels that a horizontal flip exchanges, and the classes whose videos cannot be flipped."""
 
     source: Annotated[Path, tyro.conf.Positional]

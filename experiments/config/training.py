@@ -15,7 +15,7 @@ from experiments.tuned import tuned
 
 @shared_last
 @dataclass(frozen=True)
-class Pretrain(Videos, Plugins, Threads):
+class Pretrain(Videos, Threads):
     """Train a backbone so that, frozen, it can exploit reuse and bear skips (fusion-aware pretraining)."""
 
     architecture: str = "resnet_small"
@@ -30,10 +30,11 @@ class Pretrain(Videos, Plugins, Threads):
     name (layer3, layer4.0, layer4.0.conv2 ...)."""
     history: Literal["raw", "fused"] = "raw"
     """What reuse reads: the previous frame's own output (the paper), or what that frame passed on."""
-    temporal: Literal["tsn", "tsm", "tsm-stream"] = "tsn"
-    """Frames on their own, TSM's two-way shift (needs the site order), or its one-way shift for streams."""
-    consensus: Literal["mean", "lstm"] = "mean"
-    """From frames to a clip: the mean of their logits, or an LSTM over their features."""
+    temporal: Annotated[str, tyro.conf.arg(metavar="tsn|tsm|tsm-stream|tsm-adafuse|NAME")] = "tsn"
+    """Frames on their own, TSM's two-way shift (needs the site order), its one-way shift for streams, AdaFuse's, which
+    shifts the shortcut too, or one you registered."""
+    consensus: Annotated[str, tyro.conf.arg(metavar="mean|lstm|NAME")] = "mean"
+    """From frames to a clip: the mean of their logits, an LSTM over their features, or one you registered."""
     lstm_hidden: int = 512
     """Units of that LSTM."""
     clips: int = 80_000
@@ -70,8 +71,8 @@ class Train(Videos, Gates, Plugins, Threads):
     """Reward that a densely computed clip costs."""
     warmup: float | None = None
     """Share of training over which the cost weight rises from zero; by default the method's own (experiments/tuned.py)."""
-    reward: Literal["log_prob", "correctness"] = "log_prob"
-    """Outcome of an episode: log-probability of the true class, or 1 if the class is right."""
+    reward: Annotated[str, tyro.conf.arg(metavar="log_prob|correctness|NAME")] = "log_prob"
+    """Outcome of an episode: log-probability of the true class, 1 if the class is right, or one you registered."""
     order: Literal["site", "frame"] = "site"
     """A step of policy gradients decides a site for the whole clip, or for one frame."""
     num_clips: int | None = None

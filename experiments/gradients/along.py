@@ -18,6 +18,7 @@ from experiments.clips import open_clips
 from experiments.config import Train
 from experiments.gradients.problem import Gates
 from experiments.loading import layout_of, load_trained
+from experiments.machine import import_plugins
 from experiments.methods import build_method, env_of
 from experiments.run import Run
 from experiments.train import start_checkpoint
@@ -93,6 +94,7 @@ def train_along(folder: Path, shares: Sequence[float]) -> Trained:
         raise ValueError(
             f"expected a finished run in {folder}, found no {run.result.name} there: go on with it by --resume"
         )
+    import_plugins(config.plugin)
     clips = open_clips(config.data, "train")
     trained, backbone, _ = load_trained(folder, device="cpu", clips=clips)
     config, end = replace(config, device="cpu").settled(), copy_gates(trained)

@@ -232,6 +232,7 @@ def clips_part(
             cost_weight=config.cost_weight,
             group_size=group_size,
             device="cpu",
+            plugin=config.plugin,
             seed=config.seed,
         )
         frozen = open_frozen(backbone, group_size=group_size, device="cpu")

@@ -15,7 +15,7 @@ from backbone.common.naming import did_you_mean
 from experiments.clips import open_clips
 from experiments.comparison.jobs import run_jobs, train_and_validate
 from experiments.config import Pretrain, Train, Tune, to_json
-from experiments.machine import provenance, settle_device
+from experiments.machine import import_plugins, provenance, settle_device
 from experiments.pretrain import pretrain
 from experiments.run import Run
 from experiments.tuned import UNTUNED
@@ -48,6 +48,7 @@ def tune(config: Tune) -> str:
             f"expected --methods among {', '.join(GRIDS)}, which have a grid; got {', '.join(unknown)}"
             f"{did_you_mean(unknown, GRIDS)}"
         )
+    import_plugins(config.plugin)
     config = replace(config, device=settle_device(config.device), workers=config.workers or os.cpu_count() or 1)
     Run(config.run).check_same(config)
     Run(config.run).write_manifest(config)
@@ -90,8 +91,14 @@ def rebuild(folder: Path, out: Path) -> str:
 
 def _backbone(config: Tune) -> Path:
     run = Run(config.run / f"backbone-s{config.seed}")
-    clips, seed = config.pretrain_clips, config.seed
-    wanted = Pretrain(data=config.data, clips=clips, seed=seed, device=config.device, run=run.folder)
+    wanted = Pretrain(
+        data=config.data,
+        clips=config.pretrain_clips,
+        seed=config.seed,
+        device=config.device,
+        plugin=config.plugin,
+        run=run.folder,
+    )
     run.check_same(wanted)
     if not run.backbone.exists():
         pretrain(replace(wanted, resume=run.exists))
@@ -123,6 +130,7 @@ def _job(config: Tune, backbone: Path, method: str, settings: Settings, weight: 
         evaluate_every=math.ceil(config.rollouts / 2),
         validation_clips=100,
         device=config.device,
+        plugin=config.plugin,
         run=config.run / name,
         **settings,
     ).settled()

@@ -46,6 +46,11 @@ def test_an_episode_is_its_outcome_minus_its_steps_costs():
     assert reward.penalty(np.array([0.25])).tolist() == [0.5]
 
 
+def test_an_outcome_has_a_derivative_where_a_small_change_of_the_scores_tells():
+    assert Reward("log_prob").has_derivative(num_classes=3)
+    assert not Reward("correctness").has_derivative(num_classes=3)
+
+
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_outcomes_are_found_by_name(name):
     assert find_outcome(name) is OUTCOMES[name]

@@ -1,3 +1,4 @@
+import re
 import shlex
 import subprocess
 import sys
@@ -6,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from backbone.fusion.consensus import CONSENSUS
+from backbone.fusion.temporal import TEMPORAL_MODES
+from envs.reward import OUTCOMES
 from experiments import config
 from experiments.__main__ import COMMANDS, main, parse_command
 from experiments.command_line import choices, explain
@@ -57,7 +61,7 @@ def test_options_are_parsed_as_before_they_were_explained():
         (["check_data", "x"], "check-data"),
         (["compare", "--preset", "ful"], "full"),
         (["compare", "--preset=ful"], "full"),
-        (["train", "--reward", "logprob"], "log_prob"),
+        (["train", "--regime", "frozn"], "frozen"),
         (["train", "--data.flip", "swp"], "swap"),
     ],
 )
@@ -66,6 +70,42 @@ def test_a_misspelt_command_or_choice_is_answered_with_the_right_one(words, mean
         main(words)
     assert leaving.value.code == 2
     assert f"did you mean '{meant}'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["train", "--reward", "logprob"], "log_prob"),
+        (["train", "--method", "gumble"], "gumbel"),
+        (["compare", "--more-rewards", "correctnes"], "correctness"),
+        (["pretrain", "--temporal", "tsm-strem"], "tsm-stream"),
+        (["pretrain", "--consensus", "men"], "mean"),
+        (["pretrain", "--architecture", "resnet_smal"], "resnet_small"),
+    ],
+)
+def test_a_misspelt_name_of_what_users_register_is_answered_before_anything_is_opened(
+    words, meant, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 1
+    assert f"did you mean '{meant}'?" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "known"),
+    [
+        ("train", "reward", OUTCOMES),
+        ("pretrain", "temporal", TEMPORAL_MODES),
+        ("pretrain", "consensus", CONSENSUS),
+        ("describe", "temporal", TEMPORAL_MODES),
+        ("describe", "consensus", CONSENSUS),
+    ],
+)
+def test_help_lists_what_is_built_in_beside_a_name_of_ones_own(command, option, known, capsys, monkeypatch):
+    said = " ".join(help_of(command, capsys, monkeypatch).split())
+    (listed,) = re.findall(rf"--{option} (\S+\|NAME)", said)
+    assert set(listed.split("|")) == {*known, "NAME"}
 
 
 def test_a_misspelt_option_is_answered_with_the_right_one(capsys):

@@ -1,11 +1,13 @@
 import pytest
+from registries import as_before
 
 from agent import GateOptions, evaluate
+from agent.estimators.relaxations import register_relaxation
 from backbone import Decision
 from experiments.clips import open_clips
 from experiments.config import Data, Train
 from experiments.loading import open_frozen
-from experiments.methods import METHODS, build_method, register_method
+from experiments.methods import METHODS, build_method, register_method, register_pathwise
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
@@ -60,3 +62,24 @@ def test_methods_start_from_the_same_weights_and_see_the_same_clips(videos, back
 def test_a_name_can_be_taken_once():
     with pytest.raises(ValueError, match="registered already"):
         register_method(METHODS["rebar"])
+
+
+def test_a_relaxation_becomes_a_method_of_its_name(videos, backbone_file):
+    with as_before():
+
+        @register_pathwise
+        @register_relaxation(temperature=0.7)
+        def probabilities(logits, temperature):
+            return (logits / temperature).softmax(-1)
+
+        with pytest.raises(ValueError, match="registered already"):
+            register_pathwise(probabilities)
+        config = Train(backbone=backbone_file, data=Data(root=videos), method="probabilities", device="cpu")
+        frozen = open_frozen(config.backbone, group_size=1, device="cpu")
+        model = build_method(config, frozen, open_clips(config.data, "train"))
+    assert (model.relaxation.function, model.temperature) == (probabilities, 0.7)
+
+
+def test_what_is_no_relaxation_becomes_no_method():
+    with pytest.raises(ValueError, match="expected a relaxation among"):
+        register_pathwise(open_clips)

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
-from agent_cases import build, env_for, learn, noise_clips, tiny_env
+import torch
+from agent_cases import WHOLE_CLIPS, build, env_for, learn, noise_clips, tiny_env
+from registries import as_before
 
 from envs.clips import ArrayClips
+from envs.reward import log_probability, register_outcome
 
 
 class WatchedClips(ArrayClips):
@@ -40,3 +43,29 @@ def test_frame_order_is_refused():
 def test_several_rollouts_per_clip_are_refused():
     with pytest.raises(ValueError, match="expected rollouts_per_clip 1 for PathwiseGradient, got 4"):
         build("gumbel", tiny_env(rollouts_per_clip=4))
+
+
+@pytest.mark.parametrize("method", WHOLE_CLIPS)
+def test_the_outcome_is_the_environments(method):
+    """Without a cost, that twice as high has twice the gradient."""
+    with as_before():
+
+        @register_outcome
+        def twice(logits, labels):
+            return 2 * log_probability(logits, labels)
+
+        gradients = []
+        for reward in ("log_prob", "twice"):
+            model = build(method, env_for(method, reward=reward, cost_weight=0.0))
+            model.prepare_sampling()
+            torch.manual_seed(0)
+            model.sample_loss().backward()
+            gradients.append(torch.cat([part.grad.flatten() for part in model.policy.gates.parameters()]))
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(gradients[1], 2 * gradients[0], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", WHOLE_CLIPS)
+def test_an_outcome_without_a_derivative_is_refused(method):
+    with pytest.raises(ValueError, match="got correctness: correctness has no derivative"):
+        build(method, env_for(method, reward="correctness"))

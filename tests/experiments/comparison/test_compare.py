@@ -16,27 +16,15 @@ from experiments.comparison.results import row_method
 from experiments.config import DEFAULT_ROOT, EMBEDDED, QUICK_ROOT, Compare, Data, to_json
 from experiments.run import Run
 
-PLUGIN = '''
-from stable_baselines3 import A2C
-from experiments.methods import register_method, rollout_env
-
-
-@register_method
-def my_a2c(config, backbone, clips):
-    """stable-baselines3's A2C with its stock policy: a method of a user's own."""
-    env = rollout_env(config, backbone, clips)
-    return A2C("MlpPolicy", env, n_steps=3, seed=config.seed, device="cpu")
-'''
-
 
 @pytest.fixture(scope="module")
 def finished(videos, tmp_path_factory):
     """A whole comparison, as small as can be, with a user's own method in it."""
     folder = tmp_path_factory.mktemp("compare")
-    (folder / "my_plugin.py").write_text(PLUGIN)
+    shutil.copy(Path(__file__).parents[3] / "docs" / "templates" / "my_method.py", folder)
     config = Compare(
         methods=("gumbel", "my_a2c"), cost_weights=(1.0,), seeds=(0,), rollouts=128, seconds=0.5, pretrain_clips=64,
-        data=Data(root=videos), workers=1, plugin=("my_plugin",), run=folder / "run",
+        data=Data(root=videos), workers=1, plugin=("my_method",), run=folder / "run",
     )  # fmt: skip
     path = Path(folder)
     sys.path.insert(0, str(path))
