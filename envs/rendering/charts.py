@@ -111,17 +111,17 @@ def draw_costs(canvas: Image.Image, box: Box, costs: np.ndarray, *, until: int) 
     write(draw, (x, middle), f"{costs[:until].mean():.2f} of dense", MEDIUM, bold=True, anchor="lm")
 
 
-def draw_rewards(canvas: Image.Image, box: Box, rewards: Sequence[float], verdict: float, names: Sequence[str]) -> None:
+def draw_rewards(canvas: Image.Image, box: Box, rewards: Sequence[float], outcome: float, names: Sequence[str]) -> None:
     """A bar for each step from the line of zero: what its MACs cost, and on the last step the outcome.
 
-    :param verdict: the outcome's part of the last reward
+    :param outcome: the outcome's part of the last reward
     :param names: of the steps, written under bars that are wide enough
     """
     left, top, width, height = box
     draw = ImageDraw.Draw(canvas)
     costs = np.array(rewards, float)
-    costs[-1] -= verdict
-    low, high = min(0.0, costs.min(), costs[-1] + min(verdict, 0)), max(0.0, verdict)
+    costs[-1] -= outcome
+    low, high = min(0.0, costs.min(), costs[-1] + min(outcome, 0)), max(0.0, outcome)
     scale = (height - 2) / max(high - low, 1e-9)
     zero = top + 1 + round(high * scale)
     step = width / len(costs)
@@ -132,9 +132,9 @@ def draw_rewards(canvas: Image.Image, box: Box, rewards: Sequence[float], verdic
         bottom = zero - round(min(cost, 0) * scale)
         if bottom > zero:
             draw.rectangle((edges[0], zero, edges[1], bottom), fill=COST)
-        if number == len(costs) - 1 and verdict:
-            start = bottom if verdict < 0 else zero
-            upper, lower = sorted((start, start - round(verdict * scale)))
+        if number == len(costs) - 1 and outcome:
+            start = bottom if outcome < 0 else zero
+            upper, lower = sorted((start, start - round(outcome * scale)))
             draw.rectangle((edges[0], upper, edges[1], lower), fill=OUTCOME)
         if step > widest + 6:
             text = f"{names[number]}  {rewards[number]:+.2f}"

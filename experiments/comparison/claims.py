@@ -41,7 +41,7 @@ class Claim:
     p: float
 
     @property
-    def verdict(self) -> str:
+    def conclusion(self) -> str:
         """ "larger", or "not measurably larger"; of one seed, which says nothing of a method, "larger in this one seed"."""
         direction = self.more if self.difference.mean > 0 else self.less
         if self.p >= SIGNIFICANT:
@@ -50,7 +50,7 @@ class Claim:
 
     def __str__(self) -> str:
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
-        return f"{self.verdict} ({self.difference:+{self.spec}}, {p})"
+        return f"{self.conclusion} ({self.difference:+{self.spec}}, {p})"
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,15 @@ class Sentence:
     """Claims about one measure against one rival, and the methods that cannot be compared in it.
 
     :param table: that it is about, by its title
-    :param said: of each method what is claimed, or its figure in words
+    :param findings: of each method what is claimed, or its figure in words
     """
 
     table: str
     start: str
-    said: dict[str, Claim | str]
+    findings: dict[str, Claim | str]
 
     def __str__(self) -> str:
-        return f"{self.start}: {'; '.join(f'{method} {what}' for method, what in self.said.items())}."
+        return f"{self.start}: {'; '.join(f'{method} {what}' for method, what in self.findings.items())}."
 
 
 def front_title(method: str) -> str:
@@ -92,30 +92,30 @@ def show_figure(figure: Figure, measure: Measure) -> str:
 
 def sentences_of(tables: Sequence[Table], accuracies: Sequence[float], budgets: Sequence[float]) -> list[Sentence]:
     """All that a report says, p-values corrected for all of its claims together."""
-    said = [sentence for table in tables for sentence in _of_table(table, accuracies, budgets)]
+    sentences = [sentence for table in tables for sentence in _of_table(table, accuracies, budgets)]
     if tables:
-        said += _of_fixed(tables[0])
-    corrected = iter(holm([claim.p for claim in claims_of(said)]))
+        sentences += _of_fixed(tables[0])
+    corrected = iter(holm([claim.p for claim in claims_of(sentences)]))
     return [
         replace(
             sentence,
-            said={
+            findings={
                 method: replace(what, p=next(corrected)) if isinstance(what, Claim) else what
-                for method, what in sentence.said.items()
+                for method, what in sentence.findings.items()
             },
         )
-        for sentence in said
+        for sentence in sentences
     ]
 
 
 def claims_of(sentences: Sequence[Sentence]) -> list[Claim]:
-    """The claims in what is said, in order."""
-    return [what for sentence in sentences for what in sentence.said.values() if isinstance(what, Claim)]
+    """The claims in sentences, in order."""
+    return [what for sentence in sentences for what in sentence.findings.values() if isinstance(what, Claim)]
 
 
 def _of_table(table: Table, accuracies: Sequence[float], budgets: Sequence[float]) -> list[Sentence]:
     found = fronts(table)
-    said = []
+    sentences = []
     blind = (BLIND, BLIND + JOINT)  # a yardstick, and no subject
     for against, title, measures in (
         (RELAXATION, "the relaxation", measures_of(accuracies, budgets)),
@@ -128,30 +128,30 @@ def _of_table(table: Table, accuracies: Sequence[float], budgets: Sequence[float
                 if method.endswith(JOINT) == bool(regime) and against in rivals(found, method) and method not in blind
             ]
             for measure in measures:
-                said += _compared(table, found, measure, against, subjects, title)
+                sentences += _compared(table, found, measure, against, subjects, title)
     learning = [method for method in found if FROZEN in rivals(found, method) and method not in blind]
-    return said + _compared(table, found, HYPERVOLUME, FROZEN, learning, "the same method on a frozen CNN")
+    return sentences + _compared(table, found, HYPERVOLUME, FROZEN, learning, "the same method on a frozen CNN")
 
 
 def _compared(
     table: Table, found: dict[str, Front], measure: Measure, against: str, subjects: Sequence[str], title: str
 ) -> list[Sentence]:
-    said: dict[str, Claim | str] = {}
+    findings: dict[str, Claim | str] = {}
     for method in subjects:
         rival = rivals(found, method)[against]
         gap = difference(found[method], rival, measure)
         words = {"more": measure.more, "less": measure.less, "spec": measure.spec}
-        said[method] = (
+        findings[method] = (
             f"not compared: {show_figure(figure_of(found[method], measure), measure)}"
             if gap is None
             else Claim(table.title, measure.name, method, rival.method, gap, **words, p=gap.p)
         )
-    if not said:
+    if not findings:
         return []
     if against != FROZEN:
         rival = rivals(found, subjects[0])[against]
         title += f" ({rival.method}: {show_figure(figure_of(rival, measure), measure)})"
-    return [Sentence(table.title, f"{measure.name}, against {title}", said)]
+    return [Sentence(table.title, f"{measure.name}, against {title}", findings)]
 
 
 def _of_fixed(table: Table) -> list[Sentence]:

@@ -34,7 +34,7 @@ def as_json(
                 "against": claim.rival,
                 "difference": _interval(claim.difference),
                 "p_corrected": _rounded(claim.p),
-                "verdict": claim.verdict,
+                "verdict": claim.conclusion,
             }
             for claim in claims_of(sentences)
         ],

@@ -181,8 +181,8 @@ def _answer(sentences: Sequence[Sentence], title: str) -> str:
     :param title: how a table's title is written
     """
     tables = dict.fromkeys(sentence.table for sentence in sentences)
-    said = {table: [sentence for sentence in sentences if sentence.table == table] for table in tables}
-    return "\n\n".join(f"{title.format(table)}\n\n{_bullets(own)}" for table, own in said.items())
+    by_table = {table: [sentence for sentence in sentences if sentence.table == table] for table in tables}
+    return "\n\n".join(f"{title.format(table)}\n\n{_bullets(own)}" for table, own in by_table.items())
 
 
 def _bullets(lines: Sequence[object]) -> str:

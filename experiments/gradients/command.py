@@ -27,11 +27,11 @@ from experiments.gradients.statistics import (
     Pool,
     Reference,
     can_be_told,
+    is_biased,
     judge_bias,
     lacking,
     measure_direction,
     measure_signal,
-    verdict,
 )
 from experiments.loading import open_frozen
 from experiments.machine import import_plugins, provenance, set_up_cpu
@@ -138,11 +138,11 @@ def exact_part(config: Gradients, methods: Sequence[str], effort: Effort) -> dic
         case: stage(config.run, f"exact-{case}", partial(exact_case, config, methods, effort, case))
         for case in ("initial", "perturbed")
     }
-    correct_verdicts(cases.values())
+    correct_bias_tests(cases.values())
     return {"estimates": effort.exact_estimates, "rollouts": effort.exact_rollouts, "cases": cases}
 
 
-def correct_verdicts(cases: Iterable[dict[str, Any]]) -> None:
+def correct_bias_tests(cases: Iterable[dict[str, Any]]) -> None:
     """Correct p, and the least that it can be, for being one of all methods and cases (Holm); judge bias by them."""
     tests = [(row, found) for found in cases for row in found["methods"].values()]
     ps = [row["p"] for row, _ in tests]
@@ -150,7 +150,7 @@ def correct_verdicts(cases: Iterable[dict[str, Any]]) -> None:
         least = row.get("least_p", 0.0)  # which stages of older runs lack
         row["p"], row["least_p"] = p, holm([*ps[:place], least, *ps[place + 1 :]])[place]
         told = can_be_told(found["lack"], found["coordinates"])
-        row["biased"] = verdict(row["p"], row["least_p"], told=told)
+        row["biased"] = is_biased(row["p"], row["least_p"], told=told)
 
 
 def exact_case(config: Gradients, methods: Sequence[str], effort: Effort, case: str) -> dict[str, Any]:

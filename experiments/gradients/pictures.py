@@ -13,7 +13,7 @@ from backbone.common.files import write_whole
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-COLOURS = {False: "#0072B2", True: "#D55E00", None: "#999999"}  # by the verdict on bias
+COLOURS = {False: "#0072B2", True: "#D55E00", None: "#999999"}  # found unbiased, found biased, cannot be told
 CASES = {"initial": "o", "perturbed": "s"}
 MARKERS = "osD^vP*X<>ph"
 

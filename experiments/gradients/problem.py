@@ -146,8 +146,8 @@ class TinyProblem:
         log_probs = every.log_probs.flatten()
         parts = torch.autograd.grad(log_probs, parameters, torch.eye(len(log_probs)), is_grads_batched=True)
         scores = torch.cat([part.flatten(1) for part in parts], 1).double()
-        chances = probabilities.flatten() / len(self.clips)
-        return (-advantages.flatten()[:, None] * scores).numpy(), chances.numpy()
+        weights = probabilities.flatten() / len(self.clips)
+        return (-advantages.flatten()[:, None] * scores).numpy(), weights.numpy()
 
     def estimator(self, method: str, rollouts: int, *, seed: int = 0, **kwargs: Any) -> Estimator:
         """A registered method whose every estimate plays both clips equally often.

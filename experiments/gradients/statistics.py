@@ -72,11 +72,11 @@ def lacking(parts: np.ndarray, probabilities: np.ndarray, rollouts: int) -> floa
     :returns: of the worst coordinate
     """
     order = np.argsort(-np.abs(parts), axis=0)
-    parts, chances = np.take_along_axis(parts, order, 0), probabilities[order]
-    before = np.cumsum(chances, 0) - chances
-    scarce = np.clip(SCARCE / rollouts - before, 0, chances)  # of the last one, as much as belongs to them
+    parts, weights = np.take_along_axis(parts, order, 0), probabilities[order]
+    before = np.cumsum(weights, 0) - weights
+    scarce = np.clip(SCARCE / rollouts - before, 0, weights)  # of the last one, as much as belongs to them
     part = np.abs((scarce * parts).sum(0))
-    noise = np.sqrt(((chances - scarce) * np.square(parts)).sum(0) / rollouts)
+    noise = np.sqrt(((weights - scarce) * np.square(parts)).sum(0) / rollouts)
     return float(np.divide(part, noise, out=np.zeros_like(part), where=noise > 0).max())
 
 
@@ -88,7 +88,7 @@ def can_be_told(lack: float, coordinates: int) -> bool:
     return lack < stats.norm.isf(LEVEL / coordinates / 2)
 
 
-def verdict(p: float, least_p: float, *, told: bool = True) -> bool | None:
+def is_biased(p: float, least_p: float, *, told: bool = True) -> bool | None:
     """Is an estimator biased? None where that cannot be told: no alarm means nothing where none could have been raised.
 
     :param p, least_p: as ``chance_of`` gives them, or both corrected for several tests
@@ -129,7 +129,7 @@ class Bias(NamedTuple):
 def judge_bias(gradients: np.ndarray, exact: np.ndarray, *, lack: float = 0.0, resamples: int = RESAMPLES) -> Bias:
     """Test each coordinate's mean against the exact one.
 
-    :param lack: what all rollouts of these estimates may lack, as ``lacking`` gives it; no verdict where that is too much
+    :param lack: what all rollouts of these estimates may lack, as ``lacking`` gives it; nothing is told where that is too much
     """
     max_t = float(np.abs(in_standard_errors(gradients, exact)).max())
     p, least_p = chance_of(max_t, gradients, exact, resamples)
@@ -141,7 +141,7 @@ def judge_bias(gradients: np.ndarray, exact: np.ndarray, *, lack: float = 0.0, r
         max_t,
         p,
         least_p,
-        verdict(p, least_p, told=can_be_told(lack, gradients.shape[1])),
+        is_biased(p, least_p, told=can_be_told(lack, gradients.shape[1])),
         max(square, 0.0) ** 0.5 / norm,
         (variance / len(gradients)) ** 0.5 / norm,
         variance,

@@ -28,9 +28,9 @@ def claim(sentences, measure, method="ppo"):
 )
 def test_verdicts_follow_the_corrected_p(ppo, volume, cost, accuracy):
     sentences = said(ppo=ppo)
-    assert claim(sentences, "hypervolume").verdict == volume
-    assert claim(sentences, "cost at 82%").verdict == cost
-    assert claim(sentences, "accuracy % at cost 0.35").verdict == accuracy
+    assert claim(sentences, "hypervolume").conclusion == volume
+    assert claim(sentences, "cost at 82%").conclusion == cost
+    assert claim(sentences, "accuracy % at cost 0.35").conclusion == accuracy
     first = str(sentences[0])
     assert first.startswith("hypervolume, against the relaxation (gumbel: 0.2")
     assert f"ppo {volume} (" in first
@@ -40,13 +40,13 @@ def test_verdicts_follow_the_corrected_p(ppo, volume, cost, accuracy):
 def test_a_claim_at_a_budget_compares_two_fronts_at_one_cost():
     """Of equal cost weights the second method's policies are the more accurate ones, and by far the dearer ones."""
     sentences = said(ppo=[(0.95, 0.8), (0.89, 0.6)], budgets=(0.35,), accuracies=())
-    ppo = [text for sentence in sentences for method, text in sentence.said.items() if method == "ppo"]
+    ppo = [text for sentence in sentences for method, text in sentence.findings.items() if method == "ppo"]
     assert "not compared: no seed" in ppo  # it has nothing at a cost of 0.35, whatever its weights
     wide = said(ppo=[(0.95, 0.8), (0.81, 0.3)], budgets=(0.35,), accuracies=())
     found = claim(wide, "accuracy % at cost 0.35")
     at_equal_weights = 100 * ((0.95 + 0.81) / 2 - (0.9 + 0.8) / 2)
     assert at_equal_weights > 0
-    assert found.verdict == "lower"
+    assert found.conclusion == "lower"
     on_the_fronts = 100 * ((0.81 + 0.05 / 0.5 * 0.14) - (0.8 + 0.15 / 0.2 * 0.1))
     assert found.difference.mean == pytest.approx(on_the_fronts, abs=1.5)
 
@@ -54,7 +54,7 @@ def test_a_claim_at_a_budget_compares_two_fronts_at_one_cost():
 def test_a_censored_cost_is_said_as_a_bound_and_is_no_claim():
     sentences = said(ppo=[(0.97, 0.5), (0.9, 0.35)])  # more accurate than 82% throughout
     (cost,) = [sentence for sentence in sentences if sentence.start.startswith("cost at 82%")]
-    assert cost.said["ppo"].startswith("not compared: ≤ 0.35")
+    assert cost.findings["ppo"].startswith("not compared: ≤ 0.35")
     assert "cost at 82%" not in {one.measure for one in claims_of(sentences)}
 
 
@@ -62,15 +62,15 @@ def test_an_accuracy_that_is_not_reached_is_said_so():
     sentences = said(accuracies=(99.0,), ppo=GUMBEL)
     (cost,) = [sentence for sentence in sentences if sentence.start.startswith("cost at 99%")]
     assert cost.start.endswith("(gumbel: no seed)")
-    assert cost.said == {"ppo": "not compared: no seed"}
+    assert cost.findings == {"ppo": "not compared: no seed"}
 
 
 def test_what_looks_at_the_clip_is_set_against_the_best_blind_policy():
     sentences = said(static=[(0.9, 0.6), (0.8, 0.5)], ppo=GUMBEL)
     blind = [sentence for sentence in sentences if "the best blind policy (static:" in sentence.start]
     assert [sentence.start.split(",")[0] for sentence in blind] == ["hypervolume", "accuracy % at cost 0.35"]
-    assert claim(blind, "hypervolume", "gumbel").verdict == "larger"
-    assert set(blind[0].said) == {"gumbel", "ppo"}
+    assert claim(blind, "hypervolume", "gumbel").conclusion == "larger"
+    assert set(blind[0].findings) == {"gumbel", "ppo"}
 
 
 def test_holm_counts_every_claim_of_the_report():
@@ -83,7 +83,7 @@ def test_holm_counts_every_claim_of_the_report():
     among = claim(sentences_of(tables, (81.0, 82.0, 83.0), (0.28, 0.3, 0.32)), "hypervolume")
     assert alone.difference == among.difference
     assert alone.p < 0.05 < among.p
-    assert (alone.verdict, among.verdict) == ("smaller", "not measurably smaller")
+    assert (alone.conclusion, among.conclusion) == ("smaller", "not measurably smaller")
     assert "smaller (-0.0" in str(alone)
     assert f"p = {among.p:.2g}" in str(among)
 
@@ -99,8 +99,8 @@ def test_a_cnn_that_learns_too_is_set_against_the_frozen_one():
         [table_of(**{"ppo": [(0.9, 0.4)], "ppo-joint": [(0.95, 0.4)], "reinmax-joint": [(0.9, 0.4)]})], (), ()
     )
     (learning,) = [sentence for sentence in sentences if "on a frozen CNN" in sentence.start]
-    assert set(learning.said) == {"ppo-joint"}
-    assert learning.said["ppo-joint"].verdict == "larger"
+    assert set(learning.findings) == {"ppo-joint"}
+    assert learning.findings["ppo-joint"].conclusion == "larger"
 
 
 def test_a_cnn_that_learns_too_is_set_against_rivals_whose_cnn_learns_too():
@@ -117,7 +117,7 @@ def test_a_cnn_that_learns_too_is_set_against_rivals_whose_cnn_learns_too():
 
 def test_one_seed_says_nothing_of_a_method():
     (volume, *_) = claims_of(sentences_of([table_of(seeds=1, gumbel=GUMBEL, ppo=[(0.7, 0.5), (0.6, 0.3)])], (), ()))
-    assert volume.verdict == "smaller in this one seed"
+    assert volume.conclusion == "smaller in this one seed"
 
 
 def test_no_sentence_counts_seeds_that_agree():

@@ -110,14 +110,14 @@ def test_verdicts_are_of_all_tests_together():
     methods = {"biased": row(1e-4), "no longer": row(0.006), "none": row(0.5), "scarce": row(0.5, 0.006)}
     cases = [{"lack": 0.0, "coordinates": 9, "methods": methods},
              {"lack": 99.0, "coordinates": 9, "methods": {"certain": row(1e-4)}}]  # fmt: skip
-    command.correct_verdicts(cases)
+    command.correct_bias_tests(cases)
     assert {name: one["biased"] for name, one in methods.items()} == {
         "biased": True, "no longer": False, "none": False, "scarce": None
     }  # fmt: skip
     assert methods["no longer"]["p"] == pytest.approx(3 * 0.006)
     assert cases[1]["methods"]["certain"]["biased"] is None
     del (older := {"p": 0.5, "least_p": 0.0, "biased": False})["least_p"]
-    command.correct_verdicts([{"lack": 0.0, "coordinates": 9, "methods": {"older": older}}])
+    command.correct_bias_tests([{"lack": 0.0, "coordinates": 9, "methods": {"older": older}}])
     assert older["biased"] is False
 
 
