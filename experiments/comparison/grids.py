@@ -1,8 +1,7 @@
-"""Tables of a comparison as cells, and cells as Markdown or as text that fits its place."""
+"""Tables of a comparison, as cells of text."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 
 from experiments.analysis.statistics import Interval
@@ -12,8 +11,6 @@ from experiments.comparison.tables import Front, Row, Table, fronts
 
 Grid = tuple[list[str], list[list[str]]]
 """A table's header and cells."""
-
-WIDTH = 100  # of text where no terminal says its own
 
 
 def front_grid(table: Table, measures: Sequence[Measure]) -> Grid:
@@ -124,34 +121,3 @@ def _labelled(table: Table) -> list[tuple[str, str, Row]]:
     return [(key.title, f"{key.cost_weight:g}", row) for key, row in learned] + [
         (name, "-", row) for name, row in table.fixed.items()
     ]
-
-
-def as_markdown(grid: Grid) -> str:
-    header, cells = grid
-    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *cells))
-
-
-def as_text(grid: Grid, width: int | None = None) -> str:
-    """Aligned columns; those that do not fit beside each other stand below, each part with the columns that name a row.
-
-    :param width: letters in a line, by default what the terminal has
-    """
-    width = width or shutil.get_terminal_size((WIDTH, 24)).columns
-    columns = list(zip(grid[0], *grid[1]))
-    names = 2 if grid[0][1:2] == ["cost weight"] else 1
-    taken = [max(map(len, column)) for column in columns]
-    parts: list[list[int]] = []
-    room = 0
-    for number in range(names, len(columns)):
-        if not parts or taken[number] + 2 > room:
-            parts.append(list(range(names)))
-            room = width - sum(taken[:names]) - 2 * (names - 1)
-        parts[-1].append(number)
-        room -= taken[number] + 2
-    return "\n\n".join(_aligned([columns[number] for number in part]) for part in parts or [list(range(names))])
-
-
-def _aligned(columns: Sequence[Sequence[str]]) -> str:
-    wide = [max(map(len, column)) for column in columns]
-    lines = ["  ".join(cell.ljust(room) for cell, room in zip(row, wide)).rstrip() for row in zip(*columns)]
-    return "\n".join([lines[0], "-" * (sum(wide) + 2 * (len(wide) - 1)), *lines[1:]])

@@ -9,22 +9,19 @@ from typing import Any, Literal
 import matplotlib
 import numpy as np
 
-from backbone.common.files import write_whole
+from experiments.analysis.pictures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, plt, save_figure
 from experiments.analysis.statistics import interval
 from experiments.comparison.claims import front_title
 from experiments.comparison.tables import PERCENT, SELECTIONS, Front, Key, Row, Table, fronts
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
 STYLES = {  # colours of Okabe and Ito, which the colour-blind can tell apart; a method looks the same everywhere
-    "reinforce": ("#D55E00", "o"),
-    "ppo": ("#009E73", "s"),
-    "rebar": ("#E69F00", "^"),
-    "gumbel": ("#0072B2", "D"),
-    "static": ("#CC79A7", "v"),
+    "reinforce": (VERMILION, "o"),
+    "ppo": (GREEN, "s"),
+    "rebar": (ORANGE, "^"),
+    "gumbel": (BLUE, "D"),
+    "static": (PURPLE, "v"),
 }
-OTHER_STYLES = [(colour, marker) for marker in "PX*<>hp" for colour in ("#56B4E9", "#000000", "#8C564B")]
+OTHER_STYLES = [(colour, marker) for marker in "PX*<>hp" for colour in (SKY, BLACK, "#8C564B")]
 FILLS = {"greedy": (5.5, 1.0), "sampled": (5.5, 0.0), "top-k": (3.0, 0.5)}  # size of a marker, how much it is filled
 BUDGETS = 150
 
@@ -32,11 +29,6 @@ BUDGETS = 150
 def _styles(tables: Sequence[Table]) -> dict[str, tuple[str, str]]:
     others = sorted({key.method for table in tables for key in table.rows} - set(STYLES))
     return {**STYLES, **{name: OTHER_STYLES[number % len(OTHER_STYLES)] for number, name in enumerate(others)}}
-
-
-def _save(figure: Any, path: Path) -> None:
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=150, bbox_inches="tight"))
-    plt.close(figure)
 
 
 def draw_pareto(tables: Sequence[Table], path: Path) -> None:
@@ -71,7 +63,7 @@ def draw_pareto(tables: Sequence[Table], path: Path) -> None:
         )
     _add_legend(figure, grid, 4 * len(groups))
     figure.tight_layout()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _add_legend(figure: Any, grid: np.ndarray, columns: int) -> None:
@@ -172,7 +164,7 @@ def draw_learning(
     figure.suptitle("Greedy policy during training: mean and range over seeds", fontsize=11)
     _add_legend(figure, grid, 6)
     figure.tight_layout()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_curves(axes: np.ndarray, key: Key, row: Row, style: tuple[str, str], against: str) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 
 from backbone.common.files import write_json, write_whole
 from experiments.analysis.statistics import RESAMPLES
+from experiments.analysis.tables import as_markdown, as_text
 from experiments.comparison.claims import Sentence, claims_of, sentences_of
 from experiments.comparison.export import as_json
 from experiments.comparison.grids import (
     accuracy_grid,
-    as_markdown,
-    as_text,
     cost_grid,
     pair_grid,
     policy_grid,
@@ -92,7 +91,8 @@ def write_report(folder: Path, out: Path) -> None:
             "Greedy policies": policy_grid(table, ("greedy",)),
         }
         for title, grid in grids.items():
-            print(f"{title}, {table.title}\n\n{as_text(grid)}\n")
+            names = 2 if grid[0][1:2] == ["cost weight"] else 1
+            print(f"{title}, {table.title}\n\n{as_text(*grid, names=names)}\n")
     print("Brackets: 95% intervals, Student's t, over seeds and clips (ˢᶜ), seeds (ˢ), clips (ᶜ)\n")
     print(f"{CLAIMS.format(count=len(claims_of(sentences)))}\n\n{_answer(sentences, '{}:')}")
     if warning := demonstration(config):
@@ -125,15 +125,15 @@ def markdown(tables: Sequence[Table], sentences: Sequence[Sentence], facts: dict
         *_how_to_read(config, test),
     ]
     for table in tables:
-        text += [f"## {table.title[0].upper()}{table.title[1:]}", as_markdown(volume_grid(table))]
-        text += ["### Cost at an accuracy", as_markdown(cost_grid(table, config["accuracies"]))]
-        text += ["### Accuracy at a cost", as_markdown(accuracy_grid(table, config["budgets"]))]
-        text += ["### Every policy", as_markdown(policy_grid(table))]
-        text += ["### How they were trained", as_markdown(training_grid(table))]
+        text += [f"## {table.title[0].upper()}{table.title[1:]}", as_markdown(*volume_grid(table))]
+        text += ["### Cost at an accuracy", as_markdown(*cost_grid(table, config["accuracies"]))]
+        text += ["### Accuracy at a cost", as_markdown(*accuracy_grid(table, config["budgets"]))]
+        text += ["### Every policy", as_markdown(*policy_grid(table))]
+        text += ["### How they were trained", as_markdown(*training_grid(table))]
         if pair_grid(table)[1] and table.arm == tables[0].arm:
             text += [
                 "### Greedy accuracy % per pair of mutually reversed classes",
-                as_markdown(pair_grid(table)),
+                as_markdown(*pair_grid(table)),
             ]
     return "\n\n".join([*text, "## How it was made", _bullets(_how_it_was_made(facts))]) + "\n"
 

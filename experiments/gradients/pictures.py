@@ -5,22 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 
-from backbone.common.files import write_whole
+from experiments.analysis.pictures import BLUE, VERMILION, plt, save_figure
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
-COLOURS = {False: "#0072B2", True: "#D55E00", None: "#999999"}  # found unbiased, found biased, cannot be told
+COLOURS = {False: BLUE, True: VERMILION, None: "#999999"}  # found unbiased, found biased, cannot be told
 CASES = {"initial": "o", "perturbed": "s"}
 MARKERS = "osD^vP*X<>ph"
-
-
-def _save(figure: Any, path: Path) -> None:
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=150, bbox_inches="tight"))
-    plt.close(figure)
 
 
 def draw_bias(exact: dict[str, Any], path: Path) -> None:
@@ -41,7 +32,7 @@ def draw_bias(exact: dict[str, Any], path: Path) -> None:
     axes.set_title(f"Bias, N = {total:,} rollouts each (orange: biased, grey: cannot be told)")
     axes.grid(alpha=0.3, axis="x", which="both")
     axes.legend(fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_variance(exact: dict[str, Any], path: Path) -> None:
@@ -65,7 +56,7 @@ def draw_variance(exact: dict[str, Any], path: Path) -> None:
     figure.suptitle(
         "Tiny problem, equal rollouts (pale: initial gates, full: perturbed; orange: biased, grey: cannot be told)"
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _lines(axes: Any, points: dict[str, list[tuple[float, dict[str, Any]]]]) -> None:
@@ -107,7 +98,7 @@ def draw_groups(groups: dict[str, Any], path: Path) -> None:
     grid[0].set_ylabel("cosine of one estimate with the reference")
     grid[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
     figure.suptitle("Direction of one gradient on real clips (dashed: through the CNN; bars: standard errors)")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_rollouts(groups: dict[str, Any], path: Path) -> None:
@@ -121,7 +112,7 @@ def draw_rollouts(groups: dict[str, Any], path: Path) -> None:
     axes.set_ylabel("cosine of one estimate with the reference")
     axes.set_title(f"Few clips or few rollouts of each, groups of {size}")
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_along(along: dict[str, Any], path: Path) -> None:
@@ -159,4 +150,4 @@ def draw_along(along: dict[str, Any], path: Path) -> None:
         axes.set_ylabel(label)
     grid[0, -1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     figure.suptitle("Gradients along training (bars: standard errors)")
-    _save(figure, path)
+    save_figure(figure, path)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from backbone.common.files import write_json, write_whole
+from experiments.analysis.tables import as_markdown
 from experiments.config import Gradients, to_json
 from experiments.gradients.pictures import draw_along, draw_bias, draw_groups, draw_rollouts, draw_variance
 from experiments.gradients.statistics import LEVEL, SCARCE, can_be_told
@@ -321,7 +322,5 @@ def markdown(tables: list[Table], pictures: list[str], facts: dict[str, Any]) ->
     ]
     lines += [f"![{picture.removesuffix('.png')}]({picture})" for picture in pictures]
     for table in tables:
-        lines += ["", f"## {table.title}", "", f"{table.note}.", ""]
-        lines += [f"| {' | '.join(table.columns)} |", f"|{'---|' * len(table.columns)}"]
-        lines += [f"| {' | '.join(row)} |" for row in table.rows]
+        lines += ["", f"## {table.title}", "", f"{table.note}.", "", as_markdown(table.columns, table.rows)]
     return "\n".join(lines) + "\n"

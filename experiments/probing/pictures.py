@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-
-from backbone import Decision
-from backbone.common.files import write_whole
-from envs.clips.motions import ClipFacts
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from backbone import Decision
+from envs.clips.motions import ClipFacts
+from experiments.analysis.pictures import BLACK, BLUE, VERMILION, plt, save_figure
+
 STYLES = {
-    Decision.USE: ("#0072B2", "o", "-"),
-    Decision.REUSE: ("#D55E00", "s", "-"),
-    Decision.SKIP: ("#000000", "^", "-"),
+    Decision.USE: (BLUE, "o", "-"),
+    Decision.REUSE: (VERMILION, "s", "-"),
+    Decision.SKIP: (BLACK, "^", "-"),
 }  # Okabe and Ito's colours, told apart by colour-blind eyes, and markers besides
 MARGIN = 4  # frames drawn outside the window
 INSIDE = 3  # frames drawn inside: every window has as many
@@ -51,8 +47,7 @@ def draw_probes(path: Path, *, title: str, shares: np.ndarray, costs: np.ndarray
         axes.grid(alpha=0.3)
     figure.suptitle(title)
     figure.tight_layout()
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=120))
-    plt.close(figure)
+    save_figure(figure, path, dpi=120, tight=False)
 
 
 def aligned(values: np.ndarray, anchor: np.ndarray, offsets: range) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +92,7 @@ def _draw_cost(axes: Axes, noise: np.ndarray, cost: np.ndarray) -> None:
     x, y, low, high = np.array([
         (noise[decile == k].mean(), cost[decile == k].mean(), *np.quantile(cost[decile == k], (0.25, 0.75))) for k in filled
     ]).T  # fmt: skip
-    axes.errorbar(x, y, [np.maximum(y - low, 0), np.maximum(high - y, 0)], color="#0072B2", marker="o", capsize=2,
+    axes.errorbar(x, y, [np.maximum(y - low, 0), np.maximum(high - y, 0)], color=BLUE, marker="o", capsize=2,
                   markersize=4, label="mean and quartiles of a tenth")  # fmt: skip
     axes.set_xlabel("sd of the clip's pixel noise")
     axes.set_ylabel("cost of the clip, share of dense")

@@ -14,6 +14,7 @@ import numpy as np
 
 from backbone.common.files import write_arrays, write_whole
 from experiments.analysis.statistics import ClipDraws, Interval, interval, over_seeds
+from experiments.analysis.tables import as_markdown
 from experiments.comparison.claims import BLIND
 from experiments.comparison.results import pack, row_method, unpack
 from experiments.config import Train
@@ -213,7 +214,7 @@ def markdown(runs: Sequence[dict[str, Any]], clips: Sequence[Clips]) -> str:
             ]
             for (method, group, weight, rollouts), of_row in rows.items()
         ]
-        lines += ["", f"## {title}", "", how, "", *_table(head, cells)]
+        lines += ["", f"## {title}", "", how, "", as_markdown(head, cells, aligned=True)]
     return "\n".join(lines) + "\n"
 
 
@@ -240,14 +241,6 @@ def _look_up(figures: Any, path: tuple[str, ...]) -> float | None:
             return None
         figures = figures[name]
     return figures[0] if isinstance(figures, list) else figures
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table of Markdown whose columns are aligned for a terminal, too."""
-    widths = [max(map(len, column)) for column in zip(head, *rows)]
-    lines = [[cell.ljust(width) for cell, width in zip(row, widths)] for row in (head, *rows)]
-    lines.insert(1, ["-" * width for width in widths])
-    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def to_json(figures: Any) -> Any:

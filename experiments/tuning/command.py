@@ -12,6 +12,7 @@ from typing import Any
 
 from backbone.common.files import write_json, write_whole
 from backbone.common.naming import did_you_mean
+from experiments.analysis.tables import as_markdown
 from experiments.clips import open_clips
 from experiments.comparison.jobs import run_jobs, train_and_validate
 from experiments.config import Pretrain, Train, Tune, to_json
@@ -167,11 +168,12 @@ def _markdown(found: dict[str, Any]) -> str:
     for method, rows in found["tried"].items():
         options = list(rows[0]["settings"])
         header = [*options, "updates", *(f"reward at weight {weight:g}" for weight in weights), "mean", ""]
-        lines += ["", f"## {method}", "", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+        table = []
         for row in rows:
             chosen = "chosen" if row["settings"] == found["chosen"][method] else ""
             cells = [f"{row['settings'][option]:g}" for option in options]
             cells.append("-" if row["updates"] is None else f"{row['updates']:,}")
             cells += [f"{row['runs'][str(weight)]['reward']:.3f}" for weight in weights]
-            lines.append(f"| {' | '.join([*cells, format(row['reward'], '.3f'), chosen])} |")
+            table.append([*cells, format(row["reward"], ".3f"), chosen])
+        lines += ["", f"## {method}", "", as_markdown(header, table)]
     return "\n".join(lines) + "\n"

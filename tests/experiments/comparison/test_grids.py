@@ -1,12 +1,9 @@
 """Cells of tables, and that they can be read where they are printed."""
 
-import pytest
 from report_cases import results_of, table_of
 
 from experiments.comparison.grids import (
     accuracy_grid,
-    as_markdown,
-    as_text,
     cost_grid,
     pair_grid,
     policy_grid,
@@ -73,27 +70,3 @@ def test_pairs_of_classes_have_columns_where_there_are_any():
     header, cells = pair_grid(table_of(gumbel=(0.8, 0.4)))
     assert header == ["method", "cost weight", "right / left", "up / down"]
     assert len(cells) == 3
-
-
-def test_markdown_has_a_line_a_row():
-    assert as_markdown((["a", "b"], [["1", "2"]])) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
-
-
-@pytest.mark.parametrize("width", [80, 100])
-def test_text_is_split_rather_than_wrapped(width):
-    grid = policy_grid(table_of(gumbel=GUMBEL, a_method_with_a_long_name=GUMBEL))
-    text = as_text(grid, width)
-    assert max(map(len, text.splitlines())) <= width
-    parts = text.split("\n\n")
-    assert len(parts) > 1
-    for part in parts:
-        assert part.startswith("method")
-        assert len(part.splitlines()) == 2 + len(grid[1])
-    assert sum(text.count(cell) for cell in grid[0][2:]) == len(grid[0]) - 2
-    assert len(as_text(grid, 1000).split("\n\n")) == 1
-
-
-def test_the_width_is_that_of_the_terminal(monkeypatch):
-    grid = policy_grid(table_of(gumbel=GUMBEL))
-    monkeypatch.setenv("COLUMNS", "400")
-    assert as_text(grid) == as_text(grid, 400)

@@ -8,7 +8,7 @@ from experiments.gradients import pictures
 def drawn(monkeypatch):
     """Figures as they are saved."""
     kept = []
-    monkeypatch.setattr(pictures, "_save", lambda figure, path: kept.append(figure))
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: kept.append(figure))
     return kept
 
 
