@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from agent.checkpoint import save_policy
 from agent.policies.imported import load_adafuse
@@ -88,6 +87,5 @@ def reorder_classifier(backbone: FusionBackbone, found: Sequence[str], wanted: S
         )
     rows = [list(found).index(name) for name in wanted]
     classifier = backbone.cnn.classifier
-    assert isinstance(classifier, nn.Linear)
     classifier.weight.copy_(classifier.weight[rows].clone())
     classifier.bias.copy_(classifier.bias[rows].clone())
