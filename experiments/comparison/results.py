@@ -19,8 +19,7 @@ from backbone.common.files import write_arrays, write_whole
 from envs.clips import ClipSource
 from experiments.config import Train
 from experiments.judgement import PER_CLIP, Judgement, cluster_of
-from experiments.run import Fixed, Imported
-from experiments.run import Run as RunFolder
+from experiments.run import Fixed, Imported, Run
 
 FIGURES, ARRAYS = "results.json", "results.npz"  # in the folder of a comparison
 JOINT = "-joint"  # ends the name of a row whose CNN learns too
@@ -78,7 +77,7 @@ class JudgedClips:
 
 
 @dataclass(frozen=True)
-class Run:
+class ComparedRun:
     """A run that was trained and judged, or a fixed policy that was judged.
 
     :param arm: what it shares with the runs that it is compared with, "24,000 rollouts each"; of fixed policies ""
@@ -106,8 +105,8 @@ class Results:
     :param facts: configuration, provenance, seconds, rates
     """
 
-    runs: list[Run]
-    fixed: list[Run]
+    runs: list[ComparedRun]
+    fixed: list[ComparedRun]
     test: JudgedClips
     facts: dict[str, Any]
 
@@ -138,12 +137,12 @@ def load_results(folder: Path) -> Results:
     test["reversed_class"] = test["reversed_class"] and tuple(test["reversed_class"])
     everything = [*content["runs"], *content["fixed"]]
     unpacked = unpack(arrays, [run["clips"] for run in everything], len(test["labels"]))
-    found = [Run(**{**run, "clips": clips}) for run, clips in zip(everything, unpacked)]
+    found = [ComparedRun(**{**run, "clips": clips}) for run, clips in zip(everything, unpacked)]
     runs, fixed = found[: len(content["runs"])], found[len(content["runs"]) :]
     return Results(runs, fixed, JudgedClips(**test), content["facts"])
 
 
-def _described(run: Run) -> dict[str, Any]:
+def _described(run: ComparedRun) -> dict[str, Any]:
     return {**vars(run), "clips": list(run.clips)}
 
 
@@ -205,19 +204,19 @@ def gather(arms: Sequence[Arm], fixed: Sequence[Fixed], test: ClipSource, facts:
     return found
 
 
-def _learned(arm: str, job: Train) -> Run:
-    folder = RunFolder(job.folder)
+def _learned(arm: str, job: Train) -> ComparedRun:
+    folder = Run(job.folder)
     result = folder.read_result()
     training = {name: getattr(job, name) for name in SETTINGS if getattr(job, name) is not None}
     training |= {name: result[name] for name in MEASURED if result.get(name) is not None}
     key = (arm, row_method(job), job.group_size, job.cost_weight, job.reward, job.seed)
-    return Run(*key, training, folder.read_curve(), _whole(folder.judgement()))
+    return ComparedRun(*key, training, folder.read_curve(), _whole(folder.judgement()))
 
 
-def _fixed(job: Fixed) -> list[Run]:
+def _fixed(job: Fixed) -> list[ComparedRun]:
     """A run for each fixed policy; its seed is that of the backbone."""
-    judged = RunFolder(job.folder).judgements()
-    return [Run("", name, job.group_size, 0.0, "", job.seed, clips=_whole(one)) for name, one in judged.items()]
+    judged = Run(job.folder).judgements()
+    return [ComparedRun("", name, job.group_size, 0.0, "", job.seed, clips=_whole(one)) for name, one in judged.items()]
 
 
 def _whole(judgement: Judgement) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.analysis.fronts import Hull, Reading, accuracy_at, cost_at, hull, hypervolume
 from experiments.analysis.statistics import ClipDraws, Interval, interval, over_seeds
-from experiments.comparison.results import Results, Run
+from experiments.comparison.results import ComparedRun, Results
 
 SELECTIONS = {"greedy": "", "sampled": "sampled_", "top-k": "top_k_"}
 """Ways to play an agent, and how names of their figures and arrays begin."""
@@ -99,10 +99,10 @@ class Table(NamedTuple):
 def tables_of(results: Results) -> list[Table]:
     """A table for each budget and each group size."""
     draws, pairs = ClipDraws(len(results.test), cluster=results.test.cluster), results.test.pairs()
-    groups: dict[tuple[str, int], dict[Key, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[str, int], dict[Key, list[ComparedRun]]] = defaultdict(lambda: defaultdict(list))
     for run in sorted(results.runs, key=lambda run: run.seed):
         groups[run.arm, run.group_size][Key(run.method, run.cost_weight, run.reward)].append(run)
-    fixed: dict[int, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    fixed: dict[int, dict[str, list[ComparedRun]]] = defaultdict(lambda: defaultdict(list))
     for run in sorted(results.fixed, key=lambda run: run.seed):
         fixed[run.group_size][run.method].append(run)
     order = list(dict.fromkeys((run.arm, run.group_size) for run in results.runs))
@@ -118,13 +118,13 @@ def tables_of(results: Results) -> list[Table]:
     ]
 
 
-def _in_order(rows: dict[Key, list[Run]], runs: Sequence[Run]) -> dict[Key, list[Run]]:
+def _in_order(rows: dict[Key, list[ComparedRun]], runs: Sequence[ComparedRun]) -> dict[Key, list[ComparedRun]]:
     """Rows in the order in which a comparison lists its runs, whatever their seeds."""
     keys = dict.fromkeys(Key(run.method, run.cost_weight, run.reward) for run in runs)
     return {key: rows[key] for key in keys if key in rows}
 
 
-def row_of(runs: Sequence[Run], draws: ClipDraws, pairs: dict[str, np.ndarray]) -> Row:
+def row_of(runs: Sequence[ComparedRun], draws: ClipDraws, pairs: dict[str, np.ndarray]) -> Row:
     """One row of the runs of all its seeds.
 
     :param pairs: name -> (N,), as in ``JudgedClips.pairs``

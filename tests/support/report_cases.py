@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from envs.clips import ClipSource
-from experiments.comparison.results import JudgedClips, Results, Run
+from experiments.comparison.results import ComparedRun, JudgedClips, Results
 from experiments.comparison.tables import Table, tables_of
 from experiments.config import Compare, to_json
 
@@ -58,7 +58,7 @@ def runs_of(method, accuracy, cost, *, weight=1.0, seeds=3, spread=0.002, seed=0
         for clips in (0, 10)
     ]
     return [
-        Run(
+        ComparedRun(
             arm, method, group, float(weight), "log_prob", number, dict(TRAINING), curve, arrays_of(accuracy, cost, own)
         )
         for number, own in enumerate(luck)
@@ -69,7 +69,7 @@ def fixed_of(name, accuracy, cost, group=1):
     played = {
         key: values for key, values in arrays_of(accuracy, cost).items() if not key.startswith(("sampled", "top_k"))
     }
-    return Run("", name, group, 0.0, "", 0, clips={**played, "macs_ratio": np.full(CLIPS, cost)})
+    return ComparedRun("", name, group, 0.0, "", 0, clips={**played, "macs_ratio": np.full(CLIPS, cost)})
 
 
 def results_of(*, arm="10 rollouts each", group_size=1, seeds=3, spread=0.002, facts=None, **methods):
