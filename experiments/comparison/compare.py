@@ -34,6 +34,7 @@ from experiments.pretrain import pretrain
 from experiments.run import Fixed, Run
 
 SECONDS = "seconds.json"  # in the folder of a comparison
+TENSORBOARD_RUNS = 40  # that it shows without being asked to
 EVALUATIONS, VALIDATION_CLIPS = 4, 250  # of a run, the evaluation before training aside
 
 
@@ -73,7 +74,9 @@ def compare(config: Compare) -> None:
     }
     gather(arms, fixed, test, facts).save(settled.run)
     write_report(settled.run, settled.run)
-    print(f"Episodes and curves: tensorboard --logdir {settled.run}")
+    many = sum(len(arm.jobs) for arm in arms) > TENSORBOARD_RUNS
+    hint = ', which shows none of so many runs until you filter them, for instance by "s0$"' if many else ""
+    print(f"Episodes and curves: tensorboard --logdir {settled.run}{hint}")
     print(f"One agent in figures: {PROGRAM} evaluate {arms[0].jobs[0].folder}")
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import queue
 import shutil
 import sys
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from registries import as_before
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments.comparison import jobs
@@ -26,15 +28,17 @@ def finished(videos, tmp_path_factory):
         methods=("gumbel", "my_a2c"), cost_weights=(1.0,), seeds=(0,), rollouts=128, seconds=0.5, pretrain_clips=64,
         data=Data(root=videos), workers=1, plugin=("my_method",), run=folder / "run",
     )  # fmt: skip
-    path = Path(folder)
-    sys.path.insert(0, str(path))
-    old = __import__("os").environ.get("PYTHONPATH", "")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", f"{path}:{Path(__file__).parents[3]}:{old}")
-    compare(config)
-    yield config
-    patch.undo()
-    sys.path.remove(str(path))
+    with pytest.MonkeyPatch.context() as patch, as_before():
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(Path(__file__).parents[3]), *inherited()]))
+        compare(config)
+        yield config
+    sys.modules.pop("my_method", None)
+
+
+def inherited() -> list[str]:
+    """Where Python looks for modules by its environment."""
+    return os.environ["PYTHONPATH"].split(os.pathsep) if os.environ.get("PYTHONPATH") else []
 
 
 def test_it_ends_with_table_pictures_report_and_figures(finished):
