@@ -233,15 +233,11 @@ def accounted_cost(
     agent_macs: Sequence[float],
     *,
     accounting: str,
-    batch_size: int = 64,
 ) -> np.ndarray:
     """Each clip's cost as a share of dense by another accounting (``backbone/cost/adafuse.py``), (N,).
 
     :param agent_macs: per site, MACs per frame of the agent itself
     """
-    decisions, ratios = evaluation.decisions, []
-    for start in range(0, len(decisions), batch_size):
-        chosen = decisions.take(slice(start, start + batch_size)).one_hot()
-        macs = clip_macs(backbone.ledger, chosen, accounting=accounting, agent_macs=agent_macs)
-        ratios.append(macs / (backbone.ledger.dense_macs * decisions.num_frames))
-    return torch.cat(ratios).numpy()
+    ledger, decisions = backbone.ledger, evaluation.decisions
+    macs = [clip_macs(ledger, chosen, accounting=accounting, agent_macs=agent_macs) for chosen in decisions.batches()]
+    return (torch.cat(macs) / (ledger.dense_macs * decisions.num_frames)).numpy()

@@ -168,18 +168,14 @@ def _adaptivity(part: np.ndarray) -> Adaptivity:
     return Adaptivity(variance, clips / variance, frames / variance, 1 - (clips + frames) / variance, constant)
 
 
-def frame_costs(
-    evaluation: Evaluation, backbone: FusionBackbone, agent_macs: Sequence[float], *, batch_size: int = 64
-) -> np.ndarray:
+def frame_costs(evaluation: Evaluation, backbone: FusionBackbone, agent_macs: Sequence[float]) -> np.ndarray:
     """What each frame costs as a share of a dense frame, (N, T); their mean is the clip's cost.
 
     :param agent_macs: per site, MACs per frame of the agent itself
     """
-    decisions, costs = evaluation.decisions, []
-    for start in range(0, len(decisions), batch_size):
-        chosen = decisions.take(slice(start, start + batch_size)).one_hot()
-        costs.append(walk_macs(backbone.ledger, chosen, agent_macs=agent_macs).sum(-1) / backbone.ledger.dense_macs)
-    return torch.cat(costs).numpy()
+    ledger = backbone.ledger
+    macs = [walk_macs(ledger, chosen, agent_macs=agent_macs).sum(-1) for chosen in evaluation.decisions.batches()]
+    return (torch.cat(macs) / ledger.dense_macs).numpy()
 
 
 # What it is worth that they vary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +92,11 @@ class Decisions:
     def one_hot(self, device: torch.device | None = None) -> list[Tensor]:
         """Per site, (N, T, D_site, 3) float32, as a walk through the backbone takes them, and as its cost is counted."""
         return [one_hot(torch.from_numpy(chosen).to(device)) for chosen in self.by_site]
+
+    def batches(self, size: int = 64) -> Iterator[list[Tensor]]:
+        """The same of ``size`` clips after the other: of all at once it may be large."""
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size)).one_hot()
 
     def shares(self) -> np.ndarray:
         """Per site, shares of use, reuse and skip over all clips and frames, (S, 3)."""

@@ -11,8 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import NamedTuple
 
@@ -22,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from backbone.common.interruption import interrupts_blocked
 from envs.clips.sampler import ClipSampler
 from envs.clips.source import BrokenClip, ClipError, ClipSource
 
@@ -164,7 +163,7 @@ class Loader:
                 generator=torch.Generator(),  # its own, so that training draws the same with workers and without
             )
         self._keys.start = key
-        with _interrupts_blocked():
+        with interrupts_blocked():
             self._stream = stream = iter(self._data_loader)
         return stream
 
@@ -244,17 +243,3 @@ def _end_with_parent() -> None:
     if parent is not None:  # as in every worker
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Processes started inside are deaf to Ctrl-C from their first moment on."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # which would unblock them on its way
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

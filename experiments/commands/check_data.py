@@ -9,14 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
-import signal
 import statistics
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,13 +21,14 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from backbone.common.interruption import interrupts_blocked
 from envs.clips import ClipError
 from envs.clips.datasets import SPLITS, Listing, find_clips
 from envs.clips.datasets.places import frame_names
 from envs.clips.datasets.reading import LabelError
 from envs.clips.video.read import open_video
 from experiments.config import CheckData
-from experiments.machine import import_plugins
+from experiments.machine import cores, import_plugins
 
 KINDS = {
     "list": "Lists or folders that cannot be used",
@@ -162,7 +160,7 @@ def examine(config: CheckData) -> Report:
         for listing in listings.values()
         for i, path in enumerate(listing.paths)
     }
-    found = dict(_inspect_all(clips, config.num_frames, config.workers or _cores()))
+    found = dict(_inspect_all(clips, config.num_frames, config.workers or cores()))
     problems += _judge(listings, found)
     return report
 
@@ -315,7 +313,7 @@ def _inspect_apart(
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
-                    with _hidden_from_interrupts():
+                    with interrupts_blocked():
                         future = pool.submit(inspect, clips[waiting[0]], num_frames)  # fails if the pool is broken
                     running[future] = waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -334,23 +332,6 @@ def _inspect_apart(
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _hidden_from_interrupts() -> Iterator[None]:
-    """Processes that start meanwhile never hear Ctrl-C, which a terminal sends to all: it is for the parent alone."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # On the terminal -----------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import shutil
@@ -26,6 +25,7 @@ from envs.clips.datasets import SIDECAR
 from envs.clips.video.decode import decode_frames, write_video
 from experiments.command_line import PROGRAM
 from experiments.config import DEFAULT_ROOT, Doctor, Train
+from experiments.machine import cores
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
 PYTHON = (3, 11)
@@ -103,9 +103,8 @@ def _required() -> list[str]:
 
 def devices() -> Iterator[Finding]:
     """What computes, and its memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield Finding(
-        "devices", "CPU", f"{cores} cores to use, {torch.get_num_threads()} threads of torch, {platform.machine()}"
+        "devices", "CPU", f"{cores()} cores to use, {torch.get_num_threads()} threads of torch, {platform.machine()}"
     )
     memory = _memory_gb()
     if memory is not None:

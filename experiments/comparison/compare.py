@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +27,7 @@ from experiments.comparison.jobs import (
 from experiments.comparison.report import write_report
 from experiments.comparison.results import Arm, gather, row_method
 from experiments.config import Compare, Pretrain, SettledCompare, Train, to_json
-from experiments.machine import import_plugins, provenance, settle_device
+from experiments.machine import cores, import_plugins, provenance, settle_device
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
 from experiments.run import Fixed, Run
@@ -43,7 +42,7 @@ def compare(config: Compare) -> None:
     started = time.monotonic()
     import_plugins(config.plugin)
     check_options(config.settled())
-    settled = replace(config.settled(), device=settle_device(config.device), workers=config.workers or _cores())
+    settled = replace(config.settled(), device=settle_device(config.device), workers=config.workers or cores())
     test = open_clips(settled.data, "test")
     open_clips(settled.data, "val")
     backbones = pretrained(settled)
@@ -209,10 +208,6 @@ def plan_fixed(config: SettledCompare, backbones: dict[int, Path]) -> list[Fixed
         for group in config.group_sizes
         for path, seed in sorted(first.items(), key=lambda item: item[1])
     ]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _add_seconds(folder: Path, started: float) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from experiments.analysis.tables import as_markdown
 from experiments.clips import open_clips
 from experiments.comparison.jobs import run_jobs, train_and_validate
 from experiments.config import Pretrain, Train, Tune, to_json
-from experiments.machine import import_plugins, provenance, settle_device
+from experiments.machine import cores, import_plugins, provenance, settle_device
 from experiments.pretrain import pretrain
 from experiments.run import Run
 from experiments.tuned import UNTUNED
@@ -50,7 +49,7 @@ def tune(config: Tune) -> str:
             f"{did_you_mean(unknown, GRIDS)}"
         )
     import_plugins(config.plugin)
-    config = replace(config, device=settle_device(config.device), workers=config.workers or os.cpu_count() or 1)
+    config = replace(config, device=settle_device(config.device), workers=config.workers or cores())
     Run(config.run).check_same(config)
     Run(config.run).write_manifest(config)
     backbone = _backbone(config)

@@ -169,7 +169,7 @@ def test_the_causal_accounting_of_the_decisions_is_the_cost_that_was_paid(case):
     model, backbone, clips, order = case
     found, layout = evaluate(model, backbone, clips, order=order), StepLayout(backbone.sites, clips.num_frames, order)
     own = agent_macs(model, layout)
-    again = accounted_cost(found, backbone, own, accounting="causal", batch_size=3)
+    again = accounted_cost(found, backbone, own, accounting="causal")
     np.testing.assert_allclose(again, found.macs_ratio, rtol=1e-12)
     assert not np.allclose(accounted_cost(found, backbone, own, accounting="adafuse"), again)
 

@@ -240,7 +240,7 @@ def test_frames_add_up_to_clips(case):
     model, backbone, clips, order = case
     layout = StepLayout(backbone.sites, clips.num_frames, order)
     result = evaluate(model, backbone, clips, order=order)
-    costs = frame_costs(result, backbone, agent_macs(model, layout), batch_size=3)
+    costs = frame_costs(result, backbone, agent_macs(model, layout))
     assert costs.shape == (len(clips), clips.num_frames)
     np.testing.assert_allclose(costs.mean(1), result.macs_ratio, rtol=1e-12)
     assert np.ptp(costs) > 0

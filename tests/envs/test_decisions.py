@@ -69,6 +69,15 @@ def test_clips_are_swapped_repeated_and_joined():
     np.testing.assert_equal(again.to_arrays(), decisions.to_arrays())
 
 
+@pytest.mark.parametrize("size", [1, 3, 5, 64])
+def test_batches_say_what_all_say_at_once(size):
+    decisions = drawn(5)
+    batches = list(decisions.batches(size))
+    assert [len(batch[0]) for batch in batches] == [min(size, 5 - first) for first in range(0, 5, size)]
+    for whole, parts in zip(decisions.one_hot(), zip(*batches), strict=True):
+        assert torch.equal(torch.cat(parts), whole)
+
+
 def test_shares_by_site_by_frame_and_of_all():
     decisions = drawn(5)
     weights = [site.decisions for site in SITES]

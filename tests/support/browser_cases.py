@@ -72,9 +72,11 @@ def tensorboard(logdir: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryFile() as log:
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--port", str(port)]
+        command = [sys.executable, "-m", "tensorboard.main", "--logdir", logdir.name, "--port", str(port)]
         command += ["--host", "127.0.0.1"]
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "TZ": "UTC"})
+        server = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "TZ": "UTC"}, cwd=logdir.parent
+        )  # pictures name no folder of the machine
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
