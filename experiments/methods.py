@@ -74,27 +74,30 @@ def gate_options(config: Train | Imported | Describe) -> GateOptions:
 
 def rollout_env(config: Train, backbone: FusionBackbone, clips: ClipSource) -> FusionVecEnv:
     """The environment of policy gradients: num_clips clips, rollouts_per_clip rollouts of each."""
-    return FusionVecEnv(
-        backbone,
-        clips,
-        num_clips=config.settled().num_clips,
-        rollouts_per_clip=config.rollouts_per_clip,
-        order=config.order,
-        reward=config.reward,
-        cost_weight=config.cost_weight,
-        agent_macs=gate_macs(backbone.sites, gate_options(config)),
-        seed=config.seed,
-        workers=config.data.workers,
-    )
+    num_clips, each = config.settled().num_clips, config.rollouts_per_clip
+    return _env(config, backbone, clips, gate_options(config), config.order, num_clips, rollouts_per_clip=each)
 
 
 def relaxation_env(config: Train, backbone: FusionBackbone, clips: ClipSource, gate: GateOptions) -> FusionVecEnv:
     """The environment of the relaxation: batch_size clips, one pass of each."""
+    return _env(config, backbone, clips, gate, "site", config.settled().batch_size)
+
+
+def _env(
+    config: Train,
+    backbone: FusionBackbone,
+    clips: ClipSource,
+    gate: GateOptions,
+    order: str,
+    num_clips: int,
+    rollouts_per_clip: int = 1,
+) -> FusionVecEnv:
     return FusionVecEnv(
         backbone,
         clips,
-        num_clips=config.settled().batch_size,
-        order="site",
+        num_clips=num_clips,
+        rollouts_per_clip=rollouts_per_clip,
+        order=order,
         reward=config.reward,
         cost_weight=config.cost_weight,
         agent_macs=gate_macs(backbone.sites, gate),
