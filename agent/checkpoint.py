@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
 
 from agent.algorithms.fusion_algorithm import env_of
 from backbone.common.files import load_checkpoint, save_checkpoint
@@ -16,13 +17,21 @@ from backbone.common.files import load_checkpoint, save_checkpoint
 KIND = "agent"
 
 
-def save_agent(path: Path, model: BaseAlgorithm, *, cnn: dict[str, Any] | None = None, **facts: Any) -> None:
+def save_agent(
+    path: Path,
+    model: BaseAlgorithm,
+    *,
+    cnn: dict[str, Any] | None = None,
+    statistics: dict[str, dict[str, Tensor]] | None = None,
+    **facts: Any,
+) -> None:
     """Save policy, optimiser, counters, random generators and the place in the clips.
 
     To be called between rollouts: at the start of one, or after training.
 
     :param cnn: tensors of the run's own CNN under "backbone" (BatchNorms not folded), and what else it needs to train
         on; None where the agent plays on a CNN that is kept elsewhere
+    :param statistics: of the CNN's BatchNorms, by whose they are: "followed" while it learns, "greedy" where it is judged
     :param facts: JSON facts about the run (its configuration, class names)
     """
     drawn = np.random.get_state(legacy=False)  # noqa: NPY002 (stable-baselines3 draws from it)
@@ -42,7 +51,8 @@ def save_agent(path: Path, model: BaseAlgorithm, *, cnn: dict[str, Any] | None =
     if torch.cuda.is_available():
         generators["cuda"] = torch.cuda.get_rng_state()
     tensors = {"parameters": model.get_parameters(), "generators": generators}
-    save_checkpoint(path, KIND, content, tensors if cnn is None else {**tensors, "cnn": cnn})
+    own = {"cnn": cnn, "statistics": statistics}
+    save_checkpoint(path, KIND, content, {**tensors, **{name: part for name, part in own.items() if part is not None}})
 
 
 def save_policy(path: Path, model: Any, **facts: Any) -> None:
@@ -98,6 +108,14 @@ def load_cnn(path: Path) -> dict[str, Any] | None:
     :raises ValueError: not a checkpoint of ours
     """
     return load_checkpoint(path, KIND)[1].get("cnn")
+
+
+def load_statistics(path: Path) -> dict[str, dict[str, Tensor]]:
+    """The CNN's statistics, as they were given to ``save_agent``; none of a run that kept to those of its backbone's file.
+
+    :raises ValueError: not a checkpoint of ours
+    """
+    return load_checkpoint(path, KIND)[1].get("statistics", {})
 
 
 def load_gates(path: Path, model: BaseAlgorithm) -> None:

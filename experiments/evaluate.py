@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from torch import Tensor
-
 from agent import evaluate, swap_test
-from agent.evaluation import Predictor, accounted_cost, agent_macs
-from backbone import FusionBackbone, Observation, fold_batchnorm, one_hot, recalibrate
+from agent.evaluation import accounted_cost, agent_macs
+from agent.statistics import fit
 from backbone.common.deprecation import moved_names
 from envs.clips import ClipError, ClipSource
-from envs.clips.loader import Loader
-from envs.clips.sampler import ClipSampler
 from envs.clips.source import BrokenClip
 from experiments.analysis.statistics import over_clips
 from experiments.board import log_test
 from experiments.clips import open_clips, open_views
 from experiments.config import Evaluate
 from experiments.judgement import Judgement, cluster_of, judgement_of
-from experiments.loading import layout_of, load_trained
+from experiments.loading import backbones_for, freeze, layout_of, load_trained, open_own
 from experiments.machine import set_up_cpu
 from experiments.run import Run
 
 __getattr__ = moved_names(__name__, {name: f"experiments.judgement.{name}" for name in ("adaptivity_of", "judge")})
-
-RECALIBRATION_CLIPS, RECALIBRATION_BATCH = 2_048, 64
-
-
-def recalibrated(model: Predictor, backbone: FusionBackbone, clips: ClipSource) -> FusionBackbone:
-    """The backbone with BatchNorm statistics of the greedy policy on training clips, folded for running.
-
-    :param backbone: BatchNorms not folded
-    :raises ValueError: a CNN without BatchNorms, or a policy without our gates
-    """
-    gates = getattr(getattr(model, "policy", None), "gates", None)
-    if gates is None:
-        raise ValueError(
-            f"expected a policy of our gates to recalibrate under, got {type(model).__name__}: evaluate it as it is"
-        )
-
-    def greedy(observation: Observation) -> Tensor:
-        return one_hot(gates(observation.site, observation.v, observation.v_previous).argmax(-1))
-
-    def batches() -> Iterator[Tensor]:
-        loader = Loader(clips, ClipSampler(len(clips), seed=0), RECALIBRATION_BATCH)
-        for _ in range(RECALIBRATION_CLIPS // RECALIBRATION_BATCH):
-            yield backbone.preprocess(next(loader).frames)
-
-    return fold_batchnorm(recalibrate(backbone, batches(), greedy))
 
 
 def evaluate_run(config: Evaluate) -> str:
@@ -69,10 +39,13 @@ def evaluate_run(config: Evaluate) -> str:
 
 def judge_run(config: Evaluate) -> Judgement:
     """Play a run's agent on a split, as the options say."""
-    model, backbone, trained = load_trained(config.run, device=config.device, fold=not config.recalibrate)
-    data = trained.data
+    model, backbone, trained = load_trained(config.run, device=config.device)
+    data, layout = trained.data, layout_of(model)
     if config.recalibrate:
-        backbone = recalibrated(model, backbone, open_clips(data, "train"))
+        source, train = open_own(Run(config.run), trained), open_clips(data, "train")
+        backbone = freeze(fit(model, source, train, selection=config.selection, order=layout.order))
+    elif config.selection != "greedy":
+        backbone = backbones_for(model, trained, [config.selection])[config.selection]
     if config.skip_broken:
         data = replace(data, skip_broken=True)
     views = config.clips * config.crops
@@ -81,7 +54,6 @@ def judge_run(config: Evaluate) -> Judgement:
         clips = open_views(data, config.split, clips=config.clips, crops=config.crops)
     else:
         clips = open_clips(data, config.split, for_evaluation=True)
-    layout = layout_of(model)
     order = layout.order
     try:
         played = evaluate(

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from agent import adaptivity, evaluate_selections, pair_accuracy, swap_test
-from agent.evaluation import SELECTIONS, Evaluation, Predictor, average_views, selections_of
+from agent import adaptivity, evaluate, pair_accuracy, swap_test
+from agent.evaluation import SELECTIONS, Evaluation, Predictor, average_views
 from agent.probes import SwapTest
 from backbone import Decision, FusionBackbone
 from envs.clips import ClipSource
@@ -116,20 +116,17 @@ def _from_json(figures: Mapping[str, Sequence[float]]) -> Figures:
 
 
 def judge(
-    model: Predictor,
-    backbone: FusionBackbone,
-    clips: ClipSource,
-    *,
-    selections: Sequence[str] | None = None,
-    order: str = "site",
+    model: Predictor, backbones: Mapping[str, FusionBackbone], clips: ClipSource, *, order: str = "site"
 ) -> Judgement:
     """All that a comparison reports of a model.
 
-    :param selections: greedy, and by default all others that can be made from the model
+    :param backbones: to play on under each selection; greedy is among them
     """
-    selections = selections_of(model) if selections is None else selections
-    played = evaluate_selections(model, backbone, clips, selections=selections, order=order)
-    swap = swap_test(played["greedy"], backbone, clips, order=order)
+    played = {
+        selection: evaluate(model, backbone, clips, selection=selection, order=order)
+        for selection, backbone in backbones.items()
+    }
+    swap = swap_test(played["greedy"], backbones["greedy"], clips, order=order)
     return judgement_of(played, swap, clips)
 
 

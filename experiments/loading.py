@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agent.checkpoint import load_agent, load_cnn
+from agent.checkpoint import load_agent, load_cnn, load_statistics
+from agent.evaluation import Predictor
 from agent.policies.imported import ImportedPolicy
+from agent.statistics import fit
 from backbone import FusionBackbone, fold_batchnorm, load_backbone
+from backbone.weights.recalibrate import write_statistics
 from envs.clips import ClipSource
 from envs.spaces import StepLayout
 from experiments.clips import open_clips
@@ -44,20 +48,44 @@ def open_cnn(config: Train | Imported, own: dict[str, Any] | None) -> FusionBack
     return backbone.to(resolve_device(config.device))
 
 
-def load_trained(
-    folder: Path, *, device: Device = "auto", clips: ClipSource | None = None, fold: bool = True
-) -> Loaded:
+def open_own(run: Run, config: Train | Imported) -> FusionBackbone:
+    """The backbone of a run with the CNN and the greedy policy's statistics that its checkpoint has, BatchNorms not folded."""
+    backbone = open_cnn(config, load_cnn(run.checkpoint)).requires_grad_(False)
+    statistics = load_statistics(run.checkpoint)
+    return write_statistics(backbone, statistics["greedy"]) if statistics else backbone
+
+
+def backbones_for(model: Predictor, trained: Train | Imported, selections: Sequence[str]) -> dict[str, FusionBackbone]:
+    """What a trained agent plays on under each selection: a CNN with the statistics of its decisions under that one.
+
+    Those of the greedy policy are in the checkpoint; others are estimated anew on the training clips, which must be there.
+    """
+    run, order = Run(trained.folder), layout_of(model).order
+    source = open_own(run, trained)
+    follows = isinstance(trained, Train) and trained.statistics == "followed"
+    clips = open_clips(trained.data, "train") if follows and set(selections) - {"greedy"} else None
+    return {
+        selection: freeze(
+            source
+            if clips is None or selection == "greedy"
+            else fit(model, source, clips, selection=selection, order=order)
+        )
+        for selection in selections
+    }
+
+
+def load_trained(folder: Path, *, device: Device = "auto", clips: ClipSource | None = None) -> Loaded:
     """A trained agent ready to ``predict``, its frozen backbone and its configuration.
 
+    The backbone has the statistics of the greedy policy, as far as the run has statistics of its own.
+
     :param clips: to build the learner on; by default those it was trained on, which must be there then
-    :param fold: False leaves the backbone's BatchNorms where they are
     :raises ValueError: no run, or no checkpoint in it
     """
     run = Run(folder)
     config = replace(run.agent(), device=device)
     import_plugins(config.plugin)
-    backbone = open_cnn(config, load_cnn(run.checkpoint)).requires_grad_(False)
-    backbone = freeze(backbone) if fold else backbone
+    backbone = freeze(open_own(run, config))
     model: BaseAlgorithm | ImportedPolicy
     if isinstance(config, Imported):  # it has no learner, and so needs no clips
         model = imported_policy(config, backbone)
@@ -73,6 +101,6 @@ def imported_policy(config: Imported, backbone: FusionBackbone) -> ImportedPolic
     return ImportedPolicy(layout, gate_options(config), device=resolve_device(config.device))
 
 
-def layout_of(model: BaseAlgorithm | ImportedPolicy) -> StepLayout:
+def layout_of(model: Any) -> StepLayout:
     """The steps in which a model decides, and what it observes in them."""
     return model.layout if hasattr(model, "layout") else env_of(model).get_attr("layout")[0]

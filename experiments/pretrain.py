@@ -1,22 +1,23 @@
-"""Fusion-aware pretraining of a backbone, by a fixed number of clips."""
+"""Fusion-aware pretraining of a backbone, by a fixed number of clips, judged on validation clips as it goes on."""
 
 from __future__ import annotations
 
-import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch.nn import functional as F
+from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from agent.pretraining import PretrainingMix
+from agent.pretraining.training import Pretraining
+from agent.pretraining.validation import MIX, accuracies, in_words, settle_statistics
 from backbone import BACKBONES, FusionBackbone, create_cnn, imagenet_weights, load_weights, save_backbone
-from backbone.common.files import load_checkpoint, save_checkpoint
+from backbone.common.files import load_checkpoint, save_checkpoint, write_json
 from backbone.common.interruption import Interrupted
 from backbone.fusion.consensus import CONSENSUS
 from backbone.fusion.temporal import TEMPORAL_MODES
@@ -29,8 +30,8 @@ from experiments.config import Pretrain, to_json
 from experiments.machine import import_plugins, set_up_cpu, settle_device
 from experiments.run import Run
 
-WARMUP = 0.02  # share of training over which the learning rate rises
 SAVE_EVERY = 100  # updates
+EVALUATIONS = 5  # of a pretraining, unless it is told otherwise
 
 
 def pretrain(
@@ -45,36 +46,26 @@ def pretrain(
     check_names(config)
     set_up_cpu(config.threads)
     config = replace(config, device=settle_device(config.device))
-    clips = open_clips(config.data, "train")
+    clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
     torch.manual_seed(config.seed)
-    cnn = create_cnn(config.architecture, num_classes=len(clips.classes), size=config.data.size)
-    if config.weights is not None:
-        path = imagenet_weights(config.architecture) if config.weights == "imagenet" else Path(config.weights)
-        loaded = load_weights(cnn, path)
-        classifier = f", a fresh classifier for {len(clips.classes)} classes" if loaded.fresh_classifier else ""
-        print(f"Starting from {path}: {loaded.layout}{classifier}.")
-    backbone = FusionBackbone(
-        cnn,
-        sites=config.sites,
-        history=config.history,
-        temporal=config.temporal,
-        consensus=config.consensus,
-        lstm_hidden=config.lstm_hidden,
-    ).to(config.device)
-    if config.weights is not None and (warning := loaded.warning(backbone.temporal)):
-        print(warning)
+    backbone = build_backbone(config, len(clips.classes))
     run = Run(config.run)
-    run.begin(config, resume=config.resume, train=clips.data_hash)
-    train_backbone(backbone, clips, config, report=report, stop=stop)
-    save_backbone(
-        run.backbone,
-        backbone,
-        architecture=config.architecture,
-        classes=list(clips.classes),
-        pretraining=to_json(config),
-    )
+    run.begin(config, resume=config.resume, train=clips.data_hash, val=validation.data_hash)
+    progress = train_backbone(backbone, clips, validation, config, report=report, stop=stop)
+    write_json(run.curve, progress.curve)
+    for path, tensors in ((run.last_backbone, backbone.state_dict()), (run.backbone, progress.best)):
+        backbone.load_state_dict(tensors)
+        save_backbone(
+            path,
+            settle_statistics(backbone, clips),
+            architecture=config.architecture,
+            classes=list(clips.classes),
+            pretraining=to_json(config),
+        )
     run.pretraining.unlink(missing_ok=True)
     if report is None:
+        found = {name: value for name, value in progress.best_point.items() if name != "clips"}
+        print(in_words(found, validation.labels))
         print(f"Backbone saved to {run.backbone}. Train an agent on it: {PROGRAM} train --backbone {run.backbone}")
     return run.backbone
 
@@ -89,88 +80,135 @@ def check_names(config: Pretrain) -> None:
     CONSENSUS.find(config.consensus)
 
 
+def build_backbone(config: Pretrain, num_classes: int) -> FusionBackbone:
+    """The backbone before it learns, with the weights that it starts from."""
+    cnn = create_cnn(config.architecture, num_classes=num_classes, size=config.data.size)
+    loaded = None
+    if config.weights is not None:
+        path = imagenet_weights(config.architecture) if config.weights == "imagenet" else Path(config.weights)
+        loaded = load_weights(cnn, path)
+        classifier = f", a fresh classifier for {num_classes} classes" if loaded.fresh_classifier else ""
+        print(f"Starting from {path}: {loaded.layout}{classifier}.")
+        if (
+            loaded.fresh_classifier
+        ):  # whose random scores would send pretrained features a large wrong gradient at first
+            nn.init.zeros_(cnn.classifier.weight)
+            nn.init.zeros_(cnn.classifier.bias)
+    backbone = FusionBackbone(
+        cnn,
+        sites=config.sites,
+        history=config.history,
+        temporal=config.temporal,
+        consensus=config.consensus,
+        lstm_hidden=config.lstm_hidden,
+    ).to(config.device, memory_format=torch.channels_last)
+    if loaded is not None and (warning := loaded.warning(backbone.temporal)):
+        print(warning)
+    return backbone
+
+
+@dataclass
+class Progress:
+    """What evaluations have found.
+
+    :param curve: a point each, {"clips": seen, policy: accuracy in percent}
+    :param best: state dict of the backbone at the best of them
+    """
+
+    curve: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, seen: int, found: Mapping[str, float], backbone: FusionBackbone) -> None:
+        """One more evaluation; of equal ones the later is the better."""
+        self.curve.append({"clips": seen, **found})
+        if self.best_point is self.curve[-1]:
+            self.best = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+
+    @property
+    def best_point(self) -> dict[str, float]:
+        """The one of the highest accuracy under the mix."""
+        return max(reversed(self.curve), key=lambda point: point[MIX])
+
+    def exhausted(self, patience: int) -> bool:
+        """Have as many evaluations as patience allows brought nothing better?"""
+        return 0 < patience <= len(self.curve) - 1 - self.curve.index(self.best_point) if self.curve else False
+
+
 def train_backbone(
     backbone: FusionBackbone,
     clips: ClipSource,
+    validation: ClipSource,
     config: Pretrain,
     *,
     report: Callable[[int], None] | None = None,
     stop: Callable[[], bool] | None = None,
-) -> None:
-    """SGD with Nesterov momentum under random decisions; resumes from, and leaves, a checkpoint in the run's folder."""
-    optimizer = torch.optim.SGD(
-        backbone.parameters(), lr=0.0, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+) -> Progress:
+    """Train as the configuration says; resumes from, and leaves, a checkpoint in the run's folder."""
+    run, steps, device = Run(config.run), max(config.clips // config.batch_size, 1), backbone.device
+    training = Pretraining(
+        backbone,
+        steps=steps,
+        learning_rate=config.learning_rate,
+        body_rate=config.body_rate,
+        weight_decay=config.weight_decay,
     )
-    sampler = ClipSampler(len(clips), seed=config.seed)
-    pin_memory = backbone.device.type == "cuda"
+    sampler, progress = ClipSampler(len(clips), seed=config.seed), Progress()
+    pin_memory = device.type == "cuda"
     loader = Loader(clips, sampler, config.batch_size, workers=config.data.workers, pin_memory=pin_memory)
-    steps, checkpoint = max(config.clips // config.batch_size, 1), Run(config.run).pretraining
-    first = 0
-    if config.resume and checkpoint.exists():
-        first = _load(checkpoint, backbone, optimizer, sampler)
-    device = backbone.device
-    backbone.train()
+    if config.resume and run.pretraining.exists():
+        progress = _load(run.pretraining, training, sampler)
+    first = training.done
+    every = max((config.evaluate_every or config.clips // EVALUATIONS) // config.batch_size, 1)
     bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=True if report else None)
     with (
         SummaryWriter(str(config.run), purge_step=first * config.batch_size + 1) as writer,
         _deferred_interrupt() as asked,
         closing(loader),
     ):
-        for step in range(first, steps):
+        while training.done < steps and not progress.exhausted(config.patience):
             if asked() or (stop is not None and stop()):
-                _save(checkpoint, backbone, optimizer, sampler, step)
+                _save(run.pretraining, training, sampler, progress)
                 raise Interrupted
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * _schedule(step / steps)
             batch = next(loader)
             frames = backbone.preprocess(batch.frames.to(device, non_blocking=True))
-            labels = batch.labels.to(device)
-            logits = backbone(frames, PretrainingMix(backbone.sites, len(frames), device)).logits
-            loss = F.cross_entropy(logits, labels)
-            if not math.isfinite(loss.item()):
-                raise ValueError(f"expected a finite loss, got {loss.item()} at batch {step}: lower --learning-rate")
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            loss, accuracy = training.step(frames, batch.labels.to(device))
+            seen = training.done * config.batch_size
             bar.update()
             if report is not None:
-                report((step + 1) * config.batch_size)
-            if step % 10 == 0:
-                seen = (step + 1) * config.batch_size
-                accuracy = 100 * (logits.argmax(-1) == labels).float().mean().item()
-                writer.add_scalar("pretraining/loss", loss.item(), seen)
-                writer.add_scalar("pretraining/accuracy", accuracy, seen)
-                writer.add_scalar("data/wait", loader.wait_share(), seen)
-                writer.add_scalar("data/broken", len(loader.broken), seen)
-                bar.set_postfix(loss=f"{loss.item():.2f}")
-            if (step + 1) % SAVE_EVERY == 0:
-                _save(checkpoint, backbone, optimizer, sampler, step + 1)
+                report(seen)
+            if training.done % 10 == 1:
+                _write(writer, {"pretraining/loss": loss, "pretraining/accuracy": accuracy}, seen)
+                _write(writer, {"data/wait": loader.wait_share(), "data/broken": len(loader.broken)}, seen)
+                bar.set_postfix(loss=f"{loss:.2f}")
+            if training.done % every == 0 or training.done == steps:
+                try:
+                    found = accuracies(backbone, clips, validation)
+                except ValueError as error:
+                    raise ValueError(f"{error}, and lower --learning-rate") from error
+                progress.add(seen, found, backbone)
+                _write(writer, {f"pretraining/validation/{name}": value for name, value in found.items()}, seen)
+            if training.done % SAVE_EVERY == 0:
+                _save(run.pretraining, training, sampler, progress)
     bar.close()
-    backbone.eval()
+    return progress
 
 
-def _schedule(done: float) -> float:
-    return min(done / WARMUP + 0.01, 1.0) * 0.5 * (1 + math.cos(math.pi * done))
+def _write(writer: SummaryWriter, scalars: Mapping[str, float], seen: int) -> None:
+    for tag, value in scalars.items():
+        writer.add_scalar(tag.replace(" ", "_").replace(",", ""), value, seen)
 
 
-def _save(
-    path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, sampler: ClipSampler, step: int
-) -> None:
-    tensors = {
-        "backbone": backbone.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "torch": torch.get_rng_state(),
-    }
-    save_checkpoint(path, "pretraining", {"step": step, "position": sampler.position}, tensors)
+def _save(path: Path, training: Pretraining, sampler: ClipSampler, progress: Progress) -> None:
+    content = {"step": training.done, "position": sampler.position, "curve": progress.curve}
+    save_checkpoint(path, "pretraining", content, {**training.state_dict(), "best": progress.best})
 
 
-def _load(path: Path, backbone: FusionBackbone, optimizer: torch.optim.Optimizer, sampler: ClipSampler) -> int:
+def _load(path: Path, training: Pretraining, sampler: ClipSampler) -> Progress:
+    content: dict[str, Any]
     content, tensors = load_checkpoint(path, "pretraining")
-    backbone.load_state_dict(tensors["backbone"])
-    optimizer.load_state_dict(tensors["optimizer"])
-    torch.set_rng_state(tensors["torch"])
+    training.load_state_dict(tensors, content["step"])
     sampler.position = content["position"]
-    return content["step"]
+    return Progress(content["curve"], tensors["best"])
 
 
 @contextmanager

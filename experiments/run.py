@@ -46,6 +46,7 @@ class Fixed:
     order: Literal["site", "frame"] = "site"
     group_size: int = 1
     seed: int = 0
+    statistics: Literal["followed", "frozen"] = "followed"
     threads: int = 1
     device: Device = "auto"
     plugin: tuple[str, ...] = ()
@@ -122,6 +123,7 @@ class Run:
     manifest = _File("config.json")
     provenance = _File("provenance.json")
     backbone = _File("backbone.pt")  # that was pretrained, or imported, or that an agent has changed
+    last_backbone = _File("backbone-last.pt")  # as pretraining ended; backbone.pt is as it was best on validation clips
     pretraining = _File("pretraining.pt")  # while it is not finished
     checkpoint = _File("checkpoint.pt")
     curve = _File("learning.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import filecmp
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor
 
 from agent.algorithms.joint import JointTraining, check_joint
 from agent.algorithms.schedules import WarmupCosine
@@ -18,12 +20,14 @@ from agent.callbacks.checkpoints import Checkpoints
 from agent.callbacks.cost_warmup import CostWarmup
 from agent.callbacks.episode_log import EpisodeLog
 from agent.callbacks.evaluations import Evaluations
+from agent.callbacks.following import FollowStatistics
 from agent.callbacks.progress import Progress
-from agent.checkpoint import load_agent, load_cnn, load_gates
+from agent.checkpoint import load_agent, load_cnn, load_gates, load_statistics
 from backbone import FusionBackbone, load_backbone, save_backbone
 from backbone.common.deprecation import moved_names
 from backbone.common.files import write_json
 from backbone.common.naming import paths_nearby
+from backbone.weights.recalibrate import read_statistics, write_statistics
 from envs.clips import ClipSource
 from envs.reward import find_outcome
 from experiments.board import log_hparams, open_logger
@@ -41,14 +45,21 @@ __getattr__ = moved_names(__name__, {name: f"experiments.loading.{name}" for nam
 class Learner:
     """A model before it learns, and what it stands on.
 
+    :param backbone: what the environment runs
+    :param source: the same with its BatchNorms; the backbone itself where the CNN learns
+    :param clips: of training
     :param cnn: tensors of a CNN of its own, which an interrupted run or the one that it starts from has
+    :param following: keeps the CNN's statistics those of the agent's decisions; None leaves them as they are
     :param joint: lets the CNN learn too
     :param checkpoint: to go on from; None at the beginning
     """
 
     model: BaseAlgorithm
     backbone: FusionBackbone
+    source: FusionBackbone
+    clips: ClipSource
     cnn: dict[str, Any] | None
+    following: FollowStatistics | None
     joint: JointTraining | None
     checkpoint: Path | None
 
@@ -99,6 +110,7 @@ def train(
         facts={"config": to_json(settled)},
         seconds=seconds_before,
         cnn=learner.own_cnn,
+        statistics=_statistics(learner, evaluations),
         stop=stop,
     )
     _learn(settled, learner, _callbacks(settled, learner, evaluations, checkpoints, report), checkpoints)
@@ -179,17 +191,20 @@ def _build(config: Train, clips: ClipSource, checkpoint: Path | None) -> Learner
     """The learner, with the weights that it starts from; those of a checkpoint come once the folder is known to be its."""
     source = checkpoint or start_checkpoint(config)
     cnn = None if source is None else load_cnn(source)
-    backbone, joint = open_cnn(config, cnn), None
+    with_norms, joint, following = open_cnn(config, cnn), None, None
     if config.regime == "joint":
+        backbone = with_norms
         joint = JointTraining(backbone, learning_rate=WarmupCosine(config.cnn_learning_rate))
     else:
-        backbone = freeze(backbone)
+        backbone = freeze(with_norms)
+    if config.statistics == "followed":
+        following = FollowStatistics(with_norms, backbone, clips, seed=config.seed)
     model = build_method(config, backbone, clips)
     if joint is not None:
         check_joint(model)
     if source is not None and checkpoint is None:
         load_gates(source, model)
-    return Learner(model, backbone, cnn, joint, checkpoint)
+    return Learner(model, backbone, with_norms, clips, cnn, following, joint, checkpoint)
 
 
 def _take_up(learner: Learner) -> float | None:
@@ -200,12 +215,30 @@ def _take_up(learner: Learner) -> float | None:
     if learner.joint is not None:
         assert learner.cnn is not None  # every checkpoint of a run whose CNN learns has it
         learner.joint.load_state_dict(learner.cnn)
+    if learner.following is not None:
+        statistics = load_statistics(learner.checkpoint)["followed"]
+        learner.following.take_up(statistics, learner.model.num_timesteps // learner.steps_per_clip)
     return seconds
 
 
 def _evaluations(config: Train, run: Run, learner: Learner, validation: ClipSource) -> Evaluations:
     clips = validation.subset(range(min(config.validation_clips, len(validation))))
-    return Evaluations(learner.backbone, clips, every=config.evaluate_every, path=run.curve)
+    how: dict[str, Any] = {"every": config.evaluate_every, "path": run.curve}
+    if learner.following is None:
+        return Evaluations(learner.backbone, clips, **how)
+    evaluations = Evaluations(learner.source, clips, **how, fit_on=learner.clips)
+    if learner.checkpoint is not None:  # until the next one
+        statistics = load_statistics(learner.checkpoint)["greedy"]
+        evaluations.fitted = write_statistics(copy.deepcopy(learner.source), statistics)
+    return evaluations
+
+
+def _statistics(learner: Learner, evaluations: Evaluations) -> Callable[[], dict[str, dict[str, Tensor]]] | None:
+    """What checkpoints ask for the CNN's statistics; None where they are those of the backbone's file."""
+    following = learner.following
+    if following is None:
+        return None
+    return lambda: {"followed": following.statistics, "greedy": read_statistics(evaluations.fitted)}
 
 
 def _callbacks(
@@ -217,6 +250,7 @@ def _callbacks(
 ) -> list[BaseCallback]:
     """In the order in which they act: a checkpoint holds the evaluation that it follows."""
     return [
+        *([] if learner.following is None else [learner.following]),
         CostWarmup(config.cost_weight, config.warmup),
         evaluations,
         EpisodeLog(evaluations, reward=config.reward, cost_weight=config.cost_weight),

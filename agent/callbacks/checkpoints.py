@@ -9,6 +9,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from torch import Tensor
+
 from agent.callbacks.between_rollouts import BetweenRollouts
 from agent.callbacks.evaluations import Evaluations
 from agent.checkpoint import save_agent
@@ -20,7 +22,7 @@ class Checkpoints(BetweenRollouts):
 
     :param facts: kept in the checkpoint, beside the seconds of training that went before it
     :param seconds: of earlier sittings, None where they are not known
-    :param cnn: asked at each checkpoint for the run's own CNN, as in ``save_agent``
+    :param cnn, statistics: asked at each checkpoint for what ``save_agent`` takes by these names
     :param stop: asked at each rollout; True saves and stops as Ctrl-C does
     """
 
@@ -32,10 +34,12 @@ class Checkpoints(BetweenRollouts):
         facts: dict[str, Any],
         seconds: float | None = 0.0,
         cnn: Callable[[], dict[str, Any]] | None = None,
+        statistics: Callable[[], dict[str, dict[str, Tensor]]] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__()
-        self.path, self.evaluations, self.facts, self.cnn, self.stop = path, evaluations, facts, cnn, stop
+        self.path, self.evaluations, self.facts, self.stop = path, evaluations, facts, stop
+        self.asked = {"cnn": cnn, "statistics": statistics}
         self.earlier, self.started = seconds, time.monotonic()
         self.interrupted = False
         self.before: Any = None  # who had Ctrl-C before training
@@ -62,8 +66,8 @@ class Checkpoints(BetweenRollouts):
             self.save()
 
     def save(self) -> None:
-        cnn = None if self.cnn is None else self.cnn()
-        save_agent(self.path, self.model, cnn=cnn, seconds=self.seconds, **self.facts)
+        told = {name: ask() for name, ask in self.asked.items() if ask is not None}
+        save_agent(self.path, self.model, **told, seconds=self.seconds, **self.facts)
 
     @property
     def seconds(self) -> float | None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from agent.callbacks.between_rollouts import BetweenRollouts, effort
 from agent.evaluation import Evaluation, evaluate
-from backbone import FusionBackbone
+from agent.statistics import fit
+from backbone import FusionBackbone, fold_batchnorm
 from backbone.common.files import write_json
 from envs.clips import ClipSource
 
@@ -22,13 +23,24 @@ def read_curve(path: Path) -> list[dict[str, Any]]:
 class Evaluations(BetweenRollouts):
     """Judge the greedy policy on validation clips every ``every`` rollouts; keep the curve in a JSON file.
 
+    :param backbone: that it is judged on: as it is, or, with ``fit_on``, with BatchNorm statistics of the greedy policy
     :param path: file of the learning curve, a list of points; points beyond the model's rollouts (of a run that was
         killed and resumed) are dropped
+    :param fit_on: training clips to estimate those on, see ``agent.statistics.fit``; BatchNorms are not folded then
     """
 
-    def __init__(self, backbone: FusionBackbone, clips: ClipSource, *, every: int, path: Path) -> None:
+    def __init__(
+        self,
+        backbone: FusionBackbone,
+        clips: ClipSource,
+        *,
+        every: int,
+        path: Path,
+        fit_on: ClipSource | None = None,
+    ) -> None:
         super().__init__()
-        self.backbone, self.clips, self.every, self.path = backbone, clips, every, path
+        self.backbone, self.source, self.fitted, self.fit_on = backbone, backbone, backbone, fit_on
+        self.clips, self.every, self.path = clips, every, path
         self.curve: list[dict[str, Any]] = []
         self.result: Evaluation | None = None  # the latest one's, clip by clip
 
@@ -46,7 +58,11 @@ class Evaluations(BetweenRollouts):
 
     def measure(self) -> None:
         """Add a point to the curve now."""
-        result = self.result = evaluate(self.model, self.backbone, self.clips, order=self.layout.order)
+        order = self.layout.order
+        if self.fit_on is not None:
+            self.fitted = fit(self.model, self.source, self.fit_on, order=order)
+            self.backbone = fold_batchnorm(self.fitted)
+        result = self.result = evaluate(self.model, self.backbone, self.clips, order=order)
         point: dict[str, Any] = {
             **effort(self.model),
             "accuracy": result.accuracy,

@@ -32,6 +32,7 @@ class ResidualBlock(nn.Module):
     takes = ("conv1",)
     writes = ("conv1",)
     shifts = ("conv1",)
+    has_shortcut = True
 
     conv1: nn.Conv2d
     bn1: nn.Module
@@ -119,6 +120,7 @@ class SecondSite:
     reads = ("conv3",)
     shifts = ()
     exposes = False
+    has_shortcut = True
 
     def __init__(self, block: Bottleneck) -> None:
         self.block = block

@@ -27,9 +27,13 @@ def fuse(y: Tensor, decisions: Tensor, past: Tensor | None, history: str) -> Ten
             fused.append(previous)
         return torch.stack(fused, 1)
     # y is the same in all rollouts of a clip: broadcast it over them, (B, K, T, C, H, W)
-    use, reuse, y = use.unflatten(0, (len(y), -1)), reuse.unflatten(0, (len(y), -1)), y.unsqueeze(1)
-    fused = y * use
-    fused[:, :, 1:].addcmul_(y[:, :, :-1], reuse[:, :, 1:])
-    if past is not None:
-        fused[:, :, 0].addcmul_(past.unflatten(0, (len(y), -1)), reuse[:, :, 0])
-    return fused.flatten(0, 1)
+    use, reuse = use.unflatten(0, (len(y), -1)), reuse.unflatten(0, (len(y), -1))
+    previous = _before(y, past)
+    return torch.addcmul(y.unsqueeze(1) * use, previous.unsqueeze(1), reuse).flatten(0, 1)
+
+
+def _before(y: Tensor, past: Tensor | None) -> Tensor:
+    """Frames (B, T, C, H, W) -> each one's previous frame; as (B, C, T, H, W) features that are channels_last stay it."""
+    y = y.transpose(1, 2)
+    first = torch.zeros_like(y[:, :, :1]) if past is None else past.unsqueeze(2)
+    return torch.cat([first, y[:, :, :-1]], 2).transpose(1, 2)

@@ -18,6 +18,8 @@ from backbone.decision import per_channel
 class Block(Protocol):
     """One possible site and what runs until the next one. ``forward(x)`` must equal ``finish(x, convolve(x))``.
 
+    A block may say ``has_shortcut = True``: its input leads past the site.
+
     Mostly a module of the CNN. A further site inside the same module is a plain object under the name "MODULE.LAYER";
     the layers that it names are those of MODULE. Nothing inherits from this class: whatever offers these attributes, as
     plain attributes or as properties, is a block.
@@ -112,6 +114,7 @@ class Site:
     :param channels: C, of y
     :param decisions: D, groups of contiguous channels that share one decision
     :param group_size: channels in a group (the last group may be smaller)
+    :param shortcut: whether the block's input leads past the site, so that the block lives on when all of y is skipped
     """
 
     index: int
@@ -120,6 +123,7 @@ class Site:
     channels: int
     decisions: int
     group_size: int
+    shortcut: bool = False
 
     def to_channels(self, decisions: Tensor) -> Tensor:
         """Decisions (..., D, 3) -> the same per channel, (..., C, 3)."""
@@ -204,7 +208,8 @@ def build_sites(
             own = len(sites)
             taker = convolutions[f"{owner[name]}.{block.takes[0]}"]
             decisions = -(-block.channels // group_size)
-            sites.append(Site(own, name, taker.in_channels, block.channels, decisions, group_size))
+            shortcut = getattr(block, "has_shortcut", False)
+            sites.append(Site(own, name, taker.in_channels, block.channels, decisions, group_size, shortcut))
         step = max(len(sites) - 1, 0)
         for layer in own_layers:
             written = own if layer in writes else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
@@ -20,14 +21,32 @@ def fold_batchnorm(backbone: FusionBackbone) -> FusionBackbone:
     A BatchNorm2d that is registered right behind a Conv2d is taken to run right behind it, as in ResNets. If the
     folded CNN then disagrees with the given one, the given one is returned as it is.
     """
-    folded_backbone = copy.deepcopy(backbone).eval()
-    for module in list(folded_backbone.cnn.modules()):
-        for (_, conv), (name, norm) in pairwise(list(module.named_children())):
+    folded = copy.deepcopy(backbone).eval()
+    for _, norm_name, conv, norm in list(_pairs(folded)):
+        fused = fuse_conv_bn_eval(conv, norm)
+        conv.weight, conv.bias = fused.weight, fused.bias
+        folded.cnn.set_submodule(norm_name, nn.Identity())
+    return folded if _agree(folded, backbone) else backbone
+
+
+@torch.no_grad()
+def fold_again(folded: FusionBackbone, backbone: FusionBackbone) -> None:
+    """Bring what ``fold_batchnorm`` made of a backbone up to date with that backbone's statistics, in place."""
+    if folded is backbone:
+        return
+    for conv_name, _, conv, norm in _pairs(backbone):
+        fused, target = fuse_conv_bn_eval(conv, norm), folded.cnn.get_submodule(conv_name)
+        target.weight.copy_(fused.weight)
+        target.bias.copy_(fused.bias)
+
+
+def _pairs(backbone: FusionBackbone) -> Iterator[tuple[str, str, nn.Conv2d, nn.BatchNorm2d]]:
+    """Every convolution with the BatchNorm right behind it: both names in the CNN, and both modules."""
+    for path, module in backbone.cnn.named_modules():
+        for (conv_name, conv), (norm_name, norm) in pairwise(module.named_children()):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                folded = fuse_conv_bn_eval(conv, norm)
-                conv.weight, conv.bias = folded.weight, folded.bias
-                setattr(module, name, nn.Identity())
-    return folded_backbone if _agree(folded_backbone, backbone) else backbone
+                prefix = f"{path}." if path else ""
+                yield prefix + conv_name, prefix + norm_name, conv, norm
 
 
 @torch.no_grad()

@@ -18,6 +18,9 @@ import torch
 from tqdm import tqdm
 
 from agent import FIXED, evaluate, fixed_policy
+from agent.evaluation import selections_of
+from agent.statistics import fit
+from backbone import load_backbone
 from backbone.common.files import write_json
 from backbone.common.interruption import Interrupted
 from envs.reward import Reward
@@ -26,8 +29,8 @@ from experiments.board import log_test
 from experiments.clips import open_clips
 from experiments.config import Pretrain, Train
 from experiments.judgement import judge
-from experiments.loading import Loaded, load_trained, open_frozen
-from experiments.machine import import_plugins, provenance, set_up_cpu
+from experiments.loading import Loaded, backbones_for, freeze, load_trained
+from experiments.machine import import_plugins, provenance, resolve_device, set_up_cpu
 from experiments.pretrain import pretrain
 from experiments.run import Fixed, Run
 from experiments.train import train
@@ -129,15 +132,17 @@ def train_and_judge(config: Train, *, seconds: float | None = None) -> None:
 
     :param seconds: as ``train`` takes them
     """
-    model, backbone, _ = _trained(config, seconds=seconds)
-    run, judgement = Run(config.folder), judge(model, backbone, open_clips(config.data, "test"), order=config.order)
+    model, _, trained = _trained(config, seconds=seconds)
+    run, backbones = Run(config.folder), backbones_for(model, trained, selections_of(model))
+    judgement = judge(model, backbones, open_clips(config.data, "test"), order=config.order)
     log_test(run.folder, judgement.figures["greedy"], rollouts=run.rollouts)
     run.write_judgement(judgement)
 
 
 def train_and_validate(config: Train) -> None:
     """Train, unless that is done, and write the sampled policy's reward on all validation clips to validation.json."""
-    model, backbone, _ = _trained(config)
+    model, _, trained = _trained(config)
+    backbone = backbones_for(model, trained, ["sampled"])["sampled"]
     played = evaluate(model, backbone, open_clips(config.data, "val"), order=config.order, selection="sampled")
     outcome, cost = float(played.log_prob.mean()), played.cost
     found = {"reward": Reward("log_prob", config.cost_weight)(outcome, cost), "accuracy": played.accuracy, "cost": cost}
@@ -163,13 +168,13 @@ def _trained(config: Train, *, seconds: float | None = None) -> Loaded:
 def judge_fixed(config: Fixed) -> None:
     """Judge every fixed policy on the backbone and clips of a configuration."""
     _begin(config)
-    backbone = open_frozen(config.backbone, group_size=config.group_size, device=config.device)
-    clips = open_clips(config.data, "test")
-    layout = StepLayout(backbone.sites, clips.num_frames, config.order)
-    judged = {
-        name: judge(fixed_policy(name, layout), backbone, clips, selections=("greedy",), order=config.order)
-        for name in FIXED  # which are played one way
-    }
+    source = load_backbone(config.backbone, group_size=config.group_size)[0].to(resolve_device(config.device))
+    train, test = open_clips(config.data, "train"), open_clips(config.data, "test")
+    layout, judged = StepLayout(source.sites, test.num_frames, config.order), {}
+    for name in FIXED:
+        policy = fixed_policy(name, layout)
+        fitted = fit(policy, source, train, order=config.order) if config.statistics == "followed" else source
+        judged[name] = judge(policy, {"greedy": freeze(fitted)}, test, order=config.order)  # they are played one way
     run = Run(config.folder)
     run.write_manifest(config)
     run.write_judgements(judged)

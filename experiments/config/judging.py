@@ -31,7 +31,8 @@ class Evaluate(Split, Threads):
     skip_broken: bool = False
     """Evaluate without the videos that cannot be read, and say how many."""
     recalibrate: bool = False
-    """Estimate the CNN's BatchNorm statistics anew on training clips, under the greedy policy, first."""
+    """Estimate the CNN's BatchNorm statistics anew on training clips first: for a run that was trained on frozen ones, or whose
+    decisions on these clips are others."""
 
 
 @shared_last

@@ -63,8 +63,10 @@ def _typed(hint: Any, value: Any) -> Any:
 
 
 def _renamed(kind: type, content: dict[str, Any]) -> dict[str, Any]:
-    """Older runs called rollouts clips, and had two epochs of ppo that could not be set."""
+    """Older runs called rollouts clips, and had two epochs of ppo that could not be set; their statistics were frozen."""
     names = {option.name for option in fields(kind)}
+    if "statistics" in names:
+        content = {"statistics": "frozen", **content}
     if "clips" not in content or "rollouts" not in names:
         return dict(content)
     known = {"rollouts" if name == "clips" else name: value for name, value in content.items()}

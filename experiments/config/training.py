@@ -42,13 +42,20 @@ class Pretrain(Videos, Threads):
     batch_size: int = 64
     """Clips in an update."""
     learning_rate: float = 0.04
-    """Peak of the cosine schedule of SGD with Nesterov momentum."""
+    """Peak of the cosine schedule of SGD with Nesterov momentum, of the classifier."""
+    body_rate: float = 1.0
+    """Learning rate of all before the classifier, as a share of that."""
     weight_decay: float = 5e-4
     """L2 penalty on the weights."""
     seed: int = 0
     """Of initial weights, clip order and decisions."""
+    evaluate_every: int | None = None
+    """Clips between evaluations on validation clips; by default a fifth of all. The best of them becomes backbone.pt, by its
+    accuracy under random decisions, and backbone-last.pt is the last."""
+    patience: int = 0
+    """Stop once so many evaluations in a row have brought nothing better; 0 goes on to the end."""
     run: Path = Path("runs/backbone")
-    """Folder to write: backbone.pt, config.json, TensorBoard events."""
+    """Folder to write: backbone.pt, config.json, learning.json, TensorBoard events."""
     resume: bool = False
     """Go on with the interrupted run in that folder."""
     _: KW_ONLY
@@ -87,6 +94,9 @@ class Train(Videos, Gates, Plugins, Threads):
     """Peak of Adam's warm-up and cosine schedule; by default the method's own (experiments/tuned.py)."""
     regime: Literal["frozen", "joint"] = "frozen"
     """Leave the CNN as it was pretrained, or let it learn beside the agent, from the same clips."""
+    statistics: Literal["followed", "frozen"] = "followed"
+    """Keep the CNN's BatchNorm statistics those of the decisions being taken, while the agent learns and when it is judged;
+    or leave them as they were pretrained."""
     cnn_learning_rate: float = 4e-3
     """Joint regime: peak of the warm-up and cosine schedule of the CNN's SGD."""
     start: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.evaluation import SELECTIONS, Evaluation, agent_macs, evaluate_selections
+from agent.evaluation import SELECTIONS, Evaluation, agent_macs, evaluate
 from agent.probes import frame_costs, pair_accuracy, swap_test, without_adaptivity
 from backbone.common.files import write_json
 from envs.clips import motions
@@ -18,7 +18,7 @@ from experiments.clips import open_clips
 from experiments.comparison.claims import BLIND
 from experiments.config import Probe
 from experiments.judgement import adaptivity_of, cluster_of
-from experiments.loading import layout_of, load_trained
+from experiments.loading import backbones_for, layout_of, load_trained
 from experiments.machine import set_up_cpu
 from experiments.probing.blind import Outcome, Peers, against_blind, peers
 from experiments.probing.clips import Clips, clips_of, outcomes, policies_of
@@ -85,8 +85,10 @@ def probe_run(run: Path, config: Probe) -> Probed:
     layout = layout_of(model)
     macs = agent_macs(model, layout)
     kwargs: dict[str, Any] = {"order": layout.order, "progress": f"probing {run.name}"}
-    selections = SELECTIONS if trained.method == BLIND else ("greedy",)
-    selected = evaluate_selections(model, backbone, clips, selections=selections, **kwargs)
+    selected = {"greedy": evaluate(model, backbone, clips, **kwargs)}
+    if trained.method == BLIND:
+        for selection, own in backbones_for(model, trained, SELECTIONS[1:]).items():
+            selected[selection] = evaluate(model, own, clips, selection=selection, **kwargs)
     played = selected["greedy"]
     swap = swap_test(played, backbone, clips, **kwargs)
     others = without_adaptivity(played, backbone, clips, agent_macs=macs, **kwargs)

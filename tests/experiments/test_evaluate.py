@@ -3,16 +3,15 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
-from agent import evaluate, fixed_policy
+from agent import SELECTIONS, evaluate
+from agent.statistics import fit
 from envs.clips import ClipError
-from envs.spaces import StepLayout
 from experiments.clips import open_clips
 from experiments.config import Data, Evaluate, Train
-from experiments.evaluate import evaluate_run, recalibrated
+from experiments.evaluate import evaluate_run
 from experiments.judgement import judge
-from experiments.loading import load_trained
+from experiments.loading import backbones_for, freeze, load_trained, open_own
 from experiments.run import Run
 from experiments.train import train
 
@@ -45,8 +44,9 @@ def test_the_official_accounting_is_printed_and_kept_beside_ours(run):
     assert kept["cost_adafuse"][0] != kept["cost"][0]
 
 
-def test_recalibrated_batch_norms_judge_otherwise_and_leave_the_run_as_it_was(run, monkeypatch):
-    monkeypatch.setattr("experiments.evaluate.RECALIBRATION_CLIPS", 128)
+def test_recalibrated_batch_norms_judge_otherwise_and_leave_the_run_as_it_was(videos, backbone_file, tmp_path):
+    small = {"rollouts": 32, "batch_size": 16, "validation_clips": 4, "device": "cpu", "statistics": "frozen"}
+    run = train(Train(backbone=backbone_file, data=Data(root=videos), run=tmp_path / "run", **small))
     checkpoint = (run / "checkpoint.pt").read_bytes()
     plain = evaluate_run(Evaluate(run, split="val", threads=1, device="cpu"))
     text = evaluate_run(Evaluate(run, split="val", recalibrate=True, threads=1, device="cpu"))
@@ -58,34 +58,33 @@ def test_recalibrated_batch_norms_judge_otherwise_and_leave_the_run_as_it_was(ru
     assert evaluate_run(Evaluate(run, split="val", threads=1, device="cpu")) == plain
 
 
-def test_recalibration_walks_as_the_greedy_policy_does(run, videos, monkeypatch):
-    """With the statistics kept, the CNN that comes back decides what the run's does."""
-    monkeypatch.setattr("experiments.evaluate.recalibrate", lambda backbone, batches, decide: walked(backbone, decide))
+def test_statistics_that_were_followed_need_no_recalibration(run):
+    for recalibrate in (False, True):
+        evaluate_run(Evaluate(run, split="val", recalibrate=recalibrate, threads=1, device="cpu"))
+    kept = [json.loads((run / f"evaluation-val{kind}.json").read_text()) for kind in ("", "-recalibrated")]
+    assert kept[0]["cost"] == pytest.approx(kept[1]["cost"], abs=1e-4)
+
+
+def test_each_selection_is_played_on_statistics_of_its_own(run, videos):
+    model, greedy, trained = load_trained(run, device="cpu")
     clips = open_clips(Data(root=videos), "val")
-    model, backbone, _ = load_trained(run, device="cpu", fold=False)
-    expected = evaluate(model, backbone, clips)
-    frames = backbone.preprocess(torch.from_numpy(clips.draw(np.arange(len(clips)))[0]))
-
-    def walked(backbone, decide):
-        with torch.no_grad():
-            found = backbone(frames, decide, agent_macs=model.policy.agent_macs)
-        np.testing.assert_allclose(found.macs / (backbone.ledger.dense_macs * 8), expected.macs_ratio)
-        np.testing.assert_array_equal(found.logits.argmax(-1), expected.prediction)
-        return backbone
-
-    recalibrated(model, backbone, clips)
-
-
-def test_a_policy_without_our_gates_is_not_recalibrated_under(run, videos):
-    _, backbone, _ = load_trained(run, device="cpu", fold=False)
-    clips = open_clips(Data(root=videos), "val")
-    with pytest.raises(ValueError, match="expected a policy of our gates"):
-        recalibrated(fixed_policy("all use", StepLayout(backbone.sites, 8, "site")), backbone, clips)
+    source, train = open_own(Run(run), trained), open_clips(Data(root=videos), "train")
+    found = backbones_for(model, trained, ("greedy", "sampled"))
+    for selection, expected in (
+        ("greedy", greedy),
+        ("sampled", freeze(fit(model, source, train, selection="sampled"))),
+    ):
+        one, other = (evaluate(model, cnn, clips, selection=selection) for cnn in (found[selection], expected))
+        np.testing.assert_array_equal(one.logits, other.logits)
+    assert not np.allclose(*(evaluate(model, cnn, clips).logits for cnn in found.values()), atol=1e-4)
+    fitted = evaluate(model, freeze(fit(model, source, train)), clips)  # of the same weights: what training left behind
+    np.testing.assert_allclose(evaluate(model, greedy, clips).logits, fitted.logits, atol=1e-4)
 
 
 def test_a_judgement_is_complete_and_its_arrays_agree_with_its_figures(run, videos, tmp_path):
     model, backbone, _ = load_trained(run, device="cpu")
-    judgement = judge(model, backbone, open_clips(Data(root=videos), "test"))
+    backbones = dict.fromkeys(SELECTIONS, backbone)
+    judgement = judge(model, backbones, open_clips(Data(root=videos), "test"))
     Run(tmp_path).write_judgement(judgement)
     figures = judgement.to_json()
     stored = np.load(tmp_path / "clips.npz")

@@ -81,7 +81,7 @@ def test_only_the_first_greedy_judgement_on_test_clips_is_the_first(tmp_path):
 
 def test_a_model_is_judged_under_every_selection_and_clip_by_clip(backbone, clips):
     policy = fixed_policy("all use", StepLayout(backbone.sites, clips.num_frames, "site"))
-    judgement = judge(policy, backbone, clips, selections=("greedy",))
+    judgement = judge(policy, {"greedy": backbone}, clips)
     assert judgement.selection == "greedy"
     assert judgement.figures["greedy"]["accuracy"].mean == pytest.approx(100 * judgement.arrays["correct"].mean())
     assert judgement.figures["greedy"]["cost"].mean == pytest.approx(1.0)

@@ -27,7 +27,9 @@ def test_it_leaves_a_backbone_that_knows_its_classes_and_how_it_was_made(videos,
     assert facts["classes"][:2] == ["right", "left"]
     assert facts["pretraining"]["clips"] == 96
     assert not backbone.training
-    assert {file.name.split(".")[0] for file in tmp_path.iterdir()} == {"backbone", "config", "provenance", "events"}
+    assert {file.name.split(".")[0] for file in tmp_path.iterdir()} == {
+        *("backbone", "backbone-last", "config", "learning", "provenance", "events")
+    }
 
 
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(videos, tmp_path, monkeypatch):

@@ -9,7 +9,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agent import GateOptions, evaluate
-from agent.checkpoint import load_cnn
+from agent.callbacks import following
+from agent.checkpoint import load_cnn, load_statistics
 from backbone import load_backbone, save_backbone
 from backbone.common.files import load_checkpoint, save_checkpoint
 from backbone.common.interruption import Interrupted
@@ -36,7 +37,8 @@ def cnn_of(run):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(videos, backbone_file, tmp_path, method):
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(videos, backbone_file, tmp_path, method, monkeypatch):
+    monkeypatch.setattr(following, "EVERY", 16)
     whole = train(config_for(videos, backbone_file, tmp_path / "whole", method=method))
     asked = iter([False, False, False, True])
     parts = config_for(videos, backbone_file, tmp_path / "parts", method=method)
@@ -46,6 +48,9 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(videos, backbo
     resume_training(parts.run)
     first, second = parameters(whole), parameters(parts.run)
     assert all(torch.equal(first[key], second[key]) for key in first)
+    kept = [load_statistics(run / "checkpoint.pt") for run in (whole, parts.run)]
+    for whose in ("followed", "greedy"):
+        assert all(torch.equal(kept[0][whose][name], part) for name, part in kept[1][whose].items())
     curves = [json.loads((run / "learning.json").read_text()) for run in (whole, parts.run)]
     assert curves[0] == curves[1]
 

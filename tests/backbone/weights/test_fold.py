@@ -3,8 +3,9 @@ import torch
 from fusion_cases import follow, random_decisions, random_frames, tiny_backbone, tiny_cnn
 from torch import nn
 
-from backbone import FusionBackbone, fold_batchnorm
+from backbone import FusionBackbone, fold_batchnorm, recalibrate
 from backbone.cnns.resnet import BasicBlock
+from backbone.weights.fold import fold_again
 
 
 @pytest.mark.parametrize("kind", ["basic", "bottleneck"])
@@ -47,3 +48,22 @@ def test_a_cnn_without_norms_folds_to_itself_in_value():
     frames = random_frames()
     with torch.no_grad():
         assert torch.equal(fold_batchnorm(backbone)(frames).logits, backbone(frames).logits)
+
+
+@pytest.mark.parametrize("kind", ["basic", "bottleneck"])
+def test_folded_again_it_follows_the_statistics(kind):
+    backbone, frames = tiny_backbone(kind), random_frames()
+    folded = fold_batchnorm(backbone)
+    recalibrate(backbone, [random_frames(clips=4, seed=1)], None)
+    with torch.no_grad():
+        expected = backbone(frames).logits
+        assert not torch.allclose(folded(frames).logits, expected, atol=1e-3)
+        fold_again(folded, backbone)
+        torch.testing.assert_close(folded(frames).logits, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_what_could_not_be_folded_is_left_alone():
+    backbone = tiny_backbone()
+    before = {name: part.clone() for name, part in backbone.state_dict().items()}
+    fold_again(backbone, backbone)
+    assert all(torch.equal(part, before[name]) for name, part in backbone.state_dict().items())

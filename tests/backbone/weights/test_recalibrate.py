@@ -4,6 +4,7 @@ from fusion_cases import constant_decisions, follow, random_frames, tiny_backbon
 from torch import nn
 
 from backbone import Decision, fold_batchnorm, recalibrate
+from backbone.weights.recalibrate import estimating, read_statistics, write_statistics
 
 
 def norms(backbone) -> dict[str, nn.BatchNorm2d]:
@@ -90,3 +91,32 @@ def test_without_batch_norms_there_is_nothing_to_recalibrate(backbone):
 def test_no_clips_are_refused():
     with pytest.raises(ValueError, match="at least one batch"):
         recalibrate(tiny_backbone(), [], None)
+
+
+def test_with_a_momentum_the_statistics_move_by_so_much():
+    frames = random_frames(seed=0)
+    anew = read_statistics(recalibrate(tiny_backbone(), [frames], None))
+    moved, before = tiny_backbone(), read_statistics(tiny_backbone())
+    with torch.no_grad(), estimating(moved, 0.25):
+        moved(frames)
+    for name, part in read_statistics(moved).items():
+        torch.testing.assert_close(part, 0.75 * before[name] + 0.25 * anew[name])
+
+
+def test_statistics_are_read_and_written():
+    one, other = tiny_backbone(), tiny_backbone()
+    recalibrate(one, [random_frames()], None)
+    found = read_statistics(one)
+    assert write_statistics(other, found) is other
+    assert all(torch.equal(part, found[name]) for name, part in read_statistics(other).items())
+    next(iter(found.values())).zero_()
+    assert any(part.any() for part in read_statistics(one).values())  # a copy
+    assert len(found) == 2 * len(norms(one))  # a mean and a variance each
+
+
+def test_statistics_of_another_cnn_are_refused():
+    found = read_statistics(tiny_backbone())
+    with pytest.raises(ValueError, match=r"expected statistics of this CNN's .* BatchNorm tensors"):
+        write_statistics(tiny_backbone("bottleneck"), found)
+    with pytest.raises(ValueError, match="got 0 of another"):
+        write_statistics(tiny_backbone(), {})

@@ -23,7 +23,7 @@ from experiments.comparison.jobs import (
     train_and_validate,
 )
 from experiments.config import Compare, Data, Pretrain, Train
-from experiments.loading import load_trained
+from experiments.loading import backbones_for, load_trained
 from experiments.pretrain import pretrain
 
 
@@ -83,7 +83,8 @@ def test_a_run_is_validated_by_the_reward_of_its_sampled_policy(videos, backbone
     small = {"rollouts": 32, "num_clips": 2, "validation_clips": 2, "device": "cpu"}
     train_and_validate(Train(backbone=backbone_file, data=data, method="reinforce", cost_weight=2.0, run=run, **small))
     found = json.loads((run / "validation.json").read_text())
-    model, backbone, _ = load_trained(run, device="cpu")
+    model, _, trained = load_trained(run, device="cpu")
+    backbone = backbones_for(model, trained, ["sampled"])["sampled"]
     played = evaluate(model, backbone, open_clips(data, "val"), selection="sampled")
     assert found["reward"] == pytest.approx(played.log_prob.mean() - 2 * played.cost, abs=1e-5)
     assert found["updates"] == 2

@@ -1,0 +1,1 @@
+"""How a CNN is pretrained so that, frozen, it can exploit reuse and bear skips."""

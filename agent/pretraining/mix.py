@@ -1,0 +1,67 @@
+"""Random policies under which a CNN learns to exploit reuse and to bear skips, before any agent exists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from backbone import Decision, Observation, Site, one_hot
+
+REUSE_SHARE = 1 / 4  # the first channels of each site reuse: a one-frame temporal shift, as in TSM
+ALWAYS_REUSE = 0.75  # share of policies under which all of those do; else each with a probability that is uniform
+FLIPPED = 0.02  # share of decisions that are exchanged between use and reuse
+NEVER_SKIP, MAX_SKIP = 0.35, 0.75  # share of policies without skips; the highest level of the others
+SPREAD = 0.5  # a site's rate is the level times 1 - SPREAD to 1 + SPREAD
+WITHOUT_SHORTCUT = 0.75  # no higher rate where nothing but the site's own channels leads through the block
+KINDS = ("nested", "nested", "masked", "scattered")  # equally likely
+
+
+class PretrainingMix:
+    """Decisions of one random policy, for one batch of clips.
+
+    One policy a batch and not one a clip: the batch's BatchNorm statistics are then those of that policy, as they will be
+    whenever a policy is judged (``agent/statistics.py``). And one level of skipping for the whole depth, not a rate for each
+    clip, frame and site: what is drawn apart at each of many sites compounds until nothing of the signal is left.
+
+    A quarter of each site's channels reuses, the first. The skips of a policy are *nested* (half of the policies: at each
+    site as many channels as its rate says, counted from behind that quarter, so that widths share their channels, as in a
+    slimmable network, Yu et al., 2019), *masked* (a random choice of channels, the same for all clips) or *scattered* (each
+    decision by itself, at half the rate).
+
+    :param sites: of the backbone
+    :param strength: the level of skipping is multiplied by it: 0 never skips
+    """
+
+    def __init__(self, sites: Sequence[Site], device: torch.device, strength: float = 1.0) -> None:
+        self.sites = sites
+        never, level, kind, always, share = torch.rand(5, device=device).tolist()
+        self.level = 0.0 if never < NEVER_SKIP else MAX_SKIP * level * strength
+        self.kind = KINDS[int(kind * len(KINDS))]
+        self.reused = 1.0 if always < ALWAYS_REUSE else share
+
+    def __call__(self, observation: Observation) -> Tensor:
+        """One-hot decisions (B, T, D, 3)."""
+        site, device = self.sites[observation.site], observation.v.device
+        shape, shifted = (*observation.v.shape[:2], site.decisions), round(site.decisions * REUSE_SHARE)
+        channel = torch.arange(site.decisions, device=device)
+        reuse = (channel < shifted) & (torch.rand(site.decisions, device=device) < self.reused)
+        reuse = reuse ^ (torch.rand(shape, device=device) < FLIPPED)
+        chosen = torch.where(reuse, Decision.REUSE, Decision.USE)
+        return one_hot(
+            torch.where(self._skipped(site, shape, (channel - shifted) % site.decisions), Decision.SKIP, chosen)
+        )
+
+    def _skipped(self, site: Site, shape: Sequence[int], place: Tensor) -> Tensor:
+        """Whether each decision is a skip, (D,) or (B, T, D).
+
+        :param place: (D,) of a channel in the order in which nested policies skip
+        """
+        spread = 1 - SPREAD + 2 * SPREAD * float(torch.rand((), device=place.device))
+        rate = min(self.level * spread, 1.0 if site.shortcut else WITHOUT_SHORTCUT)
+        if self.kind == "nested":
+            return place < rate * site.decisions
+        if self.kind == "masked":
+            return torch.rand(site.decisions, device=place.device) < rate
+        return torch.rand(shape, device=place.device) < rate / 2
