@@ -28,6 +28,11 @@ def clip_generator(seed: int, split: str, clip: int) -> np.random.Generator:
     return np.random.default_rng([seed, _SPLIT_NUMBERS[split], clip])
 
 
+def original_of(split: str, clip: int) -> int:
+    """The clip that this one shows backwards, or the clip itself."""
+    return clip - clip % 2 if split in PAIRED else clip
+
+
 def facts_of(generator: str, version: int, *, counts: Any, seed: Any, **options: Any) -> dict[str, Any]:
     """What ``dataset.json`` says of generated data: equal facts, equal clips.
 

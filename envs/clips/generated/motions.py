@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from envs.clips.datasets import SIDECAR
 from envs.clips.generated.directions import CLASSES, REVERSED_CLASS, direction_of, label_of
-from envs.clips.generated.folder import PAIRED, GeneratedFolder, clip_generator, facts_of
+from envs.clips.generated.folder import PAIRED, GeneratedFolder, clip_generator, facts_of, original_of
 from envs.clips.source import ArrayClips
 from envs.clips.video.decode import write_video
 
@@ -103,12 +103,11 @@ def facts(root: str | Path, names: Sequence[str], progress: bool = True) -> Clip
     rows = []
     for name in tqdm(names, desc="drawing again", unit="clip", disable=None if progress else True, leave=False):
         split, clip = Path(name).parent.name, int(Path(name).stem)
-        paired = split in PAIRED
-        backwards = paired and clip % 2
-        original = (split, clip - 1 if backwards else clip)
+        original = (split, original_of(split, clip))
         if original not in drawn:
-            drawn[original] = _draw(label_of(original[1], paired), clip_generator(found["seed"], *original))[1]
-        rows.append(drawn[original].backwards() if backwards else drawn[original])
+            label = label_of(original[1], split in PAIRED)
+            drawn[original] = _draw(label, clip_generator(found["seed"], *original))[1]
+        rows.append(drawn[original] if original[1] == clip else drawn[original].backwards())
     return ClipFacts(*map(np.array, zip(*rows)))
 
 
