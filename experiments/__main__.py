@@ -41,6 +41,9 @@ COMMANDS = {
     "report": Command(config.Report, "report", "report runs/compare --out runs/again"),
     "bench": Command(config.Bench, "bench", "bench environment"),
     "gradients": Command(config.Gradients, "gradients", "gradients --preset quick"),
+    "make-motions": Command(
+        config.MakeMotions, "make_motions", "make-motions --footage my_videos --out data/window-motions"
+    ),
     "check-data": Command(config.CheckData, "check_data", "check-data my_videos --workers 4"),
     "flips": Command(config.Flips, "flips", "flips my_videos"),
     "doctor": Command(config.Doctor, "doctor", "doctor"),

@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import re
+import subprocess
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from backbone import FusionBackbone, create_cnn
 from envs import FusionEnv
 from envs.clips import motions
 from envs.clips.datasets import find_clips
+from envs.clips.generated.footage import read_groups
 from experiments.config import Data, Train
 from experiments.methods import METHODS
 from experiments.train import train
@@ -114,6 +116,20 @@ def test_links_of_a_page_are_turned_to_the_site():
     text = "[a](../../agent/algorithms/ppo.py), [b](../../README.md#figures), [c](ppo.md), ![d](../../experiments/results/episode.png)"
     turned = "[a](../agent/algorithms/ppo.py.md), [b](../overview.md#figures), [c](ppo.md), ![d](../experiments/results/episode.png)"
     assert hooks.relinked(text, "docs/methods/index.md") == turned
+
+
+def test_groups_of_the_public_footage_are_made_of_its_list(tmp_path):
+    (block,) = [text for text in readme.blocks(ROOT / "docs" / "guides" / "videos.md", "bash") if "groups.csv" in text]
+    (tmp_path / "footage").mkdir()
+    (tmp_path / "footage" / "videos.txt").write_bytes(
+        b"https://a?v=1 \r\nfi001: 0.13.50 - 0.15.60\r\nnofi002: 1.05.30 - 1.08.70\r\nhttps://b\r\nnofi002: 0.1 - 0.2\r\n"
+        b"fi010: 0.1 - 0.2\r\n\r\nnofi062 - nofi064 : CamNet Dataset\r\nnofi064 - nofi065 : Synopsis dataset"
+    )
+    script = block[block.index("tr -d") : block.index("python -m")]
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True)
+    names = ["fight/fi001", "noFight/nofi002", "fight/fi010", *(f"noFight/nofi06{i}" for i in range(2, 6))]
+    sources = ["https://a?v=1", "https://a?v=1", "https://b", "CamNet", "CamNet", "CamNet", "Synopsis"]
+    assert read_groups(tmp_path / "footage" / "groups.csv") == dict(zip((f"{name}.mp4" for name in names), sources))
 
 
 def test_every_method_has_its_page():

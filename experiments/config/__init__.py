@@ -6,6 +6,7 @@ command. ``serialization`` turns them into a run's config.json and back.
 
 from experiments.config.comparing import Compare, Gradients, Report, SettledCompare, Tune
 from experiments.config.data import DEFAULT_ROOT, EMBEDDED, QUICK_ROOT, Data
+from experiments.config.generating import MakeMotions
 from experiments.config.judging import Evaluate, Import, Inspect, Predict, Probe
 from experiments.config.presets import COMPARISONS
 from experiments.config.serialization import from_json, to_json, with_defaults
@@ -30,6 +31,7 @@ __all__ = [
     "Gradients",
     "Import",
     "Inspect",
+    "MakeMotions",
     "Predict",
     "Pretrain",
     "Probe",

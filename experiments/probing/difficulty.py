@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from backbone import Decision
-from envs.clips.motions import ClipFacts
+from envs.clips.generated.motions import ClipFacts
 from experiments.analysis.statistics import ClipDraws, Interval, percentiles
 
 RANKS_AT_ONCE = 1 << 20  # 8 MiB an array

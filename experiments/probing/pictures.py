@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from backbone import Decision
-from envs.clips.motions import ClipFacts
+from envs.clips.generated.motions import ClipFacts
 from experiments.analysis.pictures import BLACK, BLUE, VERMILION, plt, save_figure
 
 STYLES = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from backbone.common.files import write_whole
 from backbone.common.interruption import Interrupted
 from envs.clips import ClipError
-from envs.clips.datasets.reading import VIDEO_SUFFIXES
+from envs.clips.datasets.places import find_videos
 from experiments.config import Predict
 from experiments.run import Run
 from experiments.videos.prediction import Trained, open_trained, play, ranking
@@ -59,29 +58,6 @@ def predict_folder(config: Predict) -> None:
         kept = f", {len(videos) - len(todo)} were there already" if len(todo) < len(videos) else ""
         broken = f", {failed} cannot be used (column error)" if failed else ""
         print(f"{target}: {len(videos)} videos of {config.video}{kept}{broken}")
-
-
-def find_videos(folder: Path) -> list[Path]:
-    """All that is named like a video in a folder and in those within, links followed, hidden things aside.
-
-    :raises ValueError: there is none
-    """
-    found, seen = [], set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(place)
-        if (status.st_dev, status.st_ino) in seen:  # a link to a folder around it
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        names = [name for name in [*folders, *files] if not name.startswith(".")]
-        found += [Path(place, name) for name in names if Path(name).suffix.lower() in VIDEO_SUFFIXES]
-    found.sort()
-    if not found:
-        raise ValueError(
-            f"expected videos in {folder}, found none that ends in {', '.join(sorted(VIDEO_SUFFIXES))}: check the path"
-        )
-    return found
 
 
 def columns_of(top: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from envs.clips.motions import NUM_FRAMES, ClipFacts
+from envs.clips.generated.motions import NUM_FRAMES, ClipFacts
 
 
 def made_up(clips: int = 60, seed: int = 0) -> ClipFacts:

@@ -48,6 +48,29 @@ def videos(path: Path) -> list[str]:
     return [entry.name for entry in _scan(path) if _is_video(entry.name)]
 
 
+def find_videos(folder: Path) -> list[Path]:
+    """All that is named like a video in a folder and in those within, links followed, hidden things aside; sorted.
+
+    :raises ClipError: there is none
+    """
+    found, seen = [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:  # a link to a folder around it
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        names = [name for name in [*folders, *files] if not name.startswith(".")]
+        found += [Path(place, name) for name in names if _is_video(name)]
+    found.sort()
+    if not found:
+        raise ClipError(
+            f"expected videos in {folder}, found none that ends in {', '.join(sorted(VIDEO_SUFFIXES))}: check the path"
+        )
+    return found
+
+
 def _is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 

@@ -3,7 +3,7 @@ import pytest
 from probe_cases import made_up
 
 from backbone import Decision
-from envs.clips.motions import NUM_FRAMES
+from envs.clips.generated.motions import NUM_FRAMES
 from experiments.analysis.statistics import CLIPS, EXACT, ClipDraws, Interval
 from experiments.probing.difficulty import against_difficulty, phases, rank_correlation, ratio
 

@@ -9,12 +9,13 @@ import pytest
 
 from backbone.common.interruption import Interrupted
 from envs.clips import motions
+from envs.clips.datasets.places import find_videos
 from envs.clips.video.decode import write_video
 from experiments.__main__ import main
 from experiments.commands.predict import run as predict
 from experiments.config import Predict
 from experiments.videos import predict_folder
-from experiments.videos.predict_folder import columns_of, find_videos
+from experiments.videos.predict_folder import columns_of
 from experiments.videos.prediction import open_trained, play
 
 
@@ -62,16 +63,6 @@ def test_whatever_is_named_like_a_video_has_a_line(one_run, video_folder, tmp_pa
     assert list(errors) == ["circle.mp4", "directory.mp4", "nowhere.mp4"]
     for error, expected in zip(errors.values(), ("cannot be read", "it is a directory", "there is nothing")):
         assert expected in error
-
-
-def test_links_to_folders_are_followed_but_not_in_circles(video_folder, tmp_path):
-    place = tmp_path / "links"
-    place.mkdir()
-    (place / "all").symlink_to(video_folder)
-    (video_folder / "more" / "around").symlink_to(place)
-    found = [path.relative_to(place) for path in find_videos(place)]
-    assert [path.name for path in found] == ["00000.mp4", "00001.mp4", "00002.mp4", "00003.mp4", "été, 1.MP4"]
-    assert {path.parts[0] for path in found} == {"all"}
 
 
 def test_a_broken_video_has_a_line_and_is_tried_again(one_run, videos, video_folder, tmp_path, capsys):

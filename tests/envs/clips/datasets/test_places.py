@@ -2,7 +2,7 @@ import pytest
 from layout_cases import frames, touch
 
 from envs.clips import ClipError
-from envs.clips.datasets.places import find_template, folders, locate, videos, without_absent
+from envs.clips.datasets.places import find_template, find_videos, folders, locate, videos, without_absent
 from envs.clips.datasets.reading import Row
 
 FOLDERS = [Row("7", 0, 3), Row("8", 1, 2)]
@@ -83,3 +83,20 @@ def test_links_are_followed_and_hidden_things_are_not_seen(tmp_path):
     (tmp_path / "real" / "up").symlink_to(tmp_path)
     assert folders(tmp_path) == ["link", "real"]
     assert videos(tmp_path / "link") == ["a.mp4"]
+
+
+def test_videos_at_any_depth_links_are_followed_but_not_in_circles(video_folder, tmp_path):
+    place = tmp_path / "links"
+    place.mkdir()
+    (place / "all").symlink_to(video_folder)
+    (video_folder / "more" / "around").symlink_to(place)
+    found = [path.relative_to(place) for path in find_videos(place)]
+    assert [path.name for path in found] == ["00000.mp4", "00001.mp4", "00002.mp4", "00003.mp4", "été, 1.MP4"]
+    assert {path.parts[0] for path in found} == {"all"}
+
+
+def test_a_folder_without_videos(tmp_path):
+    touch(tmp_path, "notes.txt", ".hidden.mp4")
+    for place in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ClipError, match=r"found none that ends in \.avi, .*: check the path"):
+            find_videos(place)

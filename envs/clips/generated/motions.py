@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,22 +26,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from backbone.common.files import write_whole
-from envs.clips.datasets import SIDECAR, UNFINISHED
-from envs.clips.source import ArrayClips, ClipError
+from envs.clips.datasets import SIDECAR
+from envs.clips.generated.directions import CLASSES, REVERSED_CLASS, direction_of, label_of
+from envs.clips.generated.folder import PAIRED, GeneratedFolder, clip_generator, facts_of, original_of
+from envs.clips.source import ArrayClips
 from envs.clips.video.decode import write_video
 
-CLASSES = ("right", "left", "down", "up", "down-right", "up-left", "down-left", "up-right")
-REVERSED_CLASS = (1, 0, 3, 2, 5, 4, 7, 6)
-PAIRED = ("val", "test")
 NUM_FRAMES = 8
 SIZE = 32
 VERSION = 1  # of the drawing: a new number makes other clips from the same seed
 
-_DIRECTIONS = np.array([(1, 0), (0, 1), (0.75, 0.75), (-0.75, 0.75)])  # (x, y) of classes 0, 2, 4, 6; y points down
 _CENTRE = (SIZE - 1) / 2
 _GRID = np.arange(SIZE, dtype=np.float32)
-_SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2, "memory": 3}
 
 
 class ClipFacts(NamedTuple):
@@ -108,18 +103,16 @@ def facts(root: str | Path, names: Sequence[str], progress: bool = True) -> Clip
     rows = []
     for name in tqdm(names, desc="drawing again", unit="clip", disable=None if progress else True, leave=False):
         split, clip = Path(name).parent.name, int(Path(name).stem)
-        paired = split in PAIRED
-        backwards = paired and clip % 2
-        original = (split, clip - 1 if backwards else clip)
+        original = (split, original_of(split, clip))
         if original not in drawn:
-            drawn[original] = _draw(_label(original[1], paired), _generator(found["seed"], *original))[1]
-        rows.append(drawn[original].backwards() if backwards else drawn[original])
+            label = label_of(original[1], split in PAIRED)
+            drawn[original] = _draw(label, clip_generator(found["seed"], *original))[1]
+        rows.append(drawn[original] if original[1] == clip else drawn[original].backwards())
     return ClipFacts(*map(np.array, zip(*rows)))
 
 
 def _draw(label: int, rng: np.random.Generator) -> tuple[np.ndarray, ClipFacts]:
-    pair, backwards = divmod(label, 2)
-    direction = _DIRECTIONS[pair] * (-1 if backwards else 1)
+    pair, direction = label // 2, direction_of(label)
 
     background = 0.5 + 0.07 * rng.standard_normal((3, 5, 5), dtype=np.float32)
     image = (_ENLARGE @ background @ _ENLARGE.T).transpose(1, 2, 0)
@@ -154,7 +147,7 @@ def generate(
     workers: int = 2,
     progress: bool = True,
 ) -> None:
-    """Write the data as H.264 files with lists, as `envs.clips.layouts` reads them.
+    """Write the data as H.264 files with lists, as `envs.clips.datasets.lists` reads them.
 
     Clip 2i + 1 of val and test is clip 2i played backwards (before the codec), with the reversed label. The clips
     depend on the seed alone, not on the workers, and splits of different sizes share their first clips. An interrupted
@@ -166,28 +159,15 @@ def generate(
     :raises ClipError: when the folder holds something else: other files or the same data with another seed or size.
     :raises ValueError: for counts that cannot be.
     """
-    root = Path(root)
     counts = {"train": train, "val": val, "test": test}
-    if min(counts.values()) < 2 or any(counts[split] % 2 for split in PAIRED):
-        raise ValueError(f"expected at least 2 clips in each split, even numbers in val and test, got {counts}")
-    facts = _facts(counts, seed)
-    if _is_whole(root, facts):
+    folder = GeneratedFolder(Path(root), _facts(counts, seed))
+    if folder.is_whole():
         return
-    root.mkdir(parents=True, exist_ok=True)
-    (root / UNFINISHED).write_text(json.dumps(facts, indent=2), encoding="utf-8")
-    for split in counts:
-        (root / split).mkdir(exist_ok=True)
-    missing = [(split, i) for split in counts for i in range(counts[split]) if not _file(root, split, i).exists()]
+    missing = folder.begin()
     with tqdm(total=len(missing), desc="generating", unit="clip", disable=None if progress else True) as bar:
-        for _ in _write_all(partial(_write, root, seed), missing, workers):
+        for _ in _write_all(partial(_write, folder, seed), missing, workers):
             bar.update()
-    for split, count in counts.items():
-        lines = [f"{_file(root, split, i).relative_to(root)} {_label(i, split in PAIRED)}" for i in range(count)]
-        _write_lines(root / f"{split}.txt", lines)
-    _write_lines(root / "classes.txt", CLASSES)
-    with suppress(FileNotFoundError):  # another process that generated the same was first
-        # a mark on the whole folder, no file written aside: what it says is true once the clips are there
-        (root / UNFINISHED).rename(root / SIDECAR)
+    folder.finish()
 
 
 def ensure(root: str | Path, **kwargs: Any) -> Path:
@@ -196,71 +176,22 @@ def ensure(root: str | Path, **kwargs: Any) -> Path:
     return Path(root)
 
 
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    text = "".join(f"{line}\n" for line in lines)
-    write_whole(path, lambda file: file.write(text.encode()))
-
-
 def _facts(counts: dict[str, int] | None, seed: int | None) -> dict:
-    return {
-        "generator": "eight motions",
-        "version": VERSION,
-        "seed": seed,
-        "counts": counts,
-        "classes": list(CLASSES),
-        "reversed_class": list(REVERSED_CLASS),
-        "paired": list(PAIRED),
-    }
-
-
-def _is_whole(root: Path, facts: dict) -> bool:
-    """True for the finished data, False for an empty folder or an interrupted run of the same; else an error."""
-    for name in (SIDECAR, UNFINISHED):
-        try:
-            found = json.loads((root / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-            continue
-        if found != facts:
-            different = [key for key in facts if not isinstance(found, dict) or found.get(key) != facts[key]]
-            raise ClipError(
-                f"{root}: expected an empty folder or the same data, but what is there differs in "
-                f"{', '.join(different)}; name another folder or remove this one"
-            )
-        return name == SIDECAR
-    if (root.exists() and not root.is_dir()) or (root.is_dir() and any(root.iterdir())):
-        raise ClipError(f"{root}: expected an empty folder to write to, but there is something else; name another")
-    return False
-
-
-def _file(root: Path, split: str, clip: int) -> Path:
-    return root / split / f"{clip:05d}.mp4"
-
-
-def _label(clip: int, paired: bool) -> int:
-    """Labels go round the classes. Pairs go round the four axes, and each time round the other class comes first."""
-    if not paired:
-        return clip % len(CLASSES)
-    turns, axis = divmod(clip // 2, len(_DIRECTIONS))
-    return 2 * axis + (turns + clip) % 2
+    return facts_of("eight motions", VERSION, counts=counts, seed=seed)
 
 
 def _clip(seed: int, split: str, clip: int, paired: bool) -> tuple[np.ndarray, int]:
     """Frames (8, 32, 32, 3) and label of a clip: a function of its arguments alone."""
-    label = _label(clip, paired)
+    label = label_of(clip, paired)
     if paired and clip % 2:
         original, _ = _clip(seed, split, clip - 1, paired)
         return original[::-1], label
-    return render_clip(label, _generator(seed, split, clip)), label
+    return render_clip(label, clip_generator(seed, split, clip)), label
 
 
-def _generator(seed: int, split: str, clip: int) -> np.random.Generator:
-    """Of all that is random in a clip."""
-    return np.random.default_rng([seed, _SPLIT_NUMBERS[split], clip])
-
-
-def _write(root: Path, seed: int, item: tuple[str, int]) -> None:
+def _write(folder: GeneratedFolder, seed: int, item: tuple[str, int]) -> None:
     split, clip = item
-    write_video(_file(root, split, clip), _clip(seed, split, clip, split in PAIRED)[0])
+    write_video(folder.file(split, clip), _clip(seed, split, clip, split in PAIRED)[0])
 
 
 def _write_all(write: partial, items: list[tuple[str, int]], workers: int) -> Iterator[None]:
