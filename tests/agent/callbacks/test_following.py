@@ -1,3 +1,4 @@
+import copy
 from itertools import pairwise
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_taken_up_again_they_go_on_as_they_would_have(method):
     first, begun = following_learner(method)
     learn(first, 4, begun)
     second, again = following_learner(method)
-    second.set_parameters(first.get_parameters(), device="cpu")
+    second.set_parameters(copy.deepcopy(first.get_parameters()), device="cpu")
     second.num_timesteps = first.num_timesteps
     again.take_up(begun.statistics, begun.at)
     assert all(torch.equal(again.statistics[name], part) for name, part in begun.statistics.items())
