@@ -74,6 +74,11 @@ class Learner:
         return lambda: own
 
     @property
+    def followers(self) -> list[BaseCallback]:
+        """Who acts first between rollouts: what keeps the statistics, if anything does."""
+        return [] if self.following is None else [self.following]
+
+    @property
     def steps_per_clip(self) -> int:
         """Steps of an episode."""
         return layout_of(self.model).num_steps
@@ -100,7 +105,7 @@ def train(
     run = Run(settled.run)
     clips, validation = open_clips(settled.data, "train"), open_clips(settled.data, "val")
     check_classes(settled, clips)
-    learner = _build(settled, clips, run.checkpoint if resume and run.checkpoint.exists() else None)
+    learner = build_learner(settled, clips, run.checkpoint if resume and run.checkpoint.exists() else None)
     run.begin(settled, resume=resume, seconds=seconds, train=clips.data_hash, val=validation.data_hash)
     seconds_before = _take_up(learner)
     evaluations = _evaluations(settled, run, learner, validation)
@@ -187,8 +192,11 @@ def _same_content(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _build(config: Train, clips: ClipSource, checkpoint: Path | None) -> Learner:
-    """The learner, with the weights that it starts from; those of a checkpoint come once the folder is known to be its."""
+def build_learner(config: Train, clips: ClipSource, checkpoint: Path | None = None) -> Learner:
+    """The learner, with the weights that it starts from; those of a checkpoint come once the folder is known to be its.
+
+    :param config: settled
+    """
     source = checkpoint or start_checkpoint(config)
     cnn = None if source is None else load_cnn(source)
     with_norms, joint, following = open_cnn(config, cnn), None, None
@@ -250,7 +258,7 @@ def _callbacks(
 ) -> list[BaseCallback]:
     """In the order in which they act: a checkpoint holds the evaluation that it follows."""
     return [
-        *([] if learner.following is None else [learner.following]),
+        *learner.followers,
         CostWarmup(config.cost_weight, config.warmup),
         evaluations,
         EpisodeLog(evaluations, reward=config.reward, cost_weight=config.cost_weight),

@@ -11,17 +11,19 @@ from torch import Tensor
 
 from agent.callbacks.between_rollouts import BetweenRollouts
 from agent.callbacks.cost_warmup import CostWarmup
-from agent.checkpoint import load_gates
+from agent.checkpoint import load_statistics
+from agent.statistics import fit
 from backbone import FusionBackbone
+from backbone.weights.recalibrate import read_statistics, write_statistics
 from envs.clips import ClipSource
 from experiments.clips import open_clips
 from experiments.config import Train
 from experiments.gradients.problem import Gates
-from experiments.loading import layout_of, load_trained
+from experiments.loading import freeze, layout_of, load_trained
 from experiments.machine import import_plugins
-from experiments.methods import build_method, env_of
+from experiments.methods import env_of
 from experiments.run import Run
-from experiments.train import start_checkpoint
+from experiments.train import build_learner
 
 OTHER_GATES = ("static",)  # their gates are not those of the other methods
 
@@ -31,11 +33,13 @@ class Point(NamedTuple):
 
     :param share: of training that is over
     :param config: of the run, with the cost weight of that moment
+    :param backbone: with the statistics of that moment
     """
 
     share: float
     config: Train
     gates: Gates
+    backbone: FusionBackbone
 
 
 class Trained(NamedTuple):
@@ -46,27 +50,33 @@ class Trained(NamedTuple):
     """
 
     config: Train
-    backbone: FusionBackbone
     clips: ClipSource
     points: list[Point]
     difference: float | None
 
 
 class GatesAlong(BetweenRollouts):
-    """Keeps the gates at shares of training, in ``gates``."""
+    """Keeps the gates at shares of training, in ``gates``, and a CNN's statistics, in ``statistics``.
 
-    def __init__(self, shares: Sequence[float]) -> None:
+    :param source: that CNN, BatchNorms not folded
+    """
+
+    def __init__(self, shares: Sequence[float], source: FusionBackbone) -> None:
         super().__init__()
-        self.waiting = sorted(shares)
+        self.waiting, self.source = sorted(shares), source
         self.gates: dict[float, dict[str, Tensor]] = {}
+        self.statistics: dict[float, dict[str, Tensor]] = {}
 
     def act(self) -> None:
         while self.waiting and 1 - self.model._current_progress_remaining >= self.waiting[0] - 1e-9:
-            self.gates[self.waiting.pop(0)] = copy_gates(self.model)
+            self._keep(self.waiting.pop(0))
 
     def _on_training_end(self) -> None:
         for share in self.waiting:
-            self.gates[share] = copy_gates(self.model)
+            self._keep(share)
+
+    def _keep(self, share: float) -> None:
+        self.gates[share], self.statistics[share] = copy_gates(self.model), read_statistics(self.source)
 
 
 def copy_gates(model: Any) -> dict[str, Tensor]:
@@ -96,20 +106,40 @@ def train_along(folder: Path, shares: Sequence[float]) -> Trained:
         )
     import_plugins(config.plugin)
     clips = open_clips(config.data, "train")
-    trained, backbone, _ = load_trained(folder, device="cpu", clips=clips)
+    trained, _, _ = load_trained(folder, device="cpu", clips=clips)
     config, end = replace(config, device="cpu").settled(), copy_gates(trained)
-    model = build_method(config, backbone, clips)
-    if (source := start_checkpoint(config)) is not None:
-        load_gates(source, model)
-    gates, difference = {0.0: copy_gates(model), 1.0: end}, None
+    learner = build_learner(config, clips)
+    model, difference, follows = learner.model, None, learner.following is not None
+    along = GatesAlong([share for share in shares if share < 1], learner.source)
     if any(0 < share < 1 for share in shares):
-        along = GatesAlong([share for share in shares if share < 1])
-        warmup = CostWarmup(config.cost_weight, config.warmup)
-        model.learn(config.rollouts * layout_of(model).num_steps, callback=[warmup, along], log_interval=2**31)
+        callbacks = [*learner.followers, CostWarmup(config.cost_weight, config.warmup), along]
+        model.learn(config.rollouts * layout_of(model).num_steps, callback=callbacks, log_interval=2**31)
         again = copy_gates(model)
         difference = max(float((again[name] - part).abs().max()) for name, part in end.items())
-        gates = {**along.gates, 1.0: end}
+    else:
+        first = fit(model, learner.source, clips, selection="sampled") if follows else learner.source
+        along.gates[0.0], along.statistics[0.0] = copy_gates(model), read_statistics(first)
     env_of(model).close()
+    gates = {**along.gates, 1.0: end}
+    kept = load_statistics(run.checkpoint)["followed"] if follows else read_statistics(learner.source)
+    statistics = {**along.statistics, 1.0: kept}
     weight_at = CostWarmup(config.cost_weight, config.warmup).schedule
-    points = [Point(share, replace(config, cost_weight=weight_at(1 - share)), gates[share]) for share in shares]
-    return Trained(config, backbone, clips, points, difference)
+    points = [
+        Point(
+            share,
+            replace(config, cost_weight=weight_at(1 - share)),
+            gates[share],
+            freeze(write_statistics(learner.source, statistics[share])),
+        )
+        for share in shares
+    ]
+    return Trained(config, clips, points, difference)
+
+
+def open_at_start(config: Train, clips: ClipSource) -> FusionBackbone:
+    """What a run of this configuration plays on at first: with the statistics of its initial gates' sampled decisions."""
+    learner = build_learner(config.settled(), clips)
+    env_of(learner.model).close()
+    if learner.following is None:
+        return learner.backbone
+    return freeze(fit(learner.model, learner.source, clips, selection="sampled"))

@@ -19,7 +19,7 @@ from envs.clips import ClipSource
 from experiments.analysis.statistics import holm
 from experiments.clips import open_clips
 from experiments.config import Gradients, Train, to_json
-from experiments.gradients.along import OTHER_GATES, Point, Trained, train_along
+from experiments.gradients.along import OTHER_GATES, Point, Trained, open_at_start, train_along
 from experiments.gradients.measure import Samples, passes_per_rollout, sample
 from experiments.gradients.problem import Estimator, Gates, TinyProblem, initial_gates, make_estimator
 from experiments.gradients.report import write_report
@@ -33,7 +33,6 @@ from experiments.gradients.statistics import (
     measure_direction,
     measure_signal,
 )
-from experiments.loading import open_frozen
 from experiments.machine import import_plugins, provenance, set_up_cpu
 from experiments.methods import METHODS
 from experiments.run import Run
@@ -235,7 +234,7 @@ def clips_part(
             plugin=config.plugin,
             seed=config.seed,
         )
-        frozen = open_frozen(backbone, group_size=group_size, device="cpu")
+        frozen = open_at_start(base, clips)
         setting = Setting(base, frozen, clips, initial_gates(base, frozen))
         sweep = effort.rollouts_per_clip if group_size == effort.group_sizes[0] else ()
         groups[str(group_size)] = stage(
@@ -358,7 +357,7 @@ def along_point(
 ) -> dict[str, Any]:
     """One moment: the reference, pooled of REBAR and REINFORCE, and every method against it."""
     title = f"{folder.name} at {point.share:.0%}"
-    setting = Setting(replace(point.config, seed=seed), trained.backbone, trained.clips, point.gates, point.share)
+    setting = Setting(replace(point.config, seed=seed), point.backbone, trained.clips, point.gates, point.share)
     samples: dict[str, Samples] = {}
     for number, (method, share) in enumerate(REFERENCES.items(), 1):
         torch.manual_seed(seed + number)

@@ -46,7 +46,7 @@ def test_gates_are_those_of_the_share_of_training(method):
     model, kept = build_method(config, problem.backbone, problem.clips), []
     watch = CostWarmup(1.0, 0.0)
     watch.act = lambda: kept.append(copy_gates(model))
-    along = GatesAlong((0.0, 0.5, 0.75))
+    along = GatesAlong((0.0, 0.5, 0.75), problem.backbone)
     model.learn(8 * 2 * model.layout.num_steps, callback=[watch, along])
     for share, gates in along.gates.items():
         torch.testing.assert_close(gates, kept[round(8 * share)], rtol=0, atol=0)
