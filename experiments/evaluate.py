@@ -15,7 +15,7 @@ from experiments.board import log_test
 from experiments.clips import open_clips, open_views
 from experiments.config import Evaluate
 from experiments.judgement import Judgement, cluster_of, judgement_of
-from experiments.loading import backbones_for, freeze, layout_of, load_trained, open_own
+from experiments.loading import backbones_for, checkpoint_of, freeze, layout_of, load_trained, open_own
 from experiments.machine import set_up_cpu
 from experiments.run import Run
 
@@ -39,13 +39,13 @@ def evaluate_run(config: Evaluate) -> str:
 
 def judge_run(config: Evaluate) -> Judgement:
     """Play a run's agent on a split, as the options say."""
-    model, backbone, trained = load_trained(config.run, device=config.device)
+    model, backbone, trained = load_trained(config.run, device=config.device, best=config.best)
     data, layout = trained.data, layout_of(model)
     if config.recalibrate:
-        source, train = open_own(Run(config.run), trained), open_clips(data, "train")
+        source, train = open_own(checkpoint_of(config.run, best=config.best), trained), open_clips(data, "train")
         backbone = freeze(fit(model, source, train, selection=config.selection, order=layout.order))
     elif config.selection != "greedy":
-        backbone = backbones_for(model, trained, [config.selection])[config.selection]
+        backbone = backbones_for(model, trained, [config.selection], best=config.best)[config.selection]
     if config.skip_broken:
         data = replace(data, skip_broken=True)
     views = config.clips * config.crops
@@ -63,7 +63,7 @@ def judge_run(config: Evaluate) -> Judgement:
         raise ClipError(f"{error}; or evaluate without the videos that cannot be read: --skip-broken") from error
     swap = swap_test(played, backbone, clips, order=order, progress="swap test")
     judgement = judgement_of({config.selection: played}, swap, clips, views=views)
-    judgement = replace(judgement, split=config.split, recalibrated=config.recalibrate)
+    judgement = replace(judgement, split=config.split, recalibrated=config.recalibrate, best=config.best)
     if config.accounting != "causal":
         own = agent_macs(model, layout)
         counted = accounted_cost(played, backbone, own, accounting=config.accounting)
@@ -75,11 +75,12 @@ def judge_run(config: Evaluate) -> Judgement:
 def describe_judgement(run: Run, judgement: Judgement) -> str:
     """A judgement under one selection as text."""
     figures = judgement.figures[judgement.selection]
+    moment = " at its best on validation clips" if judgement.best else ""
     recalibration = ", BatchNorms recalibrated," if judgement.recalibrated else ""
     of_views = f", {judgement.views} views each: the cost is that of one" if judgement.views > 1 else ""
     skipped = f", {judgement.skipped} broken videos skipped" if judgement.skipped else ""
     lines = [
-        f"{run}: {judgement.selection} policy{recalibration} on {judgement.clips} clips of "
+        f"{run}{moment}: {judgement.selection} policy{recalibration} on {judgement.clips} clips of "
         f"{judgement.split}{of_views}{skipped}",
         f"accuracy {figures['accuracy']:.1f} % (ᶜ: 95% interval over clips)",
         f"cost     {figures['cost']:.3f} of the dense CNN's MACs, the agent's own included",

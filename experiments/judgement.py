@@ -39,7 +39,8 @@ class Judgement:
     :param adaptivity: "all" and each site -> how decisions vary, see ``agent.probes.Adaptivity``
     :param clips: N; their views, each played for itself, are averaged
     :param skipped: videos that could not be read
-    :param recalibrated: the CNN had BatchNorm statistics of the greedy policy
+    :param recalibrated: the CNN's BatchNorm statistics were estimated anew
+    :param best: played as it was at its best on validation clips, not as it ended
     :param arrays: name among PER_CLIP -> (N,), those of the swap test as many as have a reversal; none where not kept
     """
 
@@ -53,6 +54,7 @@ class Judgement:
     split: str = "test"
     views: int = 1
     recalibrated: bool = False
+    best: bool = False
     arrays: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -80,7 +82,7 @@ class Judgement:
     def to_json_alone(self) -> dict[str, Any]:
         """The same of a judgement under one selection, which stands alone: its figures are at the top too (0.1.0 had them
         there alone), and how it was played stands with them."""
-        how = {name: getattr(self, name) for name in ("split", "views", "recalibrated")}
+        how = {name: getattr(self, name) for name in ("split", "views", "recalibrated", "best")}
         return {**_to_json(self.figures[self.selection]), **self.to_json(), **how}
 
     @classmethod
@@ -100,7 +102,7 @@ class Judgement:
             figures[selection] = _from_json(
                 {name: content[name] for name in content if name.startswith(("acc", "cost"))}
             )
-        names = ("swap", "pairs", "shares", "adaptivity", "clips", "skipped", "split", "views", "recalibrated")
+        names = ("swap", "pairs", "shares", "adaptivity", "clips", "skipped", "split", "views", "recalibrated", "best")
         known = {name: content[name] for name in names if name in content}
         return cls(figures, **known, arrays=dict(arrays or {}))
 

@@ -48,20 +48,21 @@ def open_cnn(config: Train | Imported, own: dict[str, Any] | None) -> FusionBack
     return backbone.to(resolve_device(config.device))
 
 
-def open_own(run: Run, config: Train | Imported) -> FusionBackbone:
-    """The backbone of a run with the CNN and the greedy policy's statistics that its checkpoint has, BatchNorms not folded."""
-    backbone = open_cnn(config, load_cnn(run.checkpoint)).requires_grad_(False)
-    statistics = load_statistics(run.checkpoint)
+def open_own(checkpoint: Path, config: Train | Imported) -> FusionBackbone:
+    """The backbone of a run with the CNN and the greedy policy's statistics that a checkpoint has, BatchNorms not folded."""
+    backbone = open_cnn(config, load_cnn(checkpoint)).requires_grad_(False)
+    statistics = load_statistics(checkpoint)
     return write_statistics(backbone, statistics["greedy"]) if statistics else backbone
 
 
-def backbones_for(model: Predictor, trained: Train | Imported, selections: Sequence[str]) -> dict[str, FusionBackbone]:
+def backbones_for(
+    model: Predictor, trained: Train | Imported, selections: Sequence[str], *, best: bool = False
+) -> dict[str, FusionBackbone]:
     """What a trained agent plays on under each selection: a CNN with the statistics of its decisions under that one.
 
     Those of the greedy policy are in the checkpoint; others are estimated anew on the training clips, which must be there.
     """
-    run, order = Run(trained.folder), layout_of(model).order
-    source = open_own(run, trained)
+    order, source = layout_of(model).order, open_own(checkpoint_of(trained.folder, best=best), trained)
     follows = isinstance(trained, Train) and trained.statistics == "followed"
     clips = open_clips(trained.data, "train") if follows and set(selections) - {"greedy"} else None
     return {
@@ -74,24 +75,40 @@ def backbones_for(model: Predictor, trained: Train | Imported, selections: Seque
     }
 
 
-def load_trained(folder: Path, *, device: Device = "auto", clips: ClipSource | None = None) -> Loaded:
+def checkpoint_of(folder: Path, *, best: bool) -> Path:
+    """A run's last checkpoint, or its best.
+
+    :raises ValueError: it has no best one
+    """
+    run = Run(folder)
+    if best and not run.best_checkpoint.is_file():
+        raise ValueError(
+            f"expected a run that kept its best checkpoint, found no {run.best_checkpoint.name} in {folder}: an earlier version "
+            "trained it; judge its end"
+        )
+    return run.best_checkpoint if best else run.checkpoint
+
+
+def load_trained(
+    folder: Path, *, device: Device = "auto", clips: ClipSource | None = None, best: bool = False
+) -> Loaded:
     """A trained agent ready to ``predict``, its frozen backbone and its configuration.
 
     The backbone has the statistics of the greedy policy, as far as the run has statistics of its own.
 
     :param clips: to build the learner on; by default those it was trained on, which must be there then
+    :param best: as it was at its highest reward on validation clips, in place of its end
     :raises ValueError: no run, or no checkpoint in it
     """
-    run = Run(folder)
-    config = replace(run.agent(), device=device)
+    config, checkpoint = replace(Run(folder).agent(), device=device), checkpoint_of(folder, best=best)
     import_plugins(config.plugin)
-    backbone = freeze(open_own(run, config))
+    backbone = freeze(open_own(checkpoint, config))
     model: BaseAlgorithm | ImportedPolicy
     if isinstance(config, Imported):  # it has no learner, and so needs no clips
         model = imported_policy(config, backbone)
     else:
         model = build_method(config, backbone, open_clips(config.data, "train") if clips is None else clips)
-    load_agent(run.checkpoint, model, training=False)
+    load_agent(checkpoint, model, training=False)
     return model, backbone, config
 
 

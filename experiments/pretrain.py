@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -186,7 +187,8 @@ def train_backbone(
                 except ValueError as error:
                     raise ValueError(f"{error}, and lower --learning-rate") from error
                 progress.add(seen, found, backbone)
-                _write(writer, {f"pretraining/validation/{name}": value for name, value in found.items()}, seen)
+                tags = {f"pretraining/validation/{re.sub(r'[^a-z0-9]+', '_', name)}": name for name in found}
+                _write(writer, {tag: found[name] for tag, name in tags.items()}, seen)
             if training.done % SAVE_EVERY == 0:
                 _save(run.pretraining, training, sampler, progress)
     bar.close()
@@ -195,7 +197,7 @@ def train_backbone(
 
 def _write(writer: SummaryWriter, scalars: Mapping[str, float], seen: int) -> None:
     for tag, value in scalars.items():
-        writer.add_scalar(tag.replace(" ", "_").replace(",", ""), value, seen)
+        writer.add_scalar(tag, value, seen)
 
 
 def _save(path: Path, training: Pretraining, sampler: ClipSampler, progress: Progress) -> None:

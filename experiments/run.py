@@ -125,7 +125,8 @@ class Run:
     backbone = _File("backbone.pt")  # that was pretrained, or imported, or that an agent has changed
     last_backbone = _File("backbone-last.pt")  # as pretraining ended; backbone.pt is as it was best on validation clips
     pretraining = _File("pretraining.pt")  # while it is not finished
-    checkpoint = _File("checkpoint.pt")
+    checkpoint = _File("checkpoint.pt")  # the last one
+    best_checkpoint = _File("checkpoint-best.pt")  # at the highest reward on validation clips
     curve = _File("learning.json")
     result = _File("result.json")
     evaluation = _File("evaluation.json")
@@ -343,11 +344,17 @@ class Run:
         write_json(self.evaluation, figures)
 
     def evaluation_of(
-        self, split: str = "test", selection: str = "greedy", *, recalibrated: bool = False, views: int = 1
+        self,
+        split: str = "test",
+        selection: str = "greedy",
+        *,
+        recalibrated: bool = False,
+        best: bool = False,
+        views: int = 1,
     ) -> Path:
         """The file of what ``evaluate`` found, playing so."""
         words = [split]
-        words += [selection] * (selection != "greedy") + ["recalibrated"] * recalibrated
+        words += [selection] * (selection != "greedy") + ["recalibrated"] * recalibrated + ["best"] * best
         words += [f"{views}-views"] * (views > 1)
         return self.evaluation.with_stem("-".join([self.evaluation.stem, *words]))
 
@@ -367,7 +374,11 @@ class Run:
 
     def _evaluation_like(self, judgement: Judgement) -> Path:
         return self.evaluation_of(
-            judgement.split, judgement.selection, recalibrated=judgement.recalibrated, views=judgement.views
+            judgement.split,
+            judgement.selection,
+            recalibrated=judgement.recalibrated,
+            best=judgement.best,
+            views=judgement.views,
         )
 
 

@@ -18,6 +18,7 @@ from agent.algorithms.schedules import WarmupCosine
 from agent.callbacks.between_rollouts import effort
 from agent.callbacks.checkpoints import Checkpoints
 from agent.callbacks.cost_warmup import CostWarmup
+from agent.callbacks.early_stopping import EarlyStopping
 from agent.callbacks.episode_log import EpisodeLog
 from agent.callbacks.evaluations import Evaluations
 from agent.callbacks.following import FollowStatistics
@@ -29,7 +30,7 @@ from backbone.common.files import write_json
 from backbone.common.naming import paths_nearby
 from backbone.weights.recalibrate import read_statistics, write_statistics
 from envs.clips import ClipSource
-from envs.reward import find_outcome
+from envs.reward import Reward, find_outcome
 from experiments.board import log_hparams, open_logger
 from experiments.clips import open_clips
 from experiments.config import SettledTrain, Train, to_json
@@ -113,6 +114,7 @@ def train(
         run.checkpoint,
         evaluations,
         facts={"config": to_json(settled)},
+        best=run.best_checkpoint,
         seconds=seconds_before,
         cnn=learner.own_cnn,
         statistics=_statistics(learner, evaluations),
@@ -231,7 +233,8 @@ def _take_up(learner: Learner) -> float | None:
 
 def _evaluations(config: Train, run: Run, learner: Learner, validation: ClipSource) -> Evaluations:
     clips = validation.subset(range(min(config.validation_clips, len(validation))))
-    how: dict[str, Any] = {"every": config.evaluate_every, "path": run.curve}
+    reward = Reward(config.reward, config.cost_weight)
+    how: dict[str, Any] = {"every": config.evaluate_every, "path": run.curve, "reward": reward}
     if learner.following is None:
         return Evaluations(learner.backbone, clips, **how)
     evaluations = Evaluations(learner.source, clips, **how, fit_on=learner.clips)
@@ -263,6 +266,7 @@ def _callbacks(
         evaluations,
         EpisodeLog(evaluations, reward=config.reward, cost_weight=config.cost_weight),
         checkpoints,
+        EarlyStopping(evaluations, config.patience),
         Progress(config.rollouts, title=config.run.name, report=report),
         *([] if learner.joint is None else [learner.joint]),
     ]

@@ -20,6 +20,7 @@ from backbone.common.interruption import Interrupted
 class Checkpoints(BetweenRollouts):
     """Save at each new evaluation and on Ctrl-C; the first Ctrl-C waits for the rollout, a second one does not.
 
+    :param best: file of the checkpoint at the best evaluation, see ``Evaluations.best``; None keeps the last one alone
     :param facts: kept in the checkpoint, beside the seconds of training that went before it
     :param seconds: of earlier sittings, None where they are not known
     :param cnn, statistics: asked at each checkpoint for what ``save_agent`` takes by these names
@@ -32,13 +33,14 @@ class Checkpoints(BetweenRollouts):
         evaluations: Evaluations,
         *,
         facts: dict[str, Any],
+        best: Path | None = None,
         seconds: float | None = 0.0,
         cnn: Callable[[], dict[str, Any]] | None = None,
         statistics: Callable[[], dict[str, dict[str, Tensor]]] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__()
-        self.path, self.evaluations, self.facts, self.stop = path, evaluations, facts, stop
+        self.path, self.evaluations, self.facts, self.best, self.stop = path, evaluations, facts, best, stop
         self.asked = {"cnn": cnn, "statistics": statistics}
         self.earlier, self.started = seconds, time.monotonic()
         self.interrupted = False
@@ -68,6 +70,14 @@ class Checkpoints(BetweenRollouts):
     def save(self) -> None:
         told = {name: ask() for name, ask in self.asked.items() if ask is not None}
         save_agent(self.path, self.model, **told, seconds=self.seconds, **self.facts)
+        curve = self.evaluations.curve
+        if (
+            self.best is not None
+            and curve
+            and curve[-1] is self.evaluations.best
+            and curve[-1]["rollouts"] == self.rollouts
+        ):
+            save_agent(self.best, self.model, **told, seconds=self.seconds, **self.facts)
 
     @property
     def seconds(self) -> float | None:

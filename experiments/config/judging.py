@@ -28,6 +28,8 @@ class Evaluate(Split, Threads):
     """Crops of each frame: its centre, or three along its longer side."""
     accounting: Literal["causal", "adafuse"] = "causal"
     """Print the cost as AdaFuse's code counts it too, with its errors, to set published figures beside ours."""
+    best: bool = False
+    """Judge the run as it was at its highest reward on validation clips, in place of its end."""
     skip_broken: bool = False
     """Evaluate without the videos that cannot be read, and say how many."""
     recalibrate: bool = False

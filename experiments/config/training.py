@@ -111,7 +111,10 @@ class Train(Videos, Gates, Plugins, Threads):
     seed: int = 0
     """Of the agent's initial weights, its samples and the order of clips."""
     evaluate_every: int = 4_000
-    """Rollouts between evaluations on validation clips; each also saves a checkpoint and draws episodes."""
+    """Rollouts between evaluations on validation clips; each also saves a checkpoint and draws episodes. checkpoint-best.pt
+    is that of the highest reward there, checkpoint.pt the last."""
+    patience: int = 0
+    """Stop once so many evaluations in a row have brought no higher reward; 0 goes on to the end."""
     validation_clips: int = 500
     """Validation clips in each of those evaluations."""
     run: Path | None = None

@@ -17,7 +17,7 @@ from experiments.run import Run
 from experiments.train import train
 
 TABLE = Path(__file__).parents[2] / "experiments" / "tensorboard.md"
-PLACEHOLDERS = {"SITE": r"layer\d\.\d", "NAME": r"[a-z]+(_\d)?"}
+PLACEHOLDERS = {"SITE": r"layer\d\.\d", "NAME": r"[a-z]+(_\d)?", "POLICY": r"[a-z]+(_[a-z0-9]+)+"}
 FIFTY, HALF = Interval(50.0, 50.0, 50.0), Interval(0.5, 0.5, 0.5)
 OF_PLUGINS = re.compile(r"_hparams_/|custom_scalars__config__")  # no tags of ours: what CUSTOM SCALARS and HPARAMS read
 KINDS = {  # in the words of the table's second column -> a run that is all of these

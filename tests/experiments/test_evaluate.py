@@ -68,7 +68,7 @@ def test_statistics_that_were_followed_need_no_recalibration(run):
 def test_each_selection_is_played_on_statistics_of_its_own(run, videos):
     model, greedy, trained = load_trained(run, device="cpu")
     clips = open_clips(Data(root=videos), "val")
-    source, train = open_own(Run(run), trained), open_clips(Data(root=videos), "train")
+    source, train = open_own(Run(run).checkpoint, trained), open_clips(Data(root=videos), "train")
     found = backbones_for(model, trained, ("greedy", "sampled"))
     for selection, expected in (
         ("greedy", greedy),
@@ -146,3 +146,20 @@ def test_results_older_than_the_counts_do_not_know_them(tmp_path):
     (tmp_path / "result.json").write_text('{"clips": 8, "seconds": 2.0}')
     found = Run(tmp_path).read_result()
     assert (found["rollouts"], found["updates"], found["clipped_updates"]) == (8, None, None)
+
+
+def test_a_run_is_judged_at_its_best_too(run, videos):
+    text = evaluate_run(Evaluate(run, split="val", best=True, threads=1, device="cpu"))
+    assert f"{run} at its best on validation clips: greedy policy on 8 clips" in text
+    kept = json.loads((run / "evaluation-val-best.json").read_text())
+    model, backbone, _ = load_trained(run, device="cpu", best=True)
+    found = evaluate(model, backbone, open_clips(Data(root=videos), "val"))
+    assert kept["cost"][0] == pytest.approx(found.cost)
+    assert kept["best"] is True
+
+
+def test_a_run_that_kept_no_best_checkpoint_is_refused(run, tmp_path):
+    older = shutil.copytree(run, tmp_path / "older")
+    (older / "checkpoint-best.pt").unlink()
+    with pytest.raises(ValueError, match=r"found no checkpoint-best\.pt in .*; judge its end"):
+        evaluate_run(Evaluate(older, best=True, threads=1, device="cpu"))

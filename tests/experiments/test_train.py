@@ -188,7 +188,9 @@ def test_another_seed_is_another_agent(videos, backbone_file, tmp_path):
 def test_a_run_holds_all_that_is_needed_to_judge_it(videos, backbone_file, tmp_path):
     run = train(config_for(videos, backbone_file, tmp_path / "run", method="ppo"))
     files = {file.name for file in run.iterdir() if not file.name.startswith("events")}
-    wanted = {"config.json", "provenance.json", "checkpoint.pt", "learning.json", "result.json"}
+    wanted = {
+        *("config.json", "provenance.json", "checkpoint.pt", "checkpoint-best.pt", "learning.json", "result.json")
+    }
     assert files == wanted
     result = json.loads((run / "result.json").read_text())
     assert result["rollouts"] == 96

@@ -112,3 +112,22 @@ def test_each_new_evaluation_saves(tmp_path, handler):
     save, checkpoints.save = checkpoints.save, lambda: (saved.append(checkpoints.rollouts), save())
     learn(build("ppo"), 5, [evaluations, checkpoints])
     assert saved == [0, 16, 32, 40]
+
+
+def test_the_checkpoint_of_the_highest_reward_is_kept_beside_the_last(tmp_path):
+    evaluations = evaluations_in(tmp_path, every=1)
+    checkpoints = Checkpoints(tmp_path / "checkpoint.pt", evaluations, facts={}, best=tmp_path / "best.pt")
+    measure, rewards, kept = evaluations.measure, iter([0.0, 2.0, 1.0, 0.5]), []
+
+    def measured() -> None:
+        measure()
+        evaluations.curve[-1]["reward"] = next(rewards)
+        kept.append(weights(evaluations.model))
+
+    evaluations.measure = measured
+    learn(build("gumbel"), 3, [evaluations, checkpoints])
+    best, last = build("gumbel", seed=9), build("gumbel", seed=8)
+    load_agent(tmp_path / "best.pt", best)
+    load_agent(tmp_path / "checkpoint.pt", last)
+    np.testing.assert_array_equal(weights(best), kept[1])
+    np.testing.assert_array_equal(weights(last), kept[3])

@@ -26,7 +26,7 @@ SHARED = {
     "data/wait",
     "data/broken",
     *(f"decisions/layer{site}.0/{decision.name.lower()}" for site in (1, 2, 3) for decision in Decision),
-    *(f"validation/{name}" for name in ("accuracy", "cost", "log_prob")),
+    *(f"validation/{name}" for name in ("accuracy", "cost", "log_prob", "reward")),
 }
 
 
@@ -92,7 +92,8 @@ def test_points_are_the_judges_own(tmp_path):
     evaluations = evaluations_in(tmp_path)
     model = learn(build("ppo"), 2, evaluations)
     result = evaluate(model, evaluations.backbone, evaluations.clips)
-    judged = {"accuracy": result.accuracy, "cost": result.cost, "log_prob": result.log_prob.mean()}
+    log_prob = result.log_prob.mean()
+    judged = {"accuracy": result.accuracy, "cost": result.cost, "log_prob": log_prob, "reward": log_prob - result.cost}
     expected = {**effort(model), **judged}
     assert evaluations.curve[-1] == pytest.approx(expected)
 
