@@ -15,7 +15,15 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agent.pretraining import PretrainingMix
-from backbone import BACKBONES, FusionBackbone, create_cnn, imagenet_weights, load_weights, save_backbone
+from backbone import (
+    BACKBONES,
+    FusionBackbone,
+    create_cnn,
+    find_weights,
+    imagenet_weights,
+    load_weights,
+    save_backbone,
+)
 from backbone.common.files import load_checkpoint, save_checkpoint
 from backbone.common.interruption import Interrupted
 from backbone.fusion.consensus import CONSENSUS
@@ -49,10 +57,9 @@ def pretrain(
     torch.manual_seed(config.seed)
     cnn = create_cnn(config.architecture, num_classes=len(clips.classes), size=config.data.size)
     if config.weights is not None:
-        path = imagenet_weights(config.architecture) if config.weights == "imagenet" else Path(config.weights)
+        path = imagenet_weights(config.architecture) if config.weights == "imagenet" else find_weights(config.weights)
         loaded = load_weights(cnn, path)
-        classifier = f", a fresh classifier for {len(clips.classes)} classes" if loaded.fresh_classifier else ""
-        print(f"Starting from {path}: {loaded.layout}{classifier}.")
+        print(f"Starting from {path}: {loaded.in_words(len(clips.classes))}.")
     backbone = FusionBackbone(
         cnn,
         sites=config.sites,
