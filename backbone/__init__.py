@@ -14,14 +14,9 @@ if TYPE_CHECKING:
     from backbone.fusion.sites import Site
     from backbone.fusion.state import FusionState, Observation, WalkResult
     from backbone.fusion.temporal import register_temporal
-    from backbone.weights.checkpoints import (
-        imagenet_weights,
-        load_backbone,
-        load_weights,
-        num_classes_of,
-        save_backbone,
-    )
+    from backbone.weights.checkpoints import load_backbone, load_weights, num_classes_of, save_backbone
     from backbone.weights.fold import fold_batchnorm
+    from backbone.weights.published import find_weights, imagenet_weights
     from backbone.weights.recalibrate import recalibrate
 
 __getattr__, __dir__ = lazy_names(__name__)
@@ -37,6 +32,7 @@ __all__ = [
     "Site",
     "WalkResult",
     "create_cnn",
+    "find_weights",
     "fold_batchnorm",
     "imagenet_weights",
     "load_backbone",

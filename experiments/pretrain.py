@@ -17,7 +17,15 @@ from tqdm import tqdm
 
 from agent.pretraining.training import Pretraining
 from agent.pretraining.validation import MIX, accuracies, in_words, settle_statistics
-from backbone import BACKBONES, FusionBackbone, create_cnn, imagenet_weights, load_weights, save_backbone
+from backbone import (
+    BACKBONES,
+    FusionBackbone,
+    create_cnn,
+    find_weights,
+    imagenet_weights,
+    load_weights,
+    save_backbone,
+)
 from backbone.common.files import load_checkpoint, save_checkpoint, write_json
 from backbone.common.interruption import Interrupted
 from backbone.fusion.consensus import CONSENSUS
@@ -86,10 +94,9 @@ def build_backbone(config: Pretrain, num_classes: int) -> FusionBackbone:
     cnn = create_cnn(config.architecture, num_classes=num_classes, size=config.data.size)
     loaded = None
     if config.weights is not None:
-        path = imagenet_weights(config.architecture) if config.weights == "imagenet" else Path(config.weights)
+        path = imagenet_weights(config.architecture) if config.weights == "imagenet" else find_weights(config.weights)
         loaded = load_weights(cnn, path)
-        classifier = f", a fresh classifier for {num_classes} classes" if loaded.fresh_classifier else ""
-        print(f"Starting from {path}: {loaded.layout}{classifier}.")
+        print(f"Starting from {path}: {loaded.in_words(num_classes)}.")
         if (
             loaded.fresh_classifier
         ):  # whose random scores would send pretrained features a large wrong gradient at first

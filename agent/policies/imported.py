@@ -73,7 +73,7 @@ def load_adafuse(
     gate = _options(backbone.sites, by_site, shared, path)
     gates = GateNetwork(backbone.sites, gate)
     load_state(gates, _convert(backbone.sites, by_site, shared, path), path)
-    return backbone, gates.eval(), AdaFuseFacts(architecture, weights.num_classes, temporal, gate)
+    return backbone, gates.eval(), AdaFuseFacts(architecture, backbone.num_classes, temporal, gate)
 
 
 Gates = dict[str, dict[str, Tensor]]  # by site or by sizes "IN_OUT": {"gate_fc0.weight": ...}

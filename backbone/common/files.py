@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -75,5 +76,11 @@ def load_tensors(path: Path) -> Any:
     except (
         Exception
     ) as error:  # torch raises a dozen kinds on damaged files: IndexError, TypeError, UnpicklingError, ...
+        if refused := re.search(r"Unsupported global: GLOBAL (\S{1,80})", str(error)):
+            raise ValueError(
+                f"expected a file of tensors alone at {path}, got one that holds {refused[1]} too, which is not read since "
+                "it could run code: if you trust it, read it once by torch.load(..., weights_only=False), and torch.save "
+                "its state dict alone"
+            ) from error
         reason = str(error).strip().split("\n")[0][:120]
         raise ValueError(f"expected a file of tensors at {path}, could not read it ({reason}): is it whole?") from error

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -17,55 +16,13 @@ from backbone.common.naming import did_you_mean, paths_nearby
 from backbone.fusion.backbone import FusionBackbone
 from backbone.fusion.sites import FusibleModule
 from backbone.fusion.temporal import TEMPORAL_MODES
-from backbone.weights.foreign import ADAFUSE, CLASSIFIER, TSM, translate
+from backbone.weights.foreign import ADAFUSE, CLASSIFIER, CLASSIFIERS, TSM, translate
+from backbone.weights.published import PUBLISHED
 
 OURS = "a backbone of this project"
+WORDS = ("imagenet", *(published.name for published in PUBLISHED))  # that stand for a file in --weights
+SAVED_ELSEWHERE = "was it saved from another backbone or for another number of classes?"
 CONSENSUS = "consensus."  # prefix of the consensus' tensors beside the CNN's
-DOWNLOADS = "https://download.pytorch.org/models/"
-IMAGENET = {  # torchvision's files; each name ends in the first digits of the file's sha256
-    "resnet18": "resnet18-f37072fd.pth",
-    "resnet34": "resnet34-b627a593.pth",
-    "resnet50": "resnet50-0676ba61.pth",
-    "resnet101": "resnet101-63fe2227.pth",
-    "mobilenet_v2": "mobilenet_v2-b0353104.pth",
-}
-
-
-def imagenet_weights(architecture: str) -> Path:
-    """Path of torchvision's ImageNet weights, which are downloaded once into torch.hub's folder of checkpoints.
-
-    A file that is there already is checked as well, which torch.hub does not do.
-
-    :raises ValueError: an architecture without such weights, no network, or a file with another hash
-    """
-    if architecture not in IMAGENET:
-        raise ValueError(
-            f"expected one of {', '.join(IMAGENET)} for ImageNet weights, got {architecture}, for which torchvision has "
-            "none: give a file with --weights PATH, or start without"
-        )
-    path = Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET[architecture]
-    prefix = path.stem.rpartition("-")[2]
-    if path.is_file():
-        if not _sha256(path).startswith(prefix):
-            raise ValueError(
-                f"expected a file whose sha256 begins with {prefix} at {path}, got {_sha256(path)[:8]}: it is damaged "
-                "or another one; remove it, and it will be downloaded again"
-            )
-        return path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(DOWNLOADS + path.name, str(path), hash_prefix=prefix)
-    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: another hash; nothing is kept then
-        raise ValueError(
-            f"expected to fetch {DOWNLOADS}{path.name}, could not ({' '.join(str(error).split())[:120]}): put that file "
-            f"at {path}, or give a file with --weights PATH"
-        ) from error
-    return path
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -73,13 +30,22 @@ class LoadedWeights:
     """What ``load_weights`` found.
 
     :param layout: whose file it was, in words
-    :param num_classes: of the file's classifier
-    :param fresh_classifier: the CNN has other classes, and has kept its own classifier
+    :param num_classes: of the file's classifier; None for a feature extractor, which has none
+    :param fresh_classifier: the CNN has other classes, or the file has no classifier: it has kept its own
     """
 
     layout: str
-    num_classes: int
+    num_classes: int | None
     fresh_classifier: bool
+
+    def in_words(self, classes: int) -> str:
+        """``"a plain state dict without a classifier, a fresh classifier for 8 classes"``.
+
+        :param classes: of the CNN
+        """
+        lacks = " without a classifier" if self.num_classes is None else ""
+        fresh = f", a fresh classifier for {classes} classes" if self.fresh_classifier else ""
+        return f"{self.layout}{lacks}{fresh}"
 
     def warning(self, temporal: str) -> str | None:
         """A sentence where the CNN is about to run under another temporal option than its weights were trained for."""
@@ -95,8 +61,9 @@ def load_weights(cnn: FusibleModule, path: Path) -> LoadedWeights:
     """Load a CNN's weights from a local file of any layout that is known here.
 
     These are torchvision's state dicts, those of BN-Inception, TSN and TSM checkpoints in the layout of TSM's code
-    (Lin et al., 2019), and backbones that ``save_backbone`` wrote (the CNN's part). The classifier is taken only if its
-    number of classes agrees; else the CNN keeps its fresh one.
+    (Lin et al., 2019), EfficientNet-Lite0's published one, and backbones that ``save_backbone`` wrote (the CNN's part).
+    The classifier is taken only if its number of classes agrees; else, and where the file has none, the CNN keeps its
+    fresh one.
 
     :raises ValueError: the file is missing, unreadable, of AdaFuse, or any other key is missing, unknown or of another
         shape
@@ -107,28 +74,33 @@ def load_weights(cnn: FusibleModule, path: Path) -> LoadedWeights:
             f"expected the weights of a CNN alone in {path}, got a checkpoint of AdaFuse with its gates: take it over "
             f"whole by python -m experiments import {path}"
         )
-    name = next(name for name, module in cnn.named_modules() if module is cnn.classifier)
+    name = _classifier_name(cnn)
     if layout != OURS:
         tensors = _rename_classifier(tensors, name)
-    own = cnn.state_dict()
     fresh = num_classes != cnn.classifier.out_features
     if fresh:
-        kept = {key: value for key, value in own.items() if key.startswith(f"{name}.") and key in tensors}
-        tensors = {**tensors, **kept}
-    load_state(cnn, tensors, path)
+        own = {key: value for key, value in cnn.state_dict().items() if key.startswith(f"{name}.")}
+        tensors |= {key: own[key] for key in own.keys() & tensors.keys() or own}  # half a classifier stays half
+    load_state(cnn, tensors, path, lambda: _whose(tensors, cnn))
     return LoadedWeights(layout, num_classes, fresh)
 
 
 def num_classes_of(path: Path) -> int:
     """Classes that a file's classifier tells apart; of every layout that ``load_weights`` knows, and AdaFuse's.
 
-    :raises ValueError: the file is missing, unreadable or no checkpoint of a CNN
+    :raises ValueError: the file is missing, unreadable, no checkpoint of a CNN, or one without a classifier
     """
-    return _read(path)[1]
+    num_classes = _read(path)[1]
+    if num_classes is None:
+        raise ValueError(
+            f"expected a classifier in {path} ({', '.join(CLASSIFIERS)}), got a feature extractor, which has none: name "
+            "a file that tells classes apart"
+        )
+    return num_classes
 
 
-def _read(path: Path) -> tuple[str, int, dict[str, Tensor]]:
-    """Layout, number of classes and the CNN's tensors; of foreign files under foreign.CLASSIFIER."""
+def _read(path: Path) -> tuple[str, int | None, dict[str, Tensor]]:
+    """Layout, number of classes if there are any, and the CNN's tensors; of foreign files under foreign.CLASSIFIER."""
     data = read_file(path)
     if isinstance(data, dict) and "format" in data:
         content, tensors = load_checkpoint(path, "backbone")
@@ -143,7 +115,7 @@ def read_file(path: Path) -> object:
     :raises ValueError: no such file, or no tensors in it
     """
     if not Path(path).is_file():
-        suggestion = did_you_mean(str(path), ["imagenet"]) or paths_nearby(path)  # a word that stands for a file
+        suggestion = did_you_mean(str(path), WORDS) or paths_nearby(path)
         raise ValueError(f"expected a checkpoint at {path}, found no such file: check the path{suggestion}")
     return load_tensors(path)
 
@@ -161,25 +133,57 @@ def load_foreign_cnn(tensors: dict[str, Tensor], path: Path, **kwargs: Any) -> t
     :param kwargs: of the CNN's constructor
     :raises ValueError: no registered CNN fits; the message says how the nearest differs
     """
-    num_classes = len(tensors[f"{CLASSIFIER}.weight"])
-    found = {key: value.shape for key, value in tensors.items()}
+    found = _shapes(tensors, CLASSIFIER)
 
     def agreement(name: str) -> float:
-        with torch.device("meta"):
-            cnn = create_cnn(name, num_classes=num_classes)
-        own = {key: value.shape for key, value in cnn.state_dict().items()}
+        own = _shapes_of(name)
         return sum(found.get(key) == shape for key, shape in own.items()) / len(own | found)
 
     name = max(BACKBONES, key=agreement)
-    cnn = create_cnn(name, num_classes=num_classes, **kwargs)
-    own_name = next(own for own, module in cnn.named_modules() if module is cnn.classifier)
-    load_state(cnn, _rename_classifier(tensors, own_name), f"{path} (of all backbones {name} is the nearest)")
+    cnn = create_cnn(name, num_classes=len(tensors[f"{CLASSIFIER}.weight"]), **kwargs)
+    tensors = _rename_classifier(tensors, _classifier_name(cnn))
+    load_state(cnn, tensors, f"{path} (of all backbones {name} is the nearest)")
     return cnn, name
 
 
-def load_state(module: nn.Module, state: dict[str, Tensor], source: Path | str) -> None:
+def _classifier_name(cnn: FusibleModule) -> str:
+    return next(name for name, module in cnn.named_modules() if module is cnn.classifier)
+
+
+def _shapes(tensors: dict[str, Tensor], classifier: str) -> dict[str, torch.Size]:
+    """By key; but for the classifier, and the counters that old files lack."""
+    kept = (key for key in tensors if not key.startswith(f"{classifier}.") and not key.endswith("num_batches_tracked"))
+    return {key: tensors[key].shape for key in kept}
+
+
+def _shapes_of(architecture: str) -> dict[str, torch.Size]:
+    """The same of a registered CNN."""
+    with torch.device("meta"):
+        cnn = create_cnn(architecture, num_classes=1)
+    return _shapes(cnn.state_dict(), _classifier_name(cnn))
+
+
+def _whose(tensors: dict[str, Tensor], cnn: FusibleModule) -> str:
+    """What weights that do not fit a CNN probably are, to end an error's sentence."""
+    name = _classifier_name(cnn)
+    found, own = _shapes(tensors, name), _shapes(cnn.state_dict(), name)
+    if found == own:  # the classifier alone is at odds
+        return SAVED_ELSEWHERE
+    fitting = [architecture for architecture in BACKBONES if _shapes_of(architecture) == found]
+    if fitting:
+        return f"they are those of --architecture {fitting[0]}"
+    kernels, own_kernels = ({key: shape[2:] for key, shape in shapes.items()} for shapes in (found, own))
+    if kernels == own_kernels:
+        return "they are of a wider or narrower variant of it, which no architecture here is"
+    return SAVED_ELSEWHERE
+
+
+def load_state(
+    module: nn.Module, state: dict[str, Tensor], source: Path | str, hint: Callable[[], str] = lambda: SAVED_ELSEWHERE
+) -> None:
     """``load_state_dict`` that lists what does not fit. ``num_batches_tracked`` may be absent: old files lack it.
 
+    :param hint: asked for the end of the error's sentence
     :raises ValueError: missing, unknown or misshapen keys, a few of each by name
     """
     own = module.state_dict()
@@ -197,8 +201,7 @@ def load_state(module: nn.Module, state: dict[str, Tensor], source: Path | str) 
     ]
     if complaints:
         raise ValueError(
-            f"expected the weights of this architecture in {source}, got keys {'; '.join(complaints)}: "
-            "was it saved from another backbone or for another number of classes?"
+            f"expected the weights of this architecture in {source}, got keys {'; '.join(complaints)}: {hint()}"
         )
     module.load_state_dict(state, strict=False)
 

@@ -19,10 +19,11 @@ class Pretrain(Videos, Threads):
     """Train a backbone so that, frozen, it can exploit reuse and bear skips (fusion-aware pretraining)."""
 
     architecture: str = "resnet_small"
-    """Name of the CNN: resnet_small, resnet18, resnet34, resnet50, resnet101, bn_inception, mobilenet_v2, or one you
-    registered."""
-    weights: Annotated[str | None, tyro.conf.arg(metavar="imagenet|PATH")] = None
-    """Weights to start from: imagenet downloads torchvision's; or a local file of torchvision, TSN, TSM or `pretrain`."""
+    """Name of the CNN: resnet_small, resnet18, resnet34, resnet50, resnet101, bn_inception, mobilenet_v2,
+    efficientnet_lite0, or one you registered."""
+    weights: Annotated[str | None, tyro.conf.arg(metavar="imagenet|NAME|PATH")] = None
+    """Weights to start from: imagenet, or by name, finds or downloads a published file (docs/guides/weights.md lists
+    them); or a local file of torchvision, TSN, TSM or `pretrain`."""
     sites: Annotated[list[str], tyro.conf.arg(metavar="all|both|last_stage|NAME ...")] = field(
         default_factory=lambda: ["all"]
     )

@@ -53,8 +53,8 @@ def thin_mobilenet_v2() -> nn.Module:
     """All 17 blocks, a few channels each."""
     widths = (8, 4, 8, 4, 6, 5, 7)
     stages = tuple(
-        (2 if expansion > 1 else 1, width, depth, stride)
-        for (expansion, _, depth, stride), width in zip(mobilenet_v2.STAGES, widths, strict=True)
+        stage._replace(expansion=min(stage.expansion, 2), channels=width)
+        for stage, width in zip(mobilenet_v2.STAGES, widths, strict=True)
     )
     with mock.patch.multiple(mobilenet_v2, STAGES=stages, STEM_CHANNELS=8, LAST_CHANNELS=9):
         return create_cnn("mobilenet_v2", num_classes=NUM_CLASSES, size=32)

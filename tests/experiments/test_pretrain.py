@@ -86,6 +86,21 @@ def test_it_starts_from_imagenet_by_that_word(videos, tmp_path, monkeypatch, cap
     assert "a plain state dict, a fresh classifier for 8 classes" in capsys.readouterr().out
 
 
+def test_it_starts_from_a_feature_extractor_and_says_so(videos, tmp_path, capsys):
+    state = create_cnn("resnet_small", num_classes=5, size=32).state_dict()
+    torch.save({key: value for key, value in state.items() if not key.startswith("fc.")}, tmp_path / "features.pth")
+    config = config_for(videos, tmp_path / "run", weights=str(tmp_path / "features.pth"), clips=16, learning_rate=0.0)
+    assert torch.equal(weights(pretrain(config))["layer3.0.conv2.weight"], state["layer3.0.conv2.weight"])
+    assert "state dict without a classifier, a fresh classifier for 8 classes." in capsys.readouterr().out
+
+
+def test_a_file_under_a_published_name_is_checked(videos, tmp_path):
+    torch.save(create_cnn("resnet18", num_classes=1000).state_dict(), tmp_path / "resnet18-f37072fd.pth")
+    with pytest.raises(ValueError, match=r"sha256 f37072fd\.\.\. at .*resnet18-f37072fd\.pth, got \w{8}:"):
+        pretrain(config_for(videos, tmp_path / "run", weights=str(tmp_path / "resnet18-f37072fd.pth"), clips=16))
+    assert not (tmp_path / "run").exists()
+
+
 def test_weights_of_tsm_without_its_shift_are_warned_of(videos, tmp_path, capsys):
     state = {
         f"module.base_model.{key}".replace("conv1.w", "conv1.net.w").replace("base_model.fc", "new_fc"): value

@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from backbone import Decision, FusionBackbone
 from backbone.cnns.bn_inception import BNInception, InceptionBlock
+from backbone.cnns.efficientnet_lite import SameConv2d
 from backbone.cnns.mobilenet_v2 import InvertedResidual, MobileNetV2
 from backbone.cnns.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -103,6 +104,17 @@ def pool(module: nn.Module, features: Features) -> Features:
     if len(features.live):
         return features._replace(values=module(values))
     return features._replace(values=module(values.new_zeros(1, 1, *values.shape[2:]))[:, :0])
+
+
+def pad_same(values: Tensor, kernel: int, stride: int) -> Tensor:
+    """Zeros in turn at the far and at the near side, until a window begins at every ``stride``-th of the old pixels."""
+    sides = []
+    for length in reversed(values.shape[2:]):
+        near_and_far = [0, 0]
+        while (length + sum(near_and_far) - kernel) // stride < (length - 1) // stride:
+            near_and_far[1 - sum(near_and_far) % 2] += 1
+        sides += near_and_far
+    return F.pad(values, sides)
 
 
 def normalise(norm: nn.BatchNorm2d, features: Features) -> Features:
@@ -238,6 +250,9 @@ class SlicedCNN:
         """
         rows = torch.arange(conv.out_channels) if rows is None else rows
         values, weight, bias = x.values, conv.weight[rows], None if conv.bias is None else conv.bias[rows]
+        padding = conv.padding
+        if isinstance(conv, SameConv2d):
+            values, padding = pad_same(values, conv.kernel_size[0], conv.stride[0]), (0, 0)
         if conv.groups == 1:
             weight, groups = weight[:, x.live], 1
         else:
@@ -248,13 +263,13 @@ class SlicedCNN:
             values = self.measured(
                 self.names[conv],
                 *weight.shape[:2],
-                lambda: F.conv2d(values, weight, bias, conv.stride, conv.padding, conv.dilation, groups),
+                lambda: F.conv2d(values, weight, bias, conv.stride, padding, conv.dilation, groups),
             )
             return Features(values, rows)
         places = (
-            (length + 2 * padding - kernel) // stride + 1
-            for length, padding, kernel, stride in zip(
-                values.shape[2:], conv.padding, conv.kernel_size, conv.stride, strict=True
+            (length + 2 * zeros - kernel) // stride + 1
+            for length, zeros, kernel, stride in zip(
+                values.shape[2:], padding, conv.kernel_size, conv.stride, strict=True
             )
         )
         nothing = values.new_zeros(1, len(rows), *places)

@@ -173,3 +173,16 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, share):
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(ValueError, match=r"could not read it .* is it whole\?"):
         load_checkpoint(path, "thing")
+
+
+class OfAScript:
+    """What a training script may have put beside its tensors."""
+
+
+def test_what_could_run_code_is_named(tmp_path):
+    torch.save({"w": torch.ones(1), "args": OfAScript()}, tmp_path / "script.pt")
+    with pytest.raises(
+        ValueError, match=r"tensors alone at .*script\.pt, got one that holds \S+\.OfAScript too"
+    ) as caught:
+        load_tensors(tmp_path / "script.pt")
+    assert "\n" not in str(caught.value)

@@ -1,31 +1,21 @@
 """Checkpoints: torchvision's in, ours in and out, and what does not fit."""
 
-import hashlib
 import json
 import re
+from argparse import Namespace
 from collections.abc import Callable
-from http.client import IncompleteRead
-from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 from fusion_cases import NUM_CLASSES, T, follow, random_decisions, random_frames
 from torch import Tensor, nn
 
-from backbone import (
-    FusionBackbone,
-    create_cnn,
-    imagenet_weights,
-    load_backbone,
-    load_weights,
-    num_classes_of,
-    save_backbone,
-)
+from backbone import FusionBackbone, create_cnn, load_backbone, load_weights, num_classes_of, save_backbone
 from backbone.cnns.bn_inception import bn_inception
 from backbone.cnns.mobilenet_v2 import mobilenet_v2
 from backbone.cnns.resnet import BasicBlock, ResNet
 from backbone.common.files import save_checkpoint
-from backbone.weights import checkpoints as weights
 
 CLASSES = [f"class {i}" for i in range(NUM_CLASSES)]
 
@@ -130,6 +120,109 @@ def test_a_pickled_model_is_refused(tmp_path):
         load_weights(thin_resnet(), path)
 
 
+# -- feature extractors ----------------------------------------------------------------------------------------------
+
+
+def without_classifier(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value for key, value in state.items() if not key.startswith(("fc.", "classifier."))}
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}, "epoch": 3}])
+def test_a_feature_extractor_is_taken_over_with_a_fresh_classifier(tmp_path, wrap):
+    state, cnn = thin_resnet(seed=1).state_dict(), thin_resnet()
+    fresh = cnn.fc.weight.clone(), cnn.fc.bias.clone()
+    found = load_weights(cnn, foreign_file(tmp_path, wrap(without_classifier(state))))
+    assert equal_states(cnn, state, but="fc")
+    assert torch.equal(cnn.fc.weight, fresh[0])
+    assert torch.equal(cnn.fc.bias, fresh[1])
+    assert (found.num_classes, found.fresh_classifier) == (None, True)
+    assert found.in_words(10) == "a plain state dict without a classifier, a fresh classifier for 10 classes"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: without(s, "layer1.0.bn2.bias"), r"1 missing \(layer1\.0\.bn2\.bias\)"),
+        (lambda s: {**s, "last_linear.weight": torch.ones(3, 6)}, r"1 unknown \(last_linear\.weight\)"),
+        (lambda s: {**s, "fc.bias": torch.ones(10)}, r"1 missing \(fc\.weight\)"),
+    ],
+)
+def test_a_feature_extractor_may_lack_nothing_else(tmp_path, change, said):
+    cnn = thin_resnet()
+    before = {key: value.clone() for key, value in cnn.state_dict().items()}
+    path = foreign_file(tmp_path, change(without_classifier(thin_resnet(seed=1).state_dict())))
+    with pytest.raises(ValueError, match=f"expected the weights of this architecture .*{said}"):
+        load_weights(cnn, path)
+    assert equal_states(cnn, before)
+
+
+def test_a_feature_extractor_tells_no_classes_apart(tmp_path):
+    path = foreign_file(tmp_path, without_classifier(thin_resnet().state_dict()))
+    with pytest.raises(ValueError, match=r"expected a classifier in .*foreign\.pth .* got a feature extractor"):
+        num_classes_of(path)
+
+
+def test_gates_of_adafuse_without_a_classifier_are_no_feature_extractor(tmp_path):
+    state = {**without_classifier(thin_resnet().state_dict()), "layer1.0.policy_net.gate_bn.weight": torch.ones(1)}
+    with pytest.raises(
+        ValueError, match=r"expected a classifier in .* without gates, got .* is it a checkpoint of a CNN"
+    ):
+        load_weights(thin_resnet(), foreign_file(tmp_path, state))
+
+
+# -- weights of another CNN ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extractor", [False, True])
+@pytest.mark.parametrize(
+    ("saved", "into"), [("resnet34", "resnet18"), ("resnet18", "resnet34"), ("resnet_small", "resnet18")]
+)
+def test_weights_of_another_architecture_name_it(tmp_path, saved, into, extractor):
+    state = create_cnn(saved, num_classes=5).state_dict()
+    path = foreign_file(tmp_path, without_classifier(state) if extractor else state)
+    with pytest.raises(ValueError, match=rf"foreign\.pth, got keys .*: they are those of --architecture {saved}$"):
+        load_weights(create_cnn(into, num_classes=5), path)
+
+
+@pytest.mark.parametrize("widths", [(8, 12), (3, 4)])
+def test_weights_of_another_width_are_said_to_be(tmp_path, widths):
+    wide = ResNet(BasicBlock, (1, 1), widths, num_classes=10, size=16)
+    with pytest.raises(
+        ValueError, match=r"of another shape \(conv1\.weight .*: they are of a wider or narrower variant"
+    ):
+        load_weights(thin_resnet(), foreign_file(tmp_path, wide.state_dict()))
+
+
+def test_a_classifier_that_alone_is_at_odds_names_no_architecture(tmp_path):
+    state = without(create_cnn("resnet_small", num_classes=5).state_dict(), "fc.bias")
+    with pytest.raises(ValueError, match=r"1 missing \(fc\.bias\): was it saved"):
+        load_weights(create_cnn("resnet_small", num_classes=5), foreign_file(tmp_path, state))
+
+
+# -- what training scripts put around the weights --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_wrappers_and_prefixes_are_taken_off(tmp_path, wrapper, prefix):
+    source, cnn = thin_resnet(seed=1), thin_resnet()
+    state = {f"{prefix}{key}": value for key, value in source.state_dict().items()}
+    load_weights(cnn, foreign_file(tmp_path, {"epoch": 90, "best_acc1": torch.tensor(76.1), wrapper: state}))
+    assert equal_states(cnn, source.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("beside", "named"),
+    [(Namespace(lr=0.1), "argparse.Namespace"), (np.float64(76.1), r"numpy\._core\.multiarray\.scalar")],
+)
+def test_a_checkpoint_with_more_than_tensors_is_refused_in_one_sentence(tmp_path, beside, named):
+    path = foreign_file(tmp_path, {"state_dict": thin_resnet().state_dict(), "beside": beside})
+    with pytest.raises(ValueError, match=rf"tensors alone at .*foreign\.pth, got one that holds {named} too") as caught:
+        load_weights(thin_resnet(), path)
+    assert "\n" not in str(caught.value)
+    assert "torch.save its state dict alone" in str(caught.value)
+
+
 # -- other layouts ---------------------------------------------------------------------------------------------------
 
 
@@ -222,80 +315,6 @@ def test_a_checkpoint_of_adafuse_is_sent_to_its_command(tmp_path):
     with pytest.raises(ValueError, match="python -m experiments import"):
         load_weights(thin_resnet(), path)
     assert num_classes_of(path) == 10
-
-
-# -- torchvision's own -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """A folder in place of torchvision's server, and the folder that torch.hub then keeps its files in."""
-    (tmp_path / "server").mkdir()
-    monkeypatch.setattr(weights, "DOWNLOADS", (tmp_path / "server").as_uri() + "/")
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    return tmp_path / "server"
-
-
-def offer(server, monkeypatch, content: bytes, name: str | None = None) -> str:
-    """Put a file on the server, by default under the hash that it has."""
-    name = name or f"resnet18-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    (server / name).write_bytes(content)
-    monkeypatch.setitem(weights.IMAGENET, "resnet18", name)
-    return name
-
-
-def kept(server) -> list[str]:
-    return sorted(path.name for path in (server.parent / "hub").rglob("*") if path.is_file())
-
-
-def test_imagenet_weights_are_fetched_once_and_checked(server, monkeypatch):
-    name = offer(server, monkeypatch, b"weights")
-    path = imagenet_weights("resnet18")
-    assert path == server.parent / "hub" / "checkpoints" / name
-    assert path.read_bytes() == b"weights"
-    (server / name).unlink()
-    assert imagenet_weights("resnet18") == path
-
-
-def test_a_download_of_another_hash_leaves_nothing_behind(server, monkeypatch):
-    offer(server, monkeypatch, b"damaged", "resnet18-00000000.pth")
-    with pytest.raises(ValueError, match=r"could not \(invalid hash value"):
-        imagenet_weights("resnet18")
-    assert kept(server) == []
-
-
-def test_a_damaged_file_of_an_earlier_download_is_never_loaded(server, monkeypatch):
-    offer(server, monkeypatch, b"weights")
-    path = imagenet_weights("resnet18")
-    path.write_bytes(b"damaged")
-    with pytest.raises(ValueError, match=r"checkpoints/resnet18-\w{8}\.pth, got \w{8}: .* remove it"):
-        imagenet_weights("resnet18")
-    assert path.read_bytes() == b"damaged"
-
-
-@pytest.mark.parametrize(
-    "error", [URLError("no route to host"), ConnectionResetError("reset"), IncompleteRead(b"half"), None]
-)
-def test_without_network_one_sentence_says_where_to_put_the_file(server, monkeypatch, error):
-    def fail(*args, **kwargs):
-        raise error
-
-    if error is not None:
-        monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
-    with pytest.raises(ValueError, match=r"put that file at .*resnet50-0676ba61\.pth, or give a file") as caught:
-        imagenet_weights("resnet50")
-    assert "\n" not in str(caught.value)
-    assert kept(server) == []
-
-
-@pytest.mark.parametrize("architecture", ["bn_inception", "resnet_small", "mine"])
-def test_an_architecture_without_imagenet_weights_is_said(server, architecture):
-    with pytest.raises(ValueError, match=f"got {architecture}, for which torchvision has none"):
-        imagenet_weights(architecture)
-
-
-def test_the_names_of_torchvisions_files_end_in_their_hash():
-    assert all(re.fullmatch(rf"{name}-[0-9a-f]{{8}}\.pth", file) for name, file in weights.IMAGENET.items())
 
 
 # -- our own ---------------------------------------------------------------------------------------------------------

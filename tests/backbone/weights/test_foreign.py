@@ -48,7 +48,22 @@ def test_torchvisions_blocks_of_mobilenet_v2_stay_as_they_are():
     assert names(*torchvisions) == set(torchvisions)
 
 
-@pytest.mark.parametrize("name", ["fc", "classifier", "classifier.1", "module.new_fc", "module.base_model.fc"])
+def test_efficientnet_has_the_names_of_its_blocks_layers():
+    blocks = ("_blocks.0", "_blocks.1")
+    layers = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
+    theirs = [f"{block}.{layer}.weight" for block in blocks for layer in layers]
+    found = names(*theirs[2:], "_conv_stem.weight", "_bn0.running_var", "_conv_head.weight", "_bn1.bias")
+    without_expansion = [f"features.1.conv.{inner}.weight" for inner in ("0.0", "0.1", "1", "2")]
+    with_expansion = [f"features.2.conv.{inner}.weight" for inner in ("0.0", "0.1", "1.0", "1.1", "2", "3")]
+    ends = ["features.0.0.weight", "features.0.1.running_var", "features.3.0.weight", "features.3.1.bias"]
+    assert found == {*without_expansion, *with_expansion, *ends}
+
+
+def test_squeeze_and_excitation_keeps_its_name_and_so_is_unknown():
+    assert "_blocks.0._se_reduce.weight" in names("_conv_stem.weight", "_blocks.0._se_reduce.weight")
+
+
+@pytest.mark.parametrize("name", ["fc", "_fc", "classifier", "classifier.1", "module.new_fc", "module.base_model.fc"])
 def test_the_classifier_is_found_whatever_its_name(name):
     weights = translate({f"{name}.weight": torch.ones(4, 2), f"{name}.bias": torch.ones(4)}, FILE)
     assert set(weights.tensors) == {"classifier.weight", "classifier.bias"}
@@ -70,6 +85,12 @@ def test_the_layout_is_told_by_the_keys(key, layout):
     weights = translate({"state_dict": {key: torch.ones(1), "module.new_fc.weight": torch.ones(4, 2)}}, FILE)
     assert weights.layout == layout
     assert bool(weights.gates) == (layout == ADAFUSE)
+
+
+def test_convolutions_without_a_classifier_are_a_feature_extractor():
+    weights = translate({"conv1.weight": torch.ones(4, 3, 1, 1), "bn1.weight": torch.ones(4)}, FILE)
+    assert weights.num_classes is None
+    assert set(weights.tensors) == {"conv1.weight", "bn1.weight"}
 
 
 @pytest.mark.parametrize("data", [[1], None, {}, {"a": 1}, {"state_dict": {"a": 1}}, {"a": torch.ones(1)}])
