@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 (Tan and Le, 2019; its Lite variant: Google, 2020): no squeeze-and-excitation, ReLU6 for swish.
 
-A chain of inverted residuals as MobileNetV2 is, by another table, with kernels of 5 in three of its stages, and TensorFlow's padding and BatchNorm.
-Without its dropout and its stochastic depth, which act in training alone. The published weights
-(``backbone/weights/published.py``) are renamed when they are read (``backbone/weights/foreign.py``).
+A chain of inverted residuals as MobileNetV2 is, by another table with kernels of 5 in three of its stages, and with
+TensorFlow's padding and BatchNorm. Without its dropout and its stochastic depth, which act in training alone. The
+published weights (``backbone/weights/published.py``) are renamed when they are read (``backbone/weights/foreign.py``).
 """
 
 from __future__ import annotations
