@@ -30,6 +30,8 @@ class Compare(Videos, Processes):
     """The cost weight of those, and of the rows of other rewards."""
     regimes: tuple[Literal["frozen", "joint"], ...] = ("frozen",)
     """Train the methods on a frozen CNN, with one that learns too (rows such as reinforce-joint), or both ways."""
+    statistics: Literal["followed", "frozen"] = "followed"
+    """Whose BatchNorm statistics the CNN has, as in `train`; fixed policies too."""
     reuse: bool = True
     """Whether the agents may reuse, as in `train`: --no-reuse shows what passes through their decisions alone."""
     cost_weights: tuple[float, ...] | None = None
