@@ -18,9 +18,10 @@ from backbone import FusionBackbone
 from backbone.weights.recalibrate import estimating, norms
 from envs.clips import ClipSource
 from envs.clips.sampler import ClipSampler
+from envs.rollout import PIXELS_AT_ONCE
 from envs.spaces import StepLayout
 
-BATCH = 32  # clips under one random policy
+BATCH = 32  # clips under one random policy, fewer where they are large
 MIX = "mix"
 POLICIES = ("all use", "shift 1/4", "shift 1/4, skip 1/4")
 
@@ -58,7 +59,8 @@ def _play_mix(backbone: FusionBackbone, clips: ClipSource, count: int, *, seed: 
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with forked, estimating(backbone) if norms(backbone) else nullcontext():
         torch.manual_seed(seed)
-        for indices in np.array_split(order, max(count // BATCH, 1)):
+        at_once = min(BATCH, max(PIXELS_AT_ONCE // (clips.num_frames * clips.size**2), 1))
+        for indices in np.array_split(order, max(count // at_once, 1)):
             frames, labels = clips.draw(indices, None)
             mix = PretrainingMix(backbone.sites, device)
             logits = backbone(backbone.preprocess(torch.from_numpy(frames)), mix).logits
