@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, VideoViews, motions
@@ -40,6 +41,22 @@ def classes_of(data: Data) -> list[str]:
     """Names of the classes, in the order of their labels; needs no videos to train on."""
     _generate(data)
     return list(find_clips(data.root, "test", data.layout, division=division_of(data)).classes)
+
+
+def expect_classes(wanted: Sequence[str], clips: ClipSource, *, of: str, split: str) -> None:
+    """What was learned of some classes says nothing of others, nor of the same in another order.
+
+    :param of: who has the wanted ones, for the message
+    :raises ClipError: the clips of a split have others
+    """
+    if list(wanted) == list(clips.classes):
+        return
+    odd = sorted(set(wanted) ^ set(clips.classes))
+    at_odds = f"at odds in {', '.join(map(repr, odd[:3]))}" if odd else "in another order"
+    raise ClipError(
+        f"expected the {len(wanted)} classes of {of} in {split} as well, got {len(clips.classes)}, {at_odds}; name the same "
+        "classes in every split"
+    )
 
 
 def division_of(options: Sources) -> Division:

@@ -131,7 +131,7 @@ def train_and_judge(config: Train, *, seconds: float | None = None) -> None:
     """
     model, backbone, _ = _trained(config, seconds=seconds)
     run, judgement = Run(config.folder), judge(model, backbone, open_clips(config.data, "test"), order=config.order)
-    log_test(run.folder, judgement.figures["greedy"], rollouts=run.rollouts)
+    log_test(run.folder, judgement, rollouts=run.rollouts)
     run.write_judgement(judgement)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from envs.clips import ClipError, VideoClips, VideoFiles
-from experiments.clips import classes_of, open_clips, open_views
+from experiments.clips import classes_of, expect_classes, open_clips, open_views
 from experiments.config import EMBEDDED, QUICK_ROOT, Data
 
 
@@ -65,6 +65,17 @@ def test_how_clips_are_divided_is_passed_on(copied, tmp_path, cache_gb):
     assert classes_of(data) == ["0", "1"]
     with pytest.raises(ClipError, match="expected a fold from 1 to 3, got 4"):
         open_clips(replace(data, fold=4), "train")
+
+
+def test_splits_have_the_same_classes_in_the_same_order(copied):
+    clips = open_clips(Data(root=copied, cache_gb=0), "val")
+    expect_classes(clips.classes, clips, of="test", split="val")
+    for wanted, message in (
+        (clips.classes[:-1], "got 8, at odds in 'up-right'"),
+        (clips.classes[::-1], "in another order"),
+    ):
+        with pytest.raises(ClipError, match=message):
+            expect_classes(wanted, clips, of="test", split="val")
 
 
 def test_only_training_flips(copied):
