@@ -5,14 +5,16 @@ Every tag is explained in tensorboard.md, which a test holds against the tags th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
-from experiments.analysis.statistics import Interval
+from envs.rendering.confusion import draw_confusion
+from experiments.analysis.confusion import to_matrix
 from experiments.config import Train
+from experiments.judgement import Judgement
 
 _QUESTION = "policy gradient vs relaxation"
 
@@ -69,12 +71,18 @@ def log_hparams(logger: Logger, config: Train, *, rollouts: int) -> None:
     logger.dump(step=rollouts)
 
 
-def log_test(folder: Path, figures: Mapping[str, Interval], *, rollouts: int) -> None:
-    """Accuracy and cost on test clips, as a point of the run.
+def log_test(folder: Path, judgement: Judgement, *, rollouts: int) -> None:
+    """Accuracy and cost on test clips, as a point of the run, and what clips of each class were taken for, as a picture.
 
-    :param figures: of a judgement
     :param rollouts: played in training
     """
     with SummaryWriter(str(folder)) as writer:
-        for name in ("accuracy", "cost"):
-            writer.add_scalar(f"test/{name}", figures[name].mean, rollouts)
+        for name in ("accuracy", "class_accuracy", "cost"):
+            writer.add_scalar(f"test/{name}", judgement.figures[judgement.selection][name].mean, rollouts)
+        writer.add_image("test/confusion", confusion_picture(judgement), rollouts, dataformats="HWC")
+
+
+def confusion_picture(judgement: Judgement) -> np.ndarray:
+    """The confusion matrix of a judgement, uint8 (H, W, 3)."""
+    title = f"{judgement.selection} on {judgement.clips} clips of {judgement.split}: a row for each class"
+    return draw_confusion(to_matrix(judgement.confusion), list(judgement.confusion), title=title)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from envs.clips import ClipError, ClipSource, VideoClips, VideoFiles, VideoViews, motions
 from envs.clips.cache import CacheTooLarge
-from envs.clips.datasets import find_clips
+from envs.clips.datasets import Division, find_clips
 from envs.clips.flips import flip_targets
 from experiments.config import EMBEDDED, Data
+from experiments.config.shared import Sources
 
 
 def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) -> ClipSource:
@@ -38,7 +40,31 @@ def open_clips(data: Data, split: str, *, for_evaluation: bool | None = None) ->
 def classes_of(data: Data) -> list[str]:
     """Names of the classes, in the order of their labels; needs no videos to train on."""
     _generate(data)
-    return list(find_clips(data.root, "test", data.layout).classes)
+    return list(find_clips(data.root, "test", data.layout, division=division_of(data)).classes)
+
+
+def expect_classes(wanted: Sequence[str], clips: ClipSource, *, of: str, split: str) -> None:
+    """What was learned of some classes says nothing of others, nor of the same in another order.
+
+    :param of: who has the wanted ones, for the message
+    :raises ClipError: the clips of a split have others
+    """
+    if list(wanted) == list(clips.classes):
+        return
+    odd = sorted(set(wanted) ^ set(clips.classes))
+    at_odds = f"at odds in {', '.join(map(repr, odd[:3]))}" if odd else "in another order"
+    raise ClipError(
+        f"expected the {len(wanted)} classes of {of} in {split} as well, got {len(clips.classes)}, {at_odds}; name the same "
+        "classes in every split"
+    )
+
+
+def division_of(options: Sources) -> Division:
+    """How class folders are to be divided.
+
+    :raises ClipError: when there is no such fold
+    """
+    return Division(options.group_pattern, options.folds, options.fold)
 
 
 def _generate(data: Data) -> None:
@@ -74,4 +100,5 @@ def _file_sampling(data: Data) -> dict[str, Any]:
 
 
 def _sampling(data: Data) -> dict[str, Any]:
-    return {name: getattr(data, name) for name in ("num_frames", "size", "margin", "layout", "crop")}
+    names = ("num_frames", "size", "margin", "layout", "crop")
+    return {**{name: getattr(data, name) for name in names}, "division": division_of(data)}

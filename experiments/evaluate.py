@@ -7,12 +7,15 @@ from dataclasses import replace
 from agent import evaluate, swap_test
 from agent.evaluation import accounted_cost, agent_macs
 from agent.statistics import fit
+from backbone import load_backbone
 from backbone.common.deprecation import moved_names
 from envs.clips import ClipError, ClipSource
 from envs.clips.source import BrokenClip
+from experiments.analysis import confusion
+from experiments.analysis.pictures import write_picture
 from experiments.analysis.statistics import over_clips
-from experiments.board import log_test
-from experiments.clips import open_clips, open_views
+from experiments.board import confusion_picture, log_test
+from experiments.clips import expect_classes, open_clips, open_views
 from experiments.config import Evaluate
 from experiments.judgement import Judgement, cluster_of, judgement_of
 from experiments.loading import backbones_for, checkpoint_of, freeze, layout_of, load_trained, open_own
@@ -32,8 +35,9 @@ def evaluate_run(config: Evaluate) -> str:
     set_up_cpu(config.threads)
     run, judgement = Run(config.run), judge_run(config)
     if run.is_first_test(judgement):
-        log_test(run.folder, judgement.figures[judgement.selection], rollouts=run.rollouts)
+        log_test(run.folder, judgement, rollouts=run.rollouts)
     run.write_evaluation(judgement)
+    write_picture(confusion_picture(judgement), run.confusion_of(judgement))
     return describe_judgement(run, judgement)
 
 
@@ -54,6 +58,8 @@ def judge_run(config: Evaluate) -> Judgement:
         clips = open_views(data, config.split, clips=config.clips, crops=config.crops)
     else:
         clips = open_clips(data, config.split, for_evaluation=True)
+    known = load_backbone(trained.backbone)[1]["classes"]
+    expect_classes(known, clips, of=str(trained.backbone), split=f"{config.split} of {data.root}")
     order = layout.order
     try:
         played = evaluate(
@@ -67,7 +73,7 @@ def judge_run(config: Evaluate) -> Judgement:
     if config.accounting != "causal":
         own = agent_macs(model, layout)
         counted = accounted_cost(played, backbone, own, accounting=config.accounting)
-        official = over_clips(counted.reshape(-1, views).mean(1), cluster=cluster_of(clips))
+        official = over_clips(counted.reshape(-1, views).mean(1), cluster=cluster_of(clips, views=views))
         judgement = judgement.with_figure(f"cost_{config.accounting}", official)
     return judgement
 
@@ -78,15 +84,21 @@ def describe_judgement(run: Run, judgement: Judgement) -> str:
     moment = " at its best on validation clips" if judgement.best else ""
     recalibration = ", BatchNorms recalibrated," if judgement.recalibrated else ""
     of_views = f", {judgement.views} views each: the cost is that of one" if judgement.views > 1 else ""
+    of_sources = f", cut from {judgement.sources} source{'s' * (judgement.sources > 1)}" if judgement.sources else ""
+    together = ", those of one source together" if judgement.sources else ""
     skipped = f", {judgement.skipped} broken videos skipped" if judgement.skipped else ""
     lines = [
         f"{run}{moment}: {judgement.selection} policy{recalibration} on {judgement.clips} clips of "
-        f"{judgement.split}{of_views}{skipped}",
-        f"accuracy {figures['accuracy']:.1f} % (ᶜ: 95% interval over clips)",
+        f"{judgement.split}{of_sources}{of_views}{skipped}",
+        f"accuracy {figures['accuracy']:.1f} % (ᶜ: 95% interval over clips{together})",
         f"cost     {figures['cost']:.3f} of the dense CNN's MACs, the agent's own included",
     ]
     if "cost_adafuse" in figures:
         lines.append(f"cost     {figures['cost_adafuse']:.3f} as AdaFuse's code counts it, errors included")
+    if judgement.confusion and not confusion.is_balanced(judgement.confusion):
+        lines.insert(2, f"mean of the classes' accuracies {figures['class_accuracy']:.1f} %")
+    if judgement.confusion:
+        lines += confusion.describe(judgement.confusion, judgement.classes)
     for site, shares in judgement.shares.items():
         lines.append(f"  {site}: {', '.join(f'{decision} {share:.2f}' for decision, share in shares.items())}")
     for name, accuracy in judgement.pairs.items():

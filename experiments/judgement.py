@@ -13,10 +13,22 @@ from agent.evaluation import SELECTIONS, Evaluation, Predictor, average_views
 from agent.probes import SwapTest
 from backbone import Decision, FusionBackbone
 from envs.clips import ClipSource
-from experiments.analysis.statistics import CLIPS, EXACT, Interval, over_clips
+from experiments.analysis import confusion
+from experiments.analysis.confusion import Confusion
+from experiments.analysis.statistics import (
+    CLIPS,
+    EXACT,
+    Cluster,
+    Interval,
+    over_classes,
+    over_clips,
+    share_over_clips,
+    units_of,
+)
 
 Figures = dict[str, Interval]
-"""By name: accuracy in percent, cost as a share of dense, and the cost as another accounting counts it."""
+"""By name: accuracy in percent, over clips and, "class_accuracy", as the mean of the classes' own; cost as a share of dense,
+and the cost as another accounting counts it."""
 
 PER_CLIP = (
     "correct", "macs_ratio", "sampled_correct", "sampled_macs_ratio", "top_k_correct", "top_k_macs_ratio",
@@ -29,7 +41,8 @@ PER_CLIP = (
 class Judgement:
     """What a model was found to do, and how it was played to find it.
 
-    Whatever tells of decisions (swap, pairs, shares, adaptivity) is of the first selection: greedy, if that is among them.
+    What follows the figures (swap, pairs, shares, adaptivity, classes, confusion) is of the first selection: greedy, if that is
+    among them.
 
     :param figures: under each selection
     :param swap: percent of clips given their own label (accuracy) or the label of the clip whose decisions they were played
@@ -37,7 +50,10 @@ class Judgement:
     :param pairs: accuracy in percent over each pair of mutually reversed classes
     :param shares: site -> use, reuse, skip -> share of its decisions
     :param adaptivity: "all" and each site -> how decisions vary, see ``agent.probes.Adaptivity``
+    :param classes: accuracy in percent of each class that has clips
+    :param confusion: what clips of each class were taken for
     :param clips: N; their views, each played for itself, are averaged
+    :param sources: that these clips were cut from; 0 where that is not known
     :param skipped: videos that could not be read
     :param recalibrated: the CNN's BatchNorm statistics were estimated anew
     :param best: played as it was at its best on validation clips, not as it ended
@@ -49,7 +65,10 @@ class Judgement:
     pairs: dict[str, float] = field(default_factory=dict)
     shares: dict[str, dict[str, float]] = field(default_factory=dict)
     adaptivity: dict[str, dict[str, float]] = field(default_factory=dict)
+    classes: dict[str, Interval] = field(default_factory=dict)
+    confusion: Confusion = field(default_factory=dict)
     clips: int = 0
+    sources: int = 0
     skipped: int = 0
     split: str = "test"
     views: int = 1
@@ -75,7 +94,10 @@ class Judgement:
             "pairs": self.pairs,
             "shares": self.shares,
             "adaptivity": self.adaptivity,
+            "classes": _to_json(self.classes),
+            "confusion": self.confusion,
             "clips": self.clips,
+            "sources": self.sources,
             "skipped": self.skipped,
         }
 
@@ -102,9 +124,12 @@ class Judgement:
             figures[selection] = _from_json(
                 {name: content[name] for name in content if name.startswith(("acc", "cost"))}
             )
-        names = ("swap", "pairs", "shares", "adaptivity", "clips", "skipped", "split", "views", "recalibrated", "best")
+        names = (
+            "swap", "pairs", "shares", "adaptivity", "confusion", "clips", "sources", "skipped", "split", "views",
+            "recalibrated", "best",
+        )  # fmt: skip
         known = {name: content[name] for name in names if name in content}
-        return cls(figures, **known, arrays=dict(arrays or {}))
+        return cls(figures, classes=_from_json(content.get("classes", {})), **known, arrays=dict(arrays or {}))
 
 
 def _to_json(figures: Figures) -> dict[str, list[float]]:
@@ -149,32 +174,65 @@ def judgement_of(
         arrays |= {f"{prefix}correct": found.correct, f"{prefix}macs_ratio": found.macs_ratio}
     if swap is not None:
         arrays |= {"swap_correct": swap.correct, "swap_follows": swap.followed}
+    cluster = cluster_of(clips, views=views)
     return Judgement(
-        {selection: figures_of(found, clips) for selection, found in results.items()},
+        {selection: figures_of(found, clips, views=views) for selection, found in results.items()},
         None if swap is None else swap.to_json(),
         pair_accuracy(result, clips),
         {site.name: dict(zip(names, share.tolist())) for site, share in zip(result.decisions.sites, result.shares)},
         adaptivity_of(played[first]),
+        classes_of(result, clips.classes, cluster),
+        confusion.count(result.label, result.prediction, clips.classes),
         clips=len(result.label),
+        sources=0 if clips.groups is None else len(np.unique(clips.groups)),
         skipped=len(clips.skipped),
         views=views,
         arrays=arrays,
     )
 
 
-def cluster_of(clips: ClipSource) -> int:
-    """2 where every clip stands beside its own reversal, so that both are resampled together; else 1."""
-    beside = clips.reversals is not None and np.array_equal(clips.reversals, np.arange(len(clips)) ^ 1)
-    return 2 if beside else 1
+def is_paired(clips: ClipSource) -> bool:
+    """Does every clip stand beside its own reversal?"""
+    return clips.reversals is not None and np.array_equal(clips.reversals, np.arange(len(clips)) ^ 1)
 
 
-def figures_of(result: Evaluation, clips: ClipSource) -> Figures:
-    """Accuracy in percent and cost as a share of dense, over clips."""
-    cluster = cluster_of(clips)
+def cluster_of(clips: ClipSource, *, views: int = 1) -> Cluster:
+    """The clips that are resampled together: those of one source, where sources are known; a clip and its reversal.
+
+    :param views: of each clip, which are averaged
+    """
+    paired, groups = is_paired(clips), None if clips.groups is None else clips.groups[::views]
+    if groups is None or len(np.unique(groups)) == len(groups):
+        return 2 if paired else 1
+    return groups[::2].repeat(2) if paired else groups
+
+
+def figures_of(result: Evaluation, clips: ClipSource, *, views: int = 1) -> Figures:
+    """Accuracy in percent and cost as a share of dense, over clips.
+
+    :param views: of each clip, which were averaged
+    """
+    cluster = cluster_of(clips, views=views)
+    if isinstance(cluster, int):
+        accuracy = over_clips(100 * result.correct, cluster=cluster, bounds=(0, 100))
+    else:  # sources may be few
+        accuracy = share_over_clips(result.correct, cluster=cluster)
     return {
-        "accuracy": over_clips(100 * result.correct, cluster=cluster, bounds=(0, 100)),
+        "accuracy": accuracy,
+        "class_accuracy": over_classes(100 * result.correct, result.label, cluster=cluster, bounds=(0, 100)),
         "cost": over_clips(result.macs_ratio, cluster=cluster),
     }
+
+
+def classes_of(result: Evaluation, classes: Sequence[str], cluster: Cluster) -> dict[str, Interval]:
+    """Accuracy in percent of each class that has clips."""
+    unit_of = units_of(len(result.label), cluster)
+    found = {}
+    for label, name in enumerate(classes):
+        of_class = result.label == label
+        if of_class.any():
+            found[name] = share_over_clips(result.correct[of_class], cluster=unit_of[of_class])
+    return found
 
 
 def adaptivity_of(result: Evaluation) -> dict[str, dict[str, float]]:

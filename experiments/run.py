@@ -358,6 +358,11 @@ class Run:
         words += [f"{views}-views"] * (views > 1)
         return self.evaluation.with_stem("-".join([self.evaluation.stem, *words]))
 
+    def confusion_of(self, judgement: Judgement) -> Path:
+        """The picture of the confusion matrix, beside the file of what ``evaluate`` found."""
+        file = self._evaluation_like(judgement)
+        return file.with_name(file.name.replace(self.evaluation.stem, "confusion", 1)).with_suffix(".png")
+
     def write_evaluation(self, judgement: Judgement) -> None:
         """Write a judgement under one selection to the file of that way to play."""
         write_json(self._evaluation_like(judgement), judgement.to_json_alone())

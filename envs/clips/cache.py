@@ -25,7 +25,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from envs.clips.datasets import Listing, find_clips
+from envs.clips.datasets import Division, Listing, find_clips
 from envs.clips.files import Crop, check_broken, check_sampling, hash_files, listed, locate, stat_files
 from envs.clips.sampling import gather
 from envs.clips.source import ClipError, ClipSource
@@ -54,6 +54,7 @@ class VideoClips(ClipSource):
     :param size: side of the frames in pixels, H: the shorter side is resized to size + margin, the rest cropped.
     :param margin: pixels kept beyond `size` for random crops; evaluation takes the centre.
     :param layout: the layout's name; None recognises it.
+    :param division: how class folders are divided, and what tells the clips of one source.
     :param crop: of training, from the middle square of size + margin that is kept: "random" takes size x size pixels,
         "multi_scale" TSN's crop.
     :param frames_per_segment: frames kept for each of the T segments, among which training draws; by default 4 for
@@ -78,6 +79,7 @@ class VideoClips(ClipSource):
         size: int = 32,
         margin: int = 0,
         layout: str | None = None,
+        division: Division | None = None,
         crop: Crop = "random",
         frames_per_segment: int | None = None,
         on_broken: str = "skip",
@@ -94,7 +96,7 @@ class VideoClips(ClipSource):
         if frames_per_segment < 1:
             raise ValueError(f"expected frames_per_segment of at least 1, got {frames_per_segment}")
         root = Path(root)
-        listing = find_clips(root, split, layout)
+        listing = find_clips(root, split, layout, division=division)
         self.note, self.crop = listing.note, crop
         side, keep = size + margin, num_frames * frames_per_segment
         data_hash = hash_files(root, listing, num_frames=num_frames, keep=keep, side=side)

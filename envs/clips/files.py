@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from tqdm import tqdm
 
-from envs.clips.datasets import Listing, find_clips
+from envs.clips.datasets import Division, Listing, find_clips
 from envs.clips.sampling import Sampling, Short, crop, dense_indices, evaluation_indices, fewest_frames, segment_indices
 from envs.clips.source import BrokenClip, ClipError, ClipSource, select_reversals
 from envs.clips.transforms import crop_and_resize, cut, evaluation_boxes, multi_scale_box
@@ -33,7 +33,7 @@ class VideoFiles(ClipSource):
     Evaluation gives the very frames of `VideoClips`; training draws among all frames of a video and not only those that
     a cache keeps. A clip's draws depend on its place in the batch, not on the other clips.
 
-    :param root, split, num_frames, size, margin, layout: as in `VideoClips`
+    :param root, split, num_frames, size, margin, layout, division: as in `VideoClips`
     :param crop: of training: "random" takes size x size pixels of the middle square, "multi_scale" TSN's crop of the
         whole frame.
     :param sampling: "segments" of the video, or "dense": a window of 64 frames (TSM).
@@ -56,6 +56,7 @@ class VideoFiles(ClipSource):
         size: int = 32,
         margin: int = 0,
         layout: str | None = None,
+        division: Division | None = None,
         crop: Crop = "random",
         sampling: Sampling = "segments",
         short: Short = "error",
@@ -66,7 +67,7 @@ class VideoFiles(ClipSource):
         check_sampling(num_frames=num_frames, size=size, margin=margin, workers=workers, crop=crop)
         self.num_frames, self.size, self.side, self.crop = num_frames, size, size + margin, crop
         self.sampling, self.short = sampling, short
-        self._root, self._listing = Path(root), find_clips(root, split, layout)
+        self._root, self._listing = Path(root), find_clips(root, split, layout, division=division)
         self.note = self._listing.note
         self._clips, skipped = np.arange(len(self._listing.paths)), []
         if check:
@@ -171,6 +172,7 @@ class VideoViews(VideoFiles):
         self.labels = self.labels.repeat(self.num_views)
         self.names = [f"{name}, view {view}" for name in self.names for view in range(self.num_views)]
         self.reversals = None
+        self.groups = None if self.groups is None else self.groups.repeat(self.num_views)
         self._last: tuple[int, np.ndarray] | None = None  # the choice of frames that was read last, for its other crops
 
     def _read_one(self, index: int, seed: int | None) -> np.ndarray:
@@ -232,6 +234,7 @@ def listed(listing: Listing, clips: np.ndarray) -> dict:
         "names": [listing.paths[clip] for clip in clips],
         "reversals": select_reversals(partners, clips) if listing.paired else None,
         "reversed_class": listing.reversed_class,
+        "groups": [listing.groups[clip] for clip in clips] if listing.groups else None,
     }
 
 

@@ -47,6 +47,8 @@ class ClipSource(ABC):
     :param reversals: (N,) int64, for each clip the one that shows it backwards, -1 where there is none; None for
         data without such pairs.
     :param reversed_class: for each class the class of its videos played backwards, or None.
+    :param groups: of each clip the name of the source that it was cut from; None where that is not known. The attribute
+        has numbers in their place, (N,) int64: clips of equal ones belong together.
     :param skipped: one sentence for every clip that was left out.
 
     `flips`, None at first, may be set to what `envs.clips.flips.flip_targets` gives: `draw` then flips in training.
@@ -65,6 +67,7 @@ class ClipSource(ABC):
         data_hash: str,
         reversals: np.ndarray | None = None,
         reversed_class: Sequence[int] | None = None,
+        groups: Sequence[str] | np.ndarray | None = None,
         skipped: Sequence[str] = (),
     ) -> None:
         self.classes = tuple(classes)
@@ -75,6 +78,7 @@ class ClipSource(ABC):
         self.data_hash = data_hash
         self.reversals = None if reversals is None else np.asarray(reversals, dtype=np.int64)
         self.reversed_class = None if reversed_class is None else tuple(int(label) for label in reversed_class)
+        self.groups = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
         self.skipped = list(skipped)
         if len(self.names) != len(self.labels):
             raise ClipError(f"expected one name for each of {len(self.labels)} labels, got {len(self.names)}")
@@ -125,6 +129,7 @@ class _Subset(ClipSource):
             data_hash=hashlib.sha256(parent.data_hash.encode() + indices.tobytes()).hexdigest(),
             reversals=None if parent.reversals is None else select_reversals(parent.reversals, indices),
             reversed_class=parent.reversed_class,
+            groups=None if parent.groups is None else parent.groups[indices],
             skipped=parent.skipped,
         )
         self.flips = parent.flips
@@ -157,6 +162,7 @@ class ArrayClips(ClipSource):
         names: Sequence[str] | None = None,
         reversals: np.ndarray | None = None,
         reversed_class: Sequence[int] | None = None,
+        groups: Sequence[str] | np.ndarray | None = None,
     ) -> None:
         if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[2] != frames.shape[3] or frames.shape[4] != 3:
             raise ClipError(
@@ -185,6 +191,7 @@ class ArrayClips(ClipSource):
             data_hash=digest.hexdigest(),
             reversals=reversals,
             reversed_class=reversed_class,
+            groups=groups,
         )
         self._pool = frames.reshape(-1, stored_size, stored_size, 3)
         self._stored_frames = stored_frames

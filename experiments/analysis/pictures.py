@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from backbone.common.files import write_whole
 
@@ -32,3 +34,8 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = 150, tight: bool = Tru
     box = "tight" if tight else None
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=dpi, bbox_inches=box))
     plt.close(figure)
+
+
+def write_picture(pixels: np.ndarray, path: Path) -> None:
+    """Write uint8 (H, W, 3) as a PNG, whole or not at all."""
+    write_whole(path, lambda file: Image.fromarray(pixels).save(file, format="PNG"))

@@ -27,6 +27,7 @@ from envs.clips.datasets import SPLITS, Listing, find_clips
 from envs.clips.datasets.places import frame_names
 from envs.clips.datasets.reading import LabelError
 from envs.clips.video.read import open_video
+from experiments.clips import division_of
 from experiments.config import CheckData
 from experiments.machine import cores, import_plugins
 
@@ -143,7 +144,7 @@ def examine(config: CheckData) -> Report:
             f"expected at least 1 frame and no fewer than 0 workers, got {config.num_frames} and {config.workers}"
         )
     import_plugins(config.plugin)
-    listings, problems = _list(config.root, config.layout)
+    listings, problems = _list(config)
     first = next(iter(listings.values()))
     report = Report(
         root=str(config.root),
@@ -165,13 +166,14 @@ def examine(config: CheckData) -> Report:
     return report
 
 
-def _list(root: Path, layout: str | None) -> tuple[dict[str, Listing], list[Problem]]:
+def _list(config: CheckData) -> tuple[dict[str, Listing], list[Problem]]:
+    division = division_of(config)
     listings: dict[str, Listing] = {}
     problems: list[Problem] = []
     bad: list[ClipError] = []
     for split in SPLITS:
         try:
-            listings[split] = find_clips(root, split, layout, bad=bad)
+            listings[split] = find_clips(config.root, split, config.layout, division=division, bad=bad)
         except ClipError as error:
             problems.append(Problem("list", splits=(split,), reason=str(error)))
     if not listings:

@@ -14,7 +14,7 @@ from typing import Any
 from backbone.common.files import write_json
 from backbone.common.naming import did_you_mean
 from envs.reward import find_outcome
-from experiments.clips import open_clips
+from experiments.clips import expect_classes, open_clips
 from experiments.command_line import PROGRAM
 from experiments.comparison.jobs import (
     judge_fixed,
@@ -44,7 +44,7 @@ def compare(config: Compare) -> None:
     check_options(config.settled())
     settled = replace(config.settled(), device=settle_device(config.device), workers=config.workers or cores())
     test = open_clips(settled.data, "test")
-    open_clips(settled.data, "val")
+    expect_classes(test.classes, open_clips(settled.data, "val"), of="test", split="val")
     backbones = pretrained(settled)
     arms = [plan(settled, backbones)]
     if settled.seconds:

@@ -82,6 +82,8 @@ def _row(row: Row) -> dict[str, Any]:
         **{name: _interval(row.figure(name)) for name in row.figures},
         "of_each_seed": {name: list(map(_rounded, values[0])) for name, values in row.figures.items()},
         "pairs": {name: _interval(row.pair(name)) for name in row.pairs},
+        **({"classes": {name: _interval(row.of_class(name)) for name in row.classes}} if row.classes else {}),
+        **({"confusion": row.confusion} if row.confusion else {}),
         "training": row.training,
     }
 

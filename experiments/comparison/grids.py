@@ -89,6 +89,24 @@ def pair_grid(table: Table) -> Grid:
     return ["method", "cost weight", *names], cells if names else []
 
 
+def class_grid(table: Table) -> Grid:
+    """Greedy accuracy per class, and the mean of the classes; no cells where classes are many, or not known."""
+    everything = _labelled(table)
+    if not all(row.classes for _, _, row in everything):
+        return ["method", "cost weight"], []
+    names = list(everything[0][2].classes)
+    cells = [
+        [
+            title,
+            weight,
+            _show(row.figure("class_accuracy"), ".1f"),
+            *(_show(row.of_class(name), ".1f") for name in names),
+        ]
+        for title, weight, row in everything
+    ]
+    return ["method", "cost weight", "mean of classes", *names], cells
+
+
 def training_grid(table: Table) -> Grid:
     """How each policy was trained."""
     header = [

@@ -135,7 +135,7 @@ def train_and_judge(config: Train, *, seconds: float | None = None) -> None:
     model, _, trained = _trained(config, seconds=seconds)
     run, backbones = Run(config.folder), backbones_for(model, trained, selections_of(model))
     judgement = judge(model, backbones, open_clips(config.data, "test"), order=config.order)
-    log_test(run.folder, judgement.figures["greedy"], rollouts=run.rollouts)
+    log_test(run.folder, judgement, rollouts=run.rollouts)
     run.write_judgement(judgement)
 
 

@@ -9,7 +9,20 @@ from typing import Any, Literal
 import matplotlib
 import numpy as np
 
-from experiments.analysis.pictures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, plt, save_figure
+from envs.rendering.confusion import draw_confusion, side_by_side
+from experiments.analysis.confusion import to_matrix
+from experiments.analysis.pictures import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    plt,
+    save_figure,
+    write_picture,
+)
 from experiments.analysis.statistics import interval
 from experiments.comparison.claims import front_title
 from experiments.comparison.tables import PERCENT, SELECTIONS, Front, Key, Row, Table, fronts
@@ -24,6 +37,7 @@ STYLES = {  # colours of Okabe and Ito, which the colour-blind can tell apart; a
 OTHER_STYLES = [(colour, marker) for marker in "PX*<>hp" for colour in (SKY, BLACK, "#8C564B")]
 FILLS = {"greedy": (5.5, 1.0), "sampled": (5.5, 0.0), "top-k": (3.0, 0.5)}  # size of a marker, how much it is filled
 BUDGETS = 150
+CONFUSION = 260  # pixels of a confusion matrix
 
 
 def _styles(tables: Sequence[Table]) -> dict[str, tuple[str, str]]:
@@ -129,6 +143,28 @@ def _fill(colour: str, share: float) -> tuple[float, float, float]:
     """The colour, mixed with white."""
     red, green, blue = (share * part + 1 - share for part in matplotlib.colors.to_rgb(colour))
     return red, green, blue
+
+
+def draw_confusions(tables: Sequence[Table], path: Path) -> None:
+    """What greedy policies of the first budget take clips of each class for, all seeds together.
+
+    A column a method, a row a cost weight of each group size.
+    """
+    tables = [table for table in tables if table.arm == tables[0].arm]
+    panels: list[list[np.ndarray | None]] = []
+    for table in tables:
+        titles = dict.fromkeys(key.title for key in table.rows)
+        for weight in sorted({key.cost_weight for key in table.rows}):
+            rows = {key.title: row for key, row in table.rows.items() if key.cost_weight == weight}
+            group = f", groups of {table.group_size}" if table.group_size > 1 else ""
+            panels.append([_confusion(rows.get(title), f"{title}, cost weight {weight:g}{group}") for title in titles])
+    write_picture(side_by_side(panels), path)
+
+
+def _confusion(row: Row | None, title: str) -> np.ndarray | None:
+    if row is None or row.confusion is None:
+        return None
+    return draw_confusion(to_matrix(row.confusion), list(row.confusion), title=title, side=CONFUSION)
 
 
 def draw_learning(

@@ -17,8 +17,10 @@ import numpy as np
 
 from backbone.common.files import write_arrays, write_whole
 from envs.clips import ClipSource
+from experiments.analysis.confusion import MANY, Confusion
+from experiments.analysis.statistics import Cluster
 from experiments.config import Train
-from experiments.judgement import PER_CLIP, Judgement, cluster_of
+from experiments.judgement import PER_CLIP, Judgement, cluster_of, is_paired
 from experiments.run import Fixed, Imported, Run
 
 FIGURES, ARRAYS = "results.json", "results.npz"  # in the folder of a comparison
@@ -52,6 +54,7 @@ class JudgedClips:
     :param reversed_class: for each class that of its videos played backwards, or None
     :param cluster: consecutive clips that are drawn together (2: a clip and its reversal)
     :param floor: accuracy that needs no look at the clip, or none at time, a share; hypervolume counts from there
+    :param groups: (N,) which clips are of one source and drawn together, as numbers; None where that is not known
     """
 
     labels: np.ndarray
@@ -60,9 +63,20 @@ class JudgedClips:
     cluster: int
     floor: float
     skipped: int
+    groups: np.ndarray | None = None
+
+    @property
+    def together(self) -> Cluster:
+        """The clips that are drawn together."""
+        return self.cluster if self.groups is None else self.groups
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def by_class(self) -> dict[str, np.ndarray]:
+        """Each class that has clips by name -> (N,), whether a clip is of it."""
+        found = {name: self.labels == label for label, name in enumerate(self.classes)}
+        return {name: of_class for name, of_class in found.items() if of_class.any()}
 
     def pairs(self) -> dict[str, np.ndarray]:
         """Each pair of mutually reversed classes by name -> (N,), whether a clip is of it."""
@@ -85,6 +99,7 @@ class ComparedRun:
     :param training: how it was trained: SETTINGS and MEASURED, as far as they are known
     :param curve: on validation clips
     :param clips: name in clips.npz -> (N,): booleans, or costs
+    :param confusion: what the greedy policy took clips of each class for; empty where classes are many, or it is not known
     """
 
     arm: str
@@ -96,6 +111,7 @@ class ComparedRun:
     training: dict[str, float] = field(default_factory=dict)
     curve: list[dict[str, float]] = field(default_factory=list)
     clips: dict[str, np.ndarray] = field(default_factory=dict)
+    confusion: Confusion = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,10 +130,13 @@ class Results:
         """Write results.npz, then results.json: where the latter is, both are whole."""
         everything = [*self.runs, *self.fixed]
         arrays = {"labels": self.test.labels.astype(np.uint16), **pack([run.clips for run in everything])}
+        test = {**asdict(self.test), "labels": len(self.test)}
+        if test.pop("groups") is not None:
+            arrays["groups"] = np.asarray(self.test.groups, np.uint32)
         write_arrays(Path(folder) / ARRAYS, arrays)
         content = {
             "cost_quantum": COST_QUANTUM,
-            "test": {**asdict(self.test), "labels": len(self.test)},
+            "test": test,
             "runs": [_described(run) for run in self.runs],
             "fixed": [_described(run) for run in self.fixed],
             "facts": self.facts,
@@ -135,6 +154,7 @@ def load_results(folder: Path) -> Results:
         content["test"], labels=arrays.pop("labels").astype(np.int64), classes=tuple(content["test"]["classes"])
     )
     test["reversed_class"] = test["reversed_class"] and tuple(test["reversed_class"])
+    test["groups"] = arrays.pop("groups", None)
     everything = [*content["runs"], *content["fixed"]]
     unpacked = unpack(arrays, [run["clips"] for run in everything], len(test["labels"]))
     found = [ComparedRun(**{**run, "clips": clips}) for run, clips in zip(everything, unpacked)]
@@ -143,7 +163,8 @@ def load_results(folder: Path) -> Results:
 
 
 def _described(run: ComparedRun) -> dict[str, Any]:
-    return {**vars(run), "clips": list(run.clips)}
+    known = {name: value for name, value in vars(run).items() if name != "confusion" or value}
+    return {**known, "clips": list(run.clips)}
 
 
 def pack(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -184,14 +205,15 @@ def gather(arms: Sequence[Arm], fixed: Sequence[Fixed], test: ClipSource, facts:
 
     :raises ValueError: one was judged on other clips
     """
-    cluster = cluster_of(test)
+    paired, together = is_paired(test), cluster_of(test)
     clips = JudgedClips(
         labels=np.asarray(test.labels),
         classes=tuple(test.classes),
         reversed_class=test.reversed_class and tuple(test.reversed_class),
-        cluster=cluster,
-        floor=0.5 if cluster == 2 else 1 / len(test.classes),
+        cluster=2 if paired else 1,
+        floor=0.5 if paired else float(np.bincount(test.labels).max() / len(test)),
         skipped=len(test.skipped),
+        groups=None if isinstance(together, int) else np.asarray(together),
     )
     runs = [_learned(arm.title, job) for arm in arms for job in arm.jobs]
     found = Results(runs, [run for job in fixed for run in _fixed(job)], clips, facts)
@@ -210,13 +232,22 @@ def _learned(arm: str, job: Train) -> ComparedRun:
     training = {name: getattr(job, name) for name in SETTINGS if getattr(job, name) is not None}
     training |= {name: result[name] for name in MEASURED if result.get(name) is not None}
     key = (arm, row_method(job), job.group_size, job.cost_weight, job.reward, job.seed)
-    return ComparedRun(*key, training, folder.read_curve(), _whole(folder.judgement()))
+    judgement = folder.judgement()
+    return ComparedRun(*key, training, folder.read_curve(), _whole(judgement), _shown(judgement))
 
 
 def _fixed(job: Fixed) -> list[ComparedRun]:
     """A run for each fixed policy; its seed is that of the backbone."""
     judged = Run(job.folder).judgements()
-    return [ComparedRun("", name, job.group_size, 0.0, "", job.seed, clips=_whole(one)) for name, one in judged.items()]
+    return [
+        ComparedRun("", name, job.group_size, 0.0, "", job.seed, clips=_whole(one), confusion=_shown(one))
+        for name, one in judged.items()
+    ]
+
+
+def _shown(judgement: Judgement) -> Confusion:
+    """The confusion matrix, where classes are few enough to be shown one by one."""
+    return judgement.confusion if len(judgement.confusion) <= MANY else {}
 
 
 def _whole(judgement: Judgement) -> dict[str, np.ndarray]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
+from experiments.analysis.confusion import Confusion, together
 from experiments.analysis.fronts import Hull, Reading, accuracy_at, cost_at, hull, hypervolume
 from experiments.analysis.statistics import ClipDraws, Interval, interval, over_seeds
-from experiments.comparison.results import ComparedRun, Results
+from experiments.comparison.results import ComparedRun, JudgedClips, Results
 
 SELECTIONS = {"greedy": "", "sampled": "sampled_", "top-k": "top_k_"}
 """Ways to play an agent, and how names of their figures and arrays begin."""
@@ -47,6 +49,8 @@ class Row(NamedTuple):
     :param training: how each seed's run was trained
     :param curves: of each seed, on validation clips
     :param units: of clips, that are drawn
+    :param classes: as ``pairs``, per class; empty where classes are many, or older results lack the confusion matrix
+    :param confusion: what the greedy policies of all seeds took clips of each class for
     """
 
     seeds: tuple[int, ...]
@@ -55,6 +59,8 @@ class Row(NamedTuple):
     training: list[dict[str, float]]
     curves: list[list[dict[str, float]]]
     units: int
+    classes: Mapping[str, np.ndarray] = MappingProxyType({})
+    confusion: Confusion | None = None
 
     def figure(self, name: str) -> Interval | None:
         """The mean over seeds, with its interval; None for what was not measured."""
@@ -70,6 +76,10 @@ class Row(NamedTuple):
     def pair(self, name: str) -> Interval:
         """Accuracy in percent on the clips of a pair of classes."""
         return interval(self.pairs[name], units=self.units, bounds=PERCENT)
+
+    def of_class(self, name: str) -> Interval:
+        """Accuracy in percent on the clips of a class."""
+        return interval(self.classes[name], units=self.units, bounds=PERCENT)
 
     def trained(self, name: str) -> Interval | None:
         """A number of each seed's training: its mean, over seeds."""
@@ -98,7 +108,7 @@ class Table(NamedTuple):
 
 def tables_of(results: Results) -> list[Table]:
     """A table for each budget and each group size."""
-    draws, pairs = ClipDraws(len(results.test), cluster=results.test.cluster), results.test.pairs()
+    draws, test = ClipDraws(len(results.test), cluster=results.test.together), results.test
     groups: dict[tuple[str, int], dict[Key, list[ComparedRun]]] = defaultdict(lambda: defaultdict(list))
     for run in sorted(results.runs, key=lambda run: run.seed):
         groups[run.arm, run.group_size][Key(run.method, run.cost_weight, run.reward)].append(run)
@@ -110,8 +120,8 @@ def tables_of(results: Results) -> list[Table]:
         Table(
             arm,
             group,
-            {key: row_of(runs, draws, pairs) for key, runs in _in_order(groups[arm, group], results.runs).items()},
-            {name: row_of(runs, draws, pairs) for name, runs in fixed[group].items()},
+            {key: row_of(runs, draws, test) for key, runs in _in_order(groups[arm, group], results.runs).items()},
+            {name: row_of(runs, draws, test) for name, runs in fixed[group].items()},
             results.test.floor,
         )
         for arm, group in order
@@ -124,25 +134,30 @@ def _in_order(rows: dict[Key, list[ComparedRun]], runs: Sequence[ComparedRun]) -
     return {key: rows[key] for key in keys if key in rows}
 
 
-def row_of(runs: Sequence[ComparedRun], draws: ClipDraws, pairs: dict[str, np.ndarray]) -> Row:
-    """One row of the runs of all its seeds.
-
-    :param pairs: name -> (N,), as in ``JudgedClips.pairs``
-    """
+def row_of(runs: Sequence[ComparedRun], draws: ClipDraws, test: JudgedClips) -> Row:
+    """One row of the runs of all its seeds."""
 
     def stack(array: str) -> np.ndarray:
         return np.stack([run.clips[array] for run in runs])  # (S, N)
 
     known = set.intersection(*(set(run.clips) for run in runs))
     figures = {name: unit * draws.means(stack(array)) for name, (array, unit) in FIGURES.items() if array in known}
-    with np.errstate(invalid="ignore"):  # a resample without a clip of the pair says nothing
-        of_pairs = {
-            name: 100 * draws.means(stack("correct") & of_pair) / draws.means(of_pair[None])
-            for name, of_pair in pairs.items()
-        }
+
+    def accuracies(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with np.errstate(invalid="ignore"):  # a resample without a clip of the part says nothing
+            return {
+                name: 100 * draws.means(stack("correct") & part) / draws.means(part[None])
+                for name, part in parts.items()
+            }
+
+    confusion = together(run.confusion for run in runs) if all(run.confusion for run in runs) else None
+    of_classes = accuracies(test.by_class()) if confusion else {}
+    if of_classes:
+        figures["class_accuracy"] = np.nanmean(np.stack(list(of_classes.values())), 0)
     trained = [run.training for run in runs if run.training]
     curves = [run.curve for run in runs if run.curve]
-    return Row(tuple(run.seed for run in runs), figures, of_pairs, trained, curves, draws.units)
+    seeds = tuple(run.seed for run in runs)
+    return Row(seeds, figures, accuracies(test.pairs()), trained, curves, draws.units, of_classes, confusion)
 
 
 class Front(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from experiments.config.shared import LayoutName, Plugins, shared_last
+from experiments.config.shared import Plugins, Sources, shared_last
 
 EMBEDDED: dict[Path, dict[str, int]] = {
     Path("data/eight-motions"): {},
@@ -19,7 +19,7 @@ DEFAULT_ROOT, QUICK_ROOT = EMBEDDED
 
 @shared_last
 @dataclass(frozen=True)
-class Data(LayoutName):
+class Data(Sources):
     """Which videos, and how clips are cut from them."""
 
     root: Path = DEFAULT_ROOT

@@ -75,6 +75,20 @@ class LayoutName:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sources(LayoutName):
+    """Reads a folder of videos, some of which may be cut from one source."""
+
+    group_pattern: str | None = None
+    """Tells clips of one source by their names, in place of groups.csv (lines "path,group" beside the videos): a regular
+    expression whose first parentheses hold the source's name, such as "(.*)_c[0-9]+"."""
+    folds: int | None = None
+    """Folds into which sources of class folders are divided, for cross-validation, in place of tenths for test and
+    validation."""
+    fold: int | None = None
+    """The fold to test on, from 1; the next one is for validation, the others are trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class JsonOutput:
     """Prints what it found, for people or for programs."""
 

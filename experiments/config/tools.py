@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments.config.shared import Gates, JsonOutput, LayoutName, Plugins, shared_last
+from experiments.config.shared import Gates, JsonOutput, LayoutName, Plugins, Sources, shared_last
 
 
 @shared_last
@@ -40,7 +40,7 @@ class Describe(Gates, Plugins):
 
 @shared_last
 @dataclass(frozen=True)
-class CheckData(LayoutName, Plugins, JsonOutput):
+class CheckData(Sources, Plugins, JsonOutput):
     """Look at every clip of a data set and report what is wrong with it; the exit code is 0 only if nothing is."""
 
     root: Annotated[Path, tyro.conf.Positional]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.analysis.fronts import Reading, accuracy_at, hull
-from experiments.analysis.statistics import ClipDraws, interval
+from experiments.analysis.statistics import ClipDraws, Cluster, interval
 from experiments.comparison.measures import REACHED
 from experiments.config import Train
 from experiments.run import Imported
@@ -74,7 +74,7 @@ def best_blind(played: Outcome, policies: Sequence[Outcome], draws: ClipDraws) -
     return Against(best, own_accuracy - best.value, float(front.dearest[0]))
 
 
-def against_blind(played: Outcome, policies: Sequence[Outcome], *, cluster: int) -> dict[str, Any]:
+def against_blind(played: Outcome, policies: Sequence[Outcome], *, cluster: Cluster) -> dict[str, Any]:
     """How far an agent is above the best of blind policies and their mixtures at its own cost.
 
     Where the agent costs more than the dearest blind policy, all that is known is that a blind policy at this cost

@@ -30,8 +30,8 @@ def rank_correlation(draws: ClipDraws, x: np.ndarray, y: np.ndarray) -> Interval
         return None
     counts = np.concatenate([np.ones((1, draws.units)), np.rint(draws.weights * draws.units)])  # whole: sums are exact
     found = []
-    for part in np.array_split(counts, -(-counts.size * draws.cluster // RANKS_AT_ONCE)):
-        weights = np.repeat(part, draws.cluster, axis=1)
+    for part in np.array_split(counts, -(-len(counts) * len(draws.unit_of) // RANKS_AT_ONCE)):
+        weights = part[:, draws.unit_of]
         first, second = (_centred_ranks(values, weights) for values in (x, y))
         covariance, *variances = ((weights * p * q).sum(1) for p, q in ((first, second), (first,) * 2, (second,) * 2))
         with np.errstate(invalid="ignore"):

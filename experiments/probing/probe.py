@@ -13,7 +13,7 @@ from agent.evaluation import SELECTIONS, Evaluation, agent_macs, evaluate
 from agent.probes import frame_costs, pair_accuracy, swap_test, without_adaptivity
 from backbone.common.files import write_json
 from envs.clips import motions
-from experiments.analysis.statistics import ClipDraws, Interval, over_clips
+from experiments.analysis.statistics import ClipDraws, Cluster, Interval, over_clips
 from experiments.clips import open_clips
 from experiments.comparison.claims import BLIND
 from experiments.config import Probe
@@ -42,7 +42,7 @@ class Probed:
     figures: dict[str, Any]
     clips: Clips
     data_hash: str
-    cluster: int
+    cluster: Cluster
 
 
 def probe(config: Probe) -> str:
@@ -122,18 +122,18 @@ def probe_run(run: Path, config: Probe) -> Probed:
     return Probed(figures, clips_of(selected, swap, others), clips.data_hash, cluster)
 
 
-def _percent(values: np.ndarray, cluster: int) -> Interval:
+def _percent(values: np.ndarray, cluster: Cluster) -> Interval:
     return over_clips(100 * values, cluster=cluster, bounds=(0, 100))
 
 
-def _summary(played: Evaluation, cluster: int) -> dict[str, Any]:
+def _summary(played: Evaluation, cluster: Cluster) -> dict[str, Any]:
     return {
         "accuracy": _percent(played.correct, cluster),
         "cost": over_clips(played.macs_ratio, cluster=cluster),
     }
 
 
-def _differences(one: Evaluation, other: Evaluation, cluster: int) -> dict[str, Any]:
+def _differences(one: Evaluation, other: Evaluation, cluster: Cluster) -> dict[str, Any]:
     """Of accuracy in percent and of cost, paired clip by clip."""
     return {
         "accuracy": over_clips(100.0 * one.correct - 100.0 * other.correct, cluster=cluster, bounds=(-100, 100)),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backbone.common.files import write_arrays, write_whole
-from experiments.analysis.statistics import ClipDraws, Interval, interval, over_seeds
+from experiments.analysis.statistics import ClipDraws, Cluster, Interval, interval, over_seeds, units_of
 from experiments.analysis.tables import as_markdown
 from experiments.comparison.claims import BLIND
 from experiments.comparison.results import pack, row_method, unpack
@@ -137,7 +137,7 @@ def _row(config: Train | Imported) -> dict[str, Any]:
     }
 
 
-def summarise(folder: Path, runs: Sequence[tuple[Train | Imported, dict[str, Any], Clips]], *, cluster: int) -> str:
+def summarise(folder: Path, runs: Sequence[tuple[Train | Imported, dict[str, Any], Clips]], *, cluster: Cluster) -> str:
     """Write probes.npz, probes.json and probes.md of runs, their figures and what they did with each clip; return the last.
 
     :param cluster: as in ``ClipDraws``
@@ -148,7 +148,7 @@ def summarise(folder: Path, runs: Sequence[tuple[Train | Imported, dict[str, Any
                 **figures,
                 **_row(config),
                 "seed": config.seed,
-                "cluster": cluster,
+                "cluster": np.asarray(cluster).tolist(),
                 "kept": list(clips),  # in probes.npz
                 "rivals": [place for place, (other, *_) in enumerate(runs) if _is_rival(other, config)],
             }
@@ -228,7 +228,8 @@ def _cell(column: Column, of_row: Sequence[tuple[dict[str, Any], Drawn]]) -> str
     bound = column.path == ("best_blind", "accuracy") and any(run["best_blind"]["reached"] == "bound" for run in runs)
     if all(column.path in one and np.isfinite(one[column.path][0]) for one in drawn):
         figure = column.factor * np.stack([one[column.path] for one in drawn], -1)  # (R + 1, S)
-        found = interval(figure, units=runs[0]["clips"] // runs[0]["cluster"], bounds=column.bounds)
+        units = int(units_of(runs[0]["clips"], runs[0]["cluster"]).max()) + 1
+        found = interval(figure, units=units, bounds=column.bounds)
     else:
         found = over_seeds(known, bounds=column.bounds)
     return ("≥ " if bound else "") + format(found, column.spec)

@@ -12,6 +12,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from experiments.analysis.statistics import Interval
 from experiments.board import HPARAMS, LAYOUT, METRICS, log_test, open_logger
 from experiments.config import Data, Train
+from experiments.judgement import Judgement
 from experiments.methods import METHODS
 from experiments.run import Run
 from experiments.train import train
@@ -19,6 +20,10 @@ from experiments.train import train
 TABLE = Path(__file__).parents[2] / "experiments" / "tensorboard.md"
 PLACEHOLDERS = {"SITE": r"layer\d\.\d", "NAME": r"[a-z]+(_\d)?", "POLICY": r"[a-z]+(_[a-z0-9]+)+"}
 FIFTY, HALF = Interval(50.0, 50.0, 50.0), Interval(0.5, 0.5, 0.5)
+JUDGED = Judgement(
+    {"greedy": {"accuracy": FIFTY, "class_accuracy": FIFTY, "cost": HALF}},
+    confusion={"right": {"right": 1, "left": 1}, "left": {"left": 1, "right": 1}},
+)
 OF_PLUGINS = re.compile(r"_hparams_/|custom_scalars__config__")  # no tags of ours: what CUSTOM SCALARS and HPARAMS read
 KINDS = {  # in the words of the table's second column -> a run that is all of these
     ("reinforce", "reinforce_value", "joint", "joint policy gradient"): {
@@ -71,7 +76,7 @@ def runs(videos, backbone_file, tmp_path_factory):
     made = {}
     for number, (kinds, options) in enumerate(KINDS.items()):
         made[kinds] = train(Train(run=folder / str(number), **short, **options))
-        log_test(made[kinds], {"accuracy": FIFTY, "cost": HALF}, rollouts=Run(made[kinds]).rollouts)
+        log_test(made[kinds], JUDGED, rollouts=Run(made[kinds]).rollouts)
     return made
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from envs.clips import ClipError, VideoClips, VideoFiles
-from experiments.clips import open_clips
+from experiments.clips import classes_of, expect_classes, open_clips, open_views
 from experiments.config import EMBEDDED, QUICK_ROOT, Data
 
 
@@ -48,6 +48,34 @@ def test_how_clips_are_cut_is_passed_on(copied, cache_gb):
     assert (clips.size, clips.num_frames, clips.crop) == (24, 4, "multi_scale")
     with pytest.raises(ClipError, match="layout"):
         open_clips(replace(data, layout="no_such"), "train")
+
+
+@pytest.mark.parametrize("cache_gb", [0, 8])
+def test_how_clips_are_divided_is_passed_on(copied, tmp_path, cache_gb):
+    for label, split in enumerate(("train", "val")):
+        for number, video in enumerate(sorted((copied / split).iterdir())[:6]):
+            (tmp_path / "mine" / str(label)).mkdir(parents=True, exist_ok=True)
+            shutil.copy(video, tmp_path / "mine" / str(label) / f"s{number // 2}_c{number}.mp4")
+    data = Data(root=tmp_path / "mine", cache_gb=cache_gb, group_pattern="(.*)_c", folds=3, fold=2)
+    found = [open_clips(data, split) for split in ("train", "val", "test")]
+    assert sorted(len(clips) for clips in found) == [4, 4, 4]
+    assert open_clips(replace(data, fold=1), "val").names == found[2].names
+    assert all((clips.groups == 0).all() for clips in found)
+    assert open_views(data, "test", clips=2, crops=1).groups.tolist() == [0] * 8
+    assert classes_of(data) == ["0", "1"]
+    with pytest.raises(ClipError, match="expected a fold from 1 to 3, got 4"):
+        open_clips(replace(data, fold=4), "train")
+
+
+def test_splits_have_the_same_classes_in_the_same_order(copied):
+    clips = open_clips(Data(root=copied, cache_gb=0), "val")
+    expect_classes(clips.classes, clips, of="test", split="val")
+    for wanted, message in (
+        (clips.classes[:-1], "got 8, at odds in 'up-right'"),
+        (clips.classes[::-1], "in another order"),
+    ):
+        with pytest.raises(ClipError, match=message):
+            expect_classes(wanted, clips, of="test", split="val")
 
 
 def test_only_training_flips(copied):

@@ -3,10 +3,11 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from agent import SELECTIONS, evaluate
 from agent.statistics import fit
-from envs.clips import ClipError
+from envs.clips import ClipError, motions
 from experiments.clips import open_clips
 from experiments.config import Data, Evaluate, Train
 from experiments.evaluate import evaluate_run
@@ -30,6 +31,40 @@ def test_text_and_json_say_the_same(run):
     assert "swap test" in text
     assert "right / left" in text
     assert "{:.0%} between clips".format(kept["adaptivity"]["all"]["between_clips"]) in text
+
+
+def test_every_class_is_shown_with_what_it_was_taken_for(run):
+    text = evaluate_run(Evaluate(run, split="val", selection="top_k", threads=1, device="cpu"))
+    kept = json.loads((run / "evaluation-val-top_k.json").read_text())
+    rows = {cells[1]: cells[2] for line in text.splitlines() if (cells := line.split()) and cells[0].isdigit()}
+    assert list(rows) == list(motions.CLASSES) == list(kept["confusion"])
+    assert all(rows[name] == str(sum(taken.values())) for name, taken in kept["confusion"].items())
+    assert "mean of the classes" not in text  # which have equally many clips
+    with Image.open(run / "confusion-val-top_k.png") as picture:
+        assert picture.width > 400
+
+
+def test_sources_and_unequal_classes_are_said(run, videos, tmp_path):
+    grouped, copy = tmp_path / "videos", tmp_path / "run"
+    shutil.copytree(videos, grouped, ignore=shutil.ignore_patterns(".cache"))
+    shutil.copytree(run, copy)
+    lines = (grouped / "test.txt").read_text().splitlines()[:-2]
+    (grouped / "test.txt").write_text("\n".join(lines) + "\n")
+    (grouped / "dataset.json").write_text(json.dumps({"classes": motions.CLASSES}))  # and nothing of reversals
+    (grouped / "groups.csv").write_text("".join(f"{line.split()[0]},{n // 4}\n" for n, line in enumerate(lines)))
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["root"] = str(grouped)
+    (copy / "config.json").write_text(json.dumps(config))
+    text = evaluate_run(Evaluate(copy, threads=1, device="cpu"))
+    kept = json.loads((copy / "evaluation-test.json").read_text())
+    assert "14 clips of test, cut from 4 sources\n" in text
+    assert "(ᶜ: 95% interval over clips, those of one source together)" in text
+    assert "mean of the classes' accuracies {:.1f}".format(kept["class_accuracy"][0]) in text
+    (grouped / "groups.csv").unlink()
+    assert "cut from" not in evaluate_run(Evaluate(copy, threads=1, device="cpu"))
+    apart = json.loads((copy / "evaluation-test.json").read_text())
+    assert apart["accuracy"][0] == pytest.approx(kept["accuracy"][0])
+    assert apart["accuracy"] != kept["accuracy"]
 
 
 def test_sampled_evaluation_is_another_file(run):
@@ -90,9 +125,30 @@ def test_a_judgement_is_complete_and_its_arrays_agree_with_its_figures(run, vide
     stored = np.load(tmp_path / "clips.npz")
     assert figures["greedy"]["accuracy"][0] == pytest.approx(100 * stored["correct"].mean())
     assert figures["greedy"]["cost"][0] == pytest.approx(stored["macs_ratio"].mean())
-    assert set(figures) == {"greedy", "sampled", "top_k", "swap", "pairs", "shares", "adaptivity", "clips", "skipped"}
+    assert set(figures) == {"greedy", "sampled", "top_k", "swap", "pairs", "shares", "adaptivity", "classes", "confusion",
+                            "clips", "sources", "skipped"}  # fmt: skip
     assert list(figures["adaptivity"]) == ["all", *figures["shares"]]
     assert json.loads((tmp_path / "evaluation.json").read_text()) == figures
+
+
+def test_clips_of_other_classes_than_were_learned_are_refused(run, videos, tmp_path):
+    renamed, copy = tmp_path / "videos", tmp_path / "run"
+    shutil.copytree(videos, renamed, ignore=shutil.ignore_patterns(".cache"))
+    shutil.copytree(run, copy)
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["root"] = str(renamed)
+    (copy / "config.json").write_text(json.dumps(config))
+    for classes, message in (
+        (
+            [*motions.CLASSES[:-1], "z"],
+            "expected the 8 classes of .*, got 8, at odds in 'up-right', 'z'; name the same",
+        ),
+        (motions.CLASSES[::-1], "got 8, in another order; name the same"),
+    ):
+        (renamed / "dataset.json").write_text("{}")
+        (renamed / "classes.txt").write_text("\n".join(classes))
+        with pytest.raises(ClipError, match=message):
+            evaluate_run(Evaluate(copy, split="val", threads=1, device="cpu"))
 
 
 def test_a_folder_without_a_run_is_said_plainly(tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from envs.clips import ClipSource
+from experiments.analysis.confusion import count
 from experiments.comparison.results import ComparedRun, JudgedClips, Results
 from experiments.comparison.tables import Table, tables_of
 from experiments.config import Compare, to_json
@@ -102,3 +103,14 @@ def facts_of(**options) -> dict:
         "data": {"test": "f00d"},
         "rates": {"gumbel-g1": {"rollouts_per_second": 500.0}},
     }
+
+
+def with_confusions(results: Results) -> Results:
+    """The same, as it is since runs keep what clips of each class were taken for: whatever is wrong is the next class."""
+    labels = results.test.labels
+
+    def confused(run: ComparedRun) -> ComparedRun:
+        answers = np.where(run.clips["correct"], labels, (labels + 1) % len(CLASSES))
+        return replace(run, confusion=count(labels, answers, CLASSES))
+
+    return replace(results, runs=list(map(confused, results.runs)), fixed=list(map(confused, results.fixed)))

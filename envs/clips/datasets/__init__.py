@@ -16,6 +16,7 @@ from envs.clips.datasets import (
     tsn_lists,
     ucf101,
 )
+from envs.clips.datasets.division import Division
 from envs.clips.datasets.reading import SIDECAR
 from envs.clips.datasets.registry import (
     LAYOUTS,
@@ -32,6 +33,7 @@ __all__ = [
     "SIDECAR",
     "SPLITS",
     "UNFINISHED",
+    "Division",
     "Layout",
     "Listing",
     "class_folders",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from backbone.common.naming import did_you_mean, paths_nearby
 from backbone.common.registry import Registry
+from envs.clips.datasets.division import Division
+from envs.clips.datasets.groups import find_groups
 from envs.clips.datasets.reading import SIDECAR
 from envs.clips.source import ClipError
 
@@ -31,6 +33,7 @@ class Listing:
     :param absent: clips that the list has and the disk has not, left out because the layout allows that.
     :param layout: the layout's name.
     :param places: where each clip is listed, such as "/data/train.txt:7"; empty where folders tell what there is.
+    :param groups: the source that each clip was cut from; empty where it is not known.
     """
 
     paths: tuple[str, ...]
@@ -44,6 +47,7 @@ class Listing:
     absent: tuple[str, ...] = ()
     layout: str = ""
     places: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     @property
     def missing(self) -> int:
@@ -72,6 +76,18 @@ class Layout(ABC):
         :raises ClipError: when the folder or a list is missing, empty or contradicts itself.
         """
 
+    def divided(self, division: Division) -> Layout:
+        """The same layout, dividing its clips as the user says.
+
+        :raises ClipError: when they are divided already, and folds are asked for.
+        """
+        if division.folds:
+            raise ClipError(
+                f"expected class folders to divide into {division.folds} folds, got the layout {self.name}, whose splits are "
+                "given; leave the folds out"
+            )
+        return self
+
 
 def register_layout(kind: type[Layout]) -> type[Layout]:
     """Record a layout under its name."""
@@ -80,11 +96,17 @@ def register_layout(kind: type[Layout]) -> type[Layout]:
 
 
 def find_clips(
-    root: str | Path, split: str, layout: str | None = None, *, bad: list[ClipError] | None = None
+    root: str | Path,
+    split: str,
+    layout: str | None = None,
+    *,
+    division: Division | None = None,
+    bad: list[ClipError] | None = None,
 ) -> Listing:
     """The clips of a split ("train", "val" or "test").
 
     :param layout: the layout's name; None recognises it.
+    :param division: how class folders are divided, and what tells the clips of one source, in any layout.
     :param bad: takes an error for each line that cannot be used, and the others are listed; None raises the first.
     :raises ClipError: when the folder or a list is missing, empty or contradicts itself, or the layout is unknown.
     """
@@ -101,7 +123,19 @@ def find_clips(
     chosen = _recognise(root) if layout is None else layout
     if chosen not in LAYOUTS:
         raise ClipError(LAYOUTS.unknown(chosen))
-    return replace(LAYOUTS[chosen].list(root, split, bad), layout=chosen)
+    division = division or Division()
+    listing = replace(LAYOUTS[chosen].divided(division).list(root, split, bad), layout=chosen)
+    return listing if listing.groups else _with_groups(root, listing, division, bad)
+
+
+def _with_groups(root: Path, listing: Listing, division: Division, bad: list[ClipError] | None) -> Listing:
+    """The listing with the groups of its clips, as far as anything tells them."""
+    groups = find_groups(root, listing.paths, division.group_pattern, bad=bad)
+    if groups is None:
+        return listing
+    remark = groups._replace(strays=()).remark()  # the other splits' paths are no strays
+    known = groups.of if groups.unnamed < len(groups.of) else ()
+    return replace(listing, groups=known, note=f"{listing.note} {remark}".strip())
 
 
 def _recognise(root: Path) -> str:

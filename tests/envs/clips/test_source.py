@@ -22,15 +22,19 @@ def test_array_clips_sample_evaluate_and_repeat():
 def test_subset_keeps_what_belongs_together():
     frames = np.random.default_rng(0).integers(0, 255, (4, 2, 4, 4, 3), dtype=np.uint8)
     labels = np.array([0, 1, 2, 3])
-    source = ArrayClips(frames, labels, "abcd", reversals=[1, 0, 3, 2], reversed_class=(1, 0, 3, 2))
+    source = ArrayClips(
+        frames, labels, "abcd", reversals=[1, 0, 3, 2], reversed_class=(1, 0, 3, 2), groups=["x", "y", "x", "y"]
+    )
     part = source.subset([3, 0, 2])
     assert len(part) == 3
     np.testing.assert_array_equal(part.labels, [3, 0, 2])
     np.testing.assert_array_equal(part.reversals, [2, -1, 0])
     assert part.names == ["3", "0", "2"]
+    np.testing.assert_array_equal(part.groups, [1, 0, 0])
     np.testing.assert_array_equal(part.frames([0, 2]), frames[[3, 2]])
     assert part.data_hash != source.data_hash
     np.testing.assert_array_equal(part.subset([1, 2]).reversals, [-1, -1])
+    np.testing.assert_array_equal(part.subset([1, 2]).groups, [0, 0])
     np.testing.assert_array_equal(part.subset([1, 2]).frames([0]), frames[[0]])
 
 

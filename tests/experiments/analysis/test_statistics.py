@@ -17,9 +17,12 @@ from experiments.analysis.statistics import (
     Interval,
     holm,
     interval,
+    over_classes,
     over_clips,
     over_seeds,
     percentiles,
+    share_over_clips,
+    units_of,
 )
 
 UNITS = 100
@@ -250,3 +253,77 @@ def test_holm_keeps_wrong_claims_to_one_report_in_twenty():
         uncorrected += min(ps) < 0.05
     assert wrong / reports <= 0.07  # 5%, and two standard errors of the simulation
     assert uncorrected / reports > 0.2
+
+
+# -- clips of one source -----------------------------------------------------------------------------------------------
+
+
+def test_clusters_are_numbers_of_consecutive_clips_or_the_group_of_each():
+    assert units_of(6, 2).tolist() == [0, 0, 1, 1, 2, 2]
+    assert units_of(3, np.array([7, 5, 7])).tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match="expected a number of clips divisible by 2, got 3"):
+        units_of(3, 2)
+    with pytest.raises(ValueError, match="expected the group of each of 3 clips, got 2"):
+        units_of(3, [0, 1])
+
+
+def test_groups_of_equal_size_are_what_consecutive_clips_are():
+    rng = np.random.default_rng(0)
+    values, order = rng.random((2, 60)), rng.permutation(60)
+    groups = np.arange(60) // 3
+    one, other = ClipDraws(60, cluster=3), ClipDraws(60, cluster=groups)
+    np.testing.assert_allclose(one.means(values), other.means(values))
+    found, expected = over_clips(values[0][order], cluster=groups[order]), over_clips(values[0], cluster=3)
+    assert found.to_json() == pytest.approx(expected.to_json())
+
+
+def test_a_group_of_many_clips_weighs_more():
+    values = np.array([[1.0, 1, 1, 0]])
+    means = ClipDraws(4, cluster=[0, 0, 0, 1], resamples=200).means(values)
+    assert means[0, 0] == 0.75
+    assert set(means[1:, 0]) == {0, 0.75, 1}
+
+
+def of_sources(rng, sources=8):
+    """Right or wrong in clips of sources, of which some are easy: (N,) booleans of true share 0.8, and groups."""
+    groups = np.repeat(np.arange(sources), rng.integers(1, 10, sources))
+    return rng.random(len(groups)) < rng.beta(2, 0.5, sources)[groups], groups
+
+
+def test_an_accuracy_over_few_sources_covers_what_it_says_and_over_their_clips_it_does_not():
+    rng, covered = np.random.default_rng(0), np.zeros(2)
+    for _ in range(600):
+        correct, groups = of_sources(rng)
+        covered += [covers(share_over_clips(correct, cluster=cluster), 80.0) for cluster in (groups, 1)]
+    assert covered[0] / 600 > limit(600)
+    assert covered[1] / 600 < 0.88  # the control
+
+
+def test_an_accuracy_of_few_clips_has_width_though_all_are_right():
+    found = share_over_clips(np.ones(3, bool))
+    assert found.to_json() == pytest.approx([100.0, 100 * 0.025 ** (1 / 3), 100.0])
+    assert share_over_clips(np.zeros(3, bool)).to_json() == pytest.approx([0.0, 0.0, 100 - found.low])
+    assert share_over_clips(np.ones(9, bool), cluster=np.arange(9) // 3) == found  # three sources
+    assert share_over_clips(np.array([True, False]), cluster=[0, 0]).high > 99  # one source says nothing
+
+
+def test_an_accuracy_of_independent_clips_is_that_of_clopper_and_pearson():
+    correct = np.arange(60) < 45
+    found, exact = share_over_clips(correct), stats.binomtest(45, 60).proportion_ci()
+    assert (found.low / 100, found.high / 100) == pytest.approx((exact.low, exact.high), abs=2e-3)
+
+
+def test_every_class_counts_alike():
+    values, labels = np.array([1.0, 1, 1, 0, 0, 0, 0, 1]), np.array([0, 0, 0, 0, 3, 3, 5, 5])
+    assert over_classes(values, labels).mean == pytest.approx((0.75 + 0 + 0.5) / 3)
+    balanced = np.arange(8) % 2
+    assert over_classes(values, balanced).mean == pytest.approx(values.mean())
+    assert over_classes(np.ones(4), np.array([0, 0, 0, 1])).kind == EXACT
+
+
+def test_the_mean_over_classes_covers_what_it_says():
+    rng, covered, truth = np.random.default_rng(1), 0, (0.9 + 0.6) / 2
+    labels = np.repeat([0, 1], [80, 20])
+    for _ in range(600):
+        covered += covers(over_classes(rng.random(100) < np.where(labels, 0.6, 0.9), labels), truth)
+    assert covered / 600 > 0.92

@@ -1,10 +1,14 @@
 """The report as it is written: whole, the same from the files alone, and honest about what it is."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from report_cases import TEST, facts_of, results_of
+from PIL import Image
+from report_cases import CLIPS, TEST, facts_of, results_of, with_confusions
 
+from experiments.comparison.pictures import CONFUSION
 from experiments.comparison.report import command_of, write_report
 from experiments.comparison.results import Results
 from experiments.config import Compare, to_json
@@ -41,9 +45,26 @@ def test_it_has_every_table_and_picture(folder):
         assert title in text
     assert "static (best blind)" in text
     assert "gumbel-g1 500" in text
+    assert "per class" not in text  # older results lack it
     assert "at the same cost weight" not in text
     claims = len(json.loads((folder / "report.json").read_text())["claims"])
     assert f"The report makes {claims} claims." in text
+
+
+def test_classes_are_shown_where_runs_have_kept_what_clips_were_taken_for(tmp_path, without_pictures):
+    results = with_confusions(results_of(gumbel=GUMBEL, ppo=GUMBEL[:1], facts=facts_of()))
+    replace(results, test=replace(TEST, groups=np.arange(CLIPS) // 8)).save(tmp_path)
+    write_report(tmp_path, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "### Greedy accuracy % per class" in text
+    assert "| method | cost weight | mean of classes | right | left | up | down |" in text
+    assert "(confusion.png)" in text
+    assert "400 test clips of 50 sources." in text
+    assert "the clips of one source together" in text
+    with Image.open(tmp_path / "confusion.png") as picture:
+        assert picture.width > 2 * CONFUSION
+    learned = json.loads((tmp_path / "report.json").read_text())["tables"][0]["learned"][0]
+    assert set(learned["classes"]) == set(learned["confusion"]) == set(TEST.classes)
 
 
 def test_the_files_alone_make_the_same_report_again(folder, tmp_path, capsys):

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from report_cases import CLIPS, JUDGED_ON, TEST, arrays_of, facts_of, results_of, runs_of
+from report_cases import CLASSES, CLIPS, JUDGED_ON, TEST, Listed, arrays_of, facts_of, results_of, runs_of
 
-from experiments.comparison.results import COST_QUANTUM, Results, gather, load_results
+from experiments.analysis.confusion import MANY
+from experiments.comparison.results import COST_QUANTUM, JudgedClips, Results, gather, load_results
 from experiments.comparison.tables import tables_of
 from experiments.config import Train
 from experiments.run import Fixed
@@ -44,6 +45,26 @@ def test_what_runs_left_is_gathered(tmp_path):
     assert found.test.pairs().keys() == TEST.pairs().keys()
     assert (found.test.cluster, found.test.floor, len(found.test)) == (2, 0.5, CLIPS)
     assert found.facts == {"a": "fact"}
+
+
+def test_sources_of_test_clips_and_what_runs_took_them_for_are_gathered_and_kept(tmp_path):
+    job = Train(method="ppo", run=finished_run(tmp_path / "a", arrays_of(0.9, 0.3)))
+    few, many = ({f"c{k}": {"c0": 1} for k in range(classes)} for classes in (MANY, MANY + 1))
+    groups = np.arange(CLIPS) // 4
+    judged_on = Listed(
+        classes=CLASSES, labels=np.arange(CLIPS) // 200 * 2, names=["x"] * CLIPS, num_frames=8, size=32, data_hash="f00d",
+        groups=groups,
+    )  # fmt: skip
+    for confusion, kept in ((few, few), (many, {})):
+        (job.run / "evaluation.json").write_text(json.dumps({"confusion": confusion}))
+        found = gather([SimpleNamespace(title="arm", jobs=[job])], [], judged_on, facts_of())
+        assert found.runs[0].confusion == kept
+        found.save(tmp_path / "kept")
+        again = load_results(tmp_path / "kept")
+        assert again.runs[0].confusion == kept
+        np.testing.assert_array_equal(again.test.together, groups)
+        assert again.test.floor == 0.5  # what is gained by always answering the largest class
+    assert JudgedClips(TEST.labels, CLASSES, None, 1, 0.25, 0).together == 1
 
 
 def test_what_a_run_does_not_know_of_its_training_is_left_out(tmp_path):

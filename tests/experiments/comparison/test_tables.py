@@ -1,9 +1,12 @@
 """Rows and fronts over seeds and clips."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from report_cases import CLIPS, fixed_of, results_of, runs_of, table_of
+from report_cases import CLIPS, TEST, fixed_of, results_of, runs_of, table_of, with_confusions
 
+from experiments.analysis.confusion import to_matrix
 from experiments.analysis.fronts import hull, hypervolume
 from experiments.analysis.statistics import CLIPS as OVER_CLIPS
 from experiments.analysis.statistics import RESAMPLES, SEEDS_AND_CLIPS
@@ -60,6 +63,30 @@ def test_the_accuracy_of_a_pair_is_that_of_its_clips():
     assert (found.high - found.low) / (everything.high - everything.low) == pytest.approx(
         2**0.5, rel=0.2
     )  # half the clips
+
+
+def test_the_accuracy_of_a_class_is_that_of_its_clips_and_the_mean_counts_classes_alike():
+    (table,) = tables_of(with_confusions(results_of(gumbel=(0.9, 0.3), seeds=2)))
+    (row,) = table.rows.values()
+    runs = runs_of("gumbel", 0.9, 0.3, seeds=2)
+    found = [100 * np.mean([run.clips["correct"][TEST.labels == label].mean() for run in runs]) for label in range(4)]
+    assert [row.of_class(name).mean for name in TEST.classes] == pytest.approx(found)
+    assert row.mean("class_accuracy") == pytest.approx(np.mean(found))
+    assert to_matrix(row.confusion).sum() == 2 * CLIPS
+    (older,) = tables_of(results_of(gumbel=(0.9, 0.3)))
+    assert not next(iter(older.rows.values())).classes
+
+
+def test_clips_of_one_source_are_drawn_together():
+    results = results_of(gumbel=(0.9, 0.3), seeds=1)
+    same = replace(TEST, groups=np.arange(CLIPS) // 2)
+    (apart,), (together,), (few,) = (
+        tables_of(replace(results, test=test)) for test in (TEST, same, replace(TEST, groups=np.arange(CLIPS) // 40))
+    )
+    figures = [next(iter(table.rows.values())).figure("accuracy") for table in (apart, together, few)]
+    assert figures[0].to_json() == pytest.approx(figures[1].to_json())
+    assert next(iter(few.rows.values())).units == 10
+    assert figures[2].mean == figures[0].mean
 
 
 def test_budgets_and_group_sizes_have_tables_of_their_own():

@@ -2,7 +2,7 @@ import pytest
 from layout_cases import touch, write
 
 from envs.clips import ClipError
-from envs.clips.datasets import LAYOUTS, Layout, Listing, find_clips, register_layout
+from envs.clips.datasets import LAYOUTS, Division, Layout, Listing, find_clips, register_layout
 
 
 @pytest.fixture
@@ -62,3 +62,18 @@ def test_a_link_to_itself_is_no_folder(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(ClipError, match="loop: expected a folder of videos"):
         find_clips(tmp_path / "loop", "train")
+
+
+def test_groups_are_known_in_any_layout_and_folds_of_given_splits_are_refused(tmp_path):
+    write(tmp_path, {"train.txt": "v/a_1.mp4 0\nv/a_2.mp4 0\n", "test.txt": "v/b_1.mp4 0\nv/b_2.mp4 0\nv/c_1.mp4 0\n"})
+    assert find_clips(tmp_path, "test").groups == ()
+    assert find_clips(tmp_path, "test", division=Division("(.)_")).groups == ("b", "b", "c")
+    write(tmp_path, {"groups.csv": "v/a_1,x\nv/a_2,x\nv/b_1,y\nv/b_2.mp4,y\n"})
+    found = find_clips(tmp_path, "test")
+    assert found.groups == ("y", "y", "v/c_1.mp4")
+    assert found.note == "1 of 3 clips are named by no group: each counts as a source of its own."
+    assert find_clips(tmp_path, "train").note == ""  # though the file names clips of another split
+    with pytest.raises(ClipError, match="expected class folders to divide into 3 folds, got the layout lists"):
+        find_clips(tmp_path, "test", division=Division(folds=3, fold=1))
+    write(tmp_path, {"groups.csv": "v/a_1,x\n"})
+    assert find_clips(tmp_path, "test").groups == ()
