@@ -6,10 +6,8 @@ test. A file `groups.csv` says which videos share one; a video that it leaves ou
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from backbone.common.naming import paths_nearby
+from envs.clips.datasets.groups import GROUPS, read_groups, without_suffix
 from envs.clips.datasets.places import find_videos
-from envs.clips.datasets.reading import VIDEO_SUFFIXES, inside, parse_each, read_lines
 from envs.clips.datasets.registry import SPLITS
 from envs.clips.source import ClipError
 from envs.clips.video.read import open_video
 
-GROUPS = "groups.csv"
 STRIDE = 2  # every other frame, so that what moves in a video moves between frames
 SHARES = {"val": 0.10, "test": 0.15}  # of the sources; the others are for training
 
@@ -72,38 +69,6 @@ def find_footage(root: str | Path, groups: Path | None = None) -> Footage:
             f"being {next(iter(named))}; correct the paths"
         )
     return Footage(root, {path: named.get(key, path) for path, key in keys.items()}, unknown=len(unknown))
-
-
-def read_groups(file: Path) -> dict[str, str]:
-    """Path -> group, of lines `path,group` below a header of these words, which may be left out; a path has a suffix or not.
-
-    :raises ClipError: when there is no line, one of another form, or a path that is given two groups
-    """
-    lines = read_lines(file)
-    if lines and [field.strip().lower() for field in lines[0][1].split(",")] == ["path", "group"]:
-        lines = lines[1:]
-    if not lines:
-        raise ClipError(f"{file}: expected lines 'path,group', but there are none; fill or remove the file")
-    named: dict[str, str] = {}
-
-    def parse(line: str) -> None:
-        fields = [field.strip() for field in next(csv.reader([line]))]
-        if len(fields) != 2 or not all(fields):
-            raise ClipError(f"expected 'path,group', got {line!r}; correct the line, a comma in a name needs quotes")
-        path, group = inside(fields[0], file.parent), fields[1]
-        if named.setdefault(path, group) != group:
-            raise ClipError(
-                f"expected one group for {path}, got {named[path]!r} and {group!r}; remove one of the lines"
-            )
-
-    list(parse_each(((f"{file}:{number}", line) for number, line in lines), parse, None))
-    return named
-
-
-def without_suffix(path: str) -> str:
-    """A path without the suffix of a video, if it has one."""
-    stem, suffix = os.path.splitext(path)
-    return stem if suffix.lower() in VIDEO_SUFFIXES else path
 
 
 def split_sources(sources: Collection[str], seed: int) -> dict[str, str]:

@@ -31,9 +31,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from backbone.common.files import write_bytes
+from envs.clips.datasets.groups import GROUPS
 from envs.clips.generated.camera import Camera, Shot
 from envs.clips.generated.folder import PAIRED, GeneratedFolder, clip_generator, facts_of, original_of
-from envs.clips.generated.footage import GROUPS, Footage, Reel, check_enough, find_footage, split_sources
+from envs.clips.generated.footage import Footage, Reel, check_enough, find_footage, split_sources
 from envs.clips.source import ClipError
 from envs.clips.video.decode import write_video
 

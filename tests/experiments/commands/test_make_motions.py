@@ -15,7 +15,23 @@ from experiments.commands.make_motions import make_motions
 from experiments.config import Data
 from experiments.judgement import cluster_of
 
-SMALL = ["--size", "16", "--num-frames", "4", "--speed", "1", "2", "--train", "16", "--val", "2", "--test", "8"]
+SMALL = [
+    "--size",
+    "16",
+    "--num-frames",
+    "4",
+    "--speed",
+    "1",
+    "2",
+    "--jitter",
+    "0",
+    "--train",
+    "16",
+    "--val",
+    "2",
+    "--test",
+    "8",
+]
 
 
 @pytest.fixture(scope="module")
