@@ -22,7 +22,7 @@ from envs.clips.source import ClipError
 from envs.clips.video.read import open_video
 
 STRIDE = 2  # every other frame, so that what moves in a video moves between frames
-SHARES = {"val": 0.10, "test": 0.15}  # of the sources; the others are for training
+SHARES = {"val": 0.10, "test": 0.25}  # of the sources; the others are for training
 
 
 @dataclass(frozen=True)

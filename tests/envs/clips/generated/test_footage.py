@@ -86,7 +86,7 @@ def test_the_fingerprint_is_of_what_is_there_wherever_it_lies(tmp_path):
     assert len(seen) == 5
 
 
-@pytest.mark.parametrize(("count", "val", "test"), [(3, 1, 1), (4, 1, 1), (20, 2, 3), (46, 5, 7), (300, 30, 45)])
+@pytest.mark.parametrize(("count", "val", "test"), [(3, 1, 1), (4, 1, 1), (20, 2, 5), (46, 5, 12), (300, 30, 75)])
 def test_sources_are_dealt_out_by_shares(count, val, test):
     names = [f"source {i}" for i in range(count)]
     dealt = split_sources([*names, *names], seed=0)
