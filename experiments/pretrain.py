@@ -109,7 +109,8 @@ def build_backbone(config: Pretrain, num_classes: int) -> FusionBackbone:
         temporal=config.temporal,
         consensus=config.consensus,
         lstm_hidden=config.lstm_hidden,
-    ).to(config.device, memory_format=torch.channels_last)
+    ).to(config.device)
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster to train; nothing else changes
     if loaded is not None and (warning := loaded.warning(backbone.temporal)):
         print(warning)
     return backbone

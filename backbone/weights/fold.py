@@ -35,9 +35,7 @@ def fold_again(folded: FusionBackbone, backbone: FusionBackbone) -> None:
     if folded is backbone:
         return
     for conv_name, _, conv, norm in _pairs(backbone):
-        fused, target = fuse_conv_bn_eval(conv, norm), folded.cnn.get_submodule(conv_name)
-        target.weight.copy_(fused.weight)
-        target.bias.copy_(fused.bias)
+        folded.cnn.get_submodule(conv_name).load_state_dict(fuse_conv_bn_eval(conv, norm).state_dict())
 
 
 def _pairs(backbone: FusionBackbone) -> Iterator[tuple[str, str, nn.Conv2d, nn.BatchNorm2d]]:
