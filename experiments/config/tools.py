@@ -49,6 +49,9 @@ class CheckData(Sources, Plugins, JsonOutput):
     """Frames T in a clip: shorter videos are reported."""
     workers: int = 0
     """Processes that decode; 0 takes all cores."""
+    near: int = 8
+    """Bits of 64 by which frames of two clips may differ, in two perceptual hashes, and still look alike: splits should not
+    share such clips; -1 compares none."""
 
 
 @shared_last
