@@ -12,10 +12,11 @@ from backbone import Decision, Observation, Site, one_hot
 REUSE_SHARE = 1 / 4  # the first channels of each site reuse: a one-frame temporal shift, as in TSM
 ALWAYS_REUSE = 0.75  # share of policies under which all of those do; else each with a probability that is uniform
 FLIPPED = 0.02  # share of decisions that are exchanged between use and reuse
-NEVER_SKIP, MAX_SKIP = 0.35, 0.75  # share of policies without skips; the highest level of the others
+NEVER_SKIP, MAX_SKIP = 0.35, 0.9  # share of policies without skips; the highest level of the others
 SPREAD = 0.5  # a site's rate is the level times 1 - SPREAD to 1 + SPREAD
 WITHOUT_SHORTCUT = 0.75  # no higher rate where nothing but the site's own channels leads through the block
-KINDS = ("nested", "nested", "masked", "scattered")  # equally likely
+KINDS = ("nested", "masked", "scattered")  # equally likely
+SHALLOW = 3  # sites: deeper CNNs bear less that is scattered
 
 
 class PretrainingMix:
@@ -25,10 +26,10 @@ class PretrainingMix:
     whenever a policy is judged (``agent/statistics.py``). And one level of skipping for the whole depth, not a rate for each
     clip, frame and site: what is drawn apart at each of many sites compounds until nothing of the signal is left.
 
-    A quarter of each site's channels reuses, the first. The skips of a policy are *nested* (half of the policies: at each
-    site as many channels as its rate says, counted from behind that quarter, so that widths share their channels, as in a
-    slimmable network, Yu et al., 2019), *masked* (a random choice of channels, the same for all clips) or *scattered* (each
-    decision by itself, at half the rate).
+    A quarter of each site's channels reuses, the first. The skips of a policy are *nested* (at each site as many channels as
+    its rate says, counted from behind that quarter, so that widths share their channels, as in a slimmable network, Yu et
+    al., 2019), *masked* (a random choice of channels, the same for all clips) or *scattered* (each decision by itself). What
+    is scattered at S sites adds up like noise, so beyond three sites its rate falls with the root of S.
 
     :param sites: of the backbone
     :param strength: the level of skipping is multiplied by it: 0 never skips
@@ -64,4 +65,4 @@ class PretrainingMix:
             return place < rate * site.decisions
         if self.kind == "masked":
             return torch.rand(site.decisions, device=place.device) < rate
-        return torch.rand(shape, device=place.device) < rate / 2
+        return torch.rand(shape, device=place.device) < rate * min(SHALLOW / len(self.sites), 1) ** 0.5

@@ -39,8 +39,8 @@ def skipped(decisions: torch.Tensor) -> torch.Tensor:
 
 def test_skips_come_at_the_documented_mean_rate(policies):
     found = torch.stack([skipped(decisions).double().mean() for _, decisions in policies]).mean()
-    level = (1 - NEVER_SKIP) * MAX_SKIP / 2  # scattered ones, a quarter, come at half the rate; a rate above 1 is cut
-    assert float(found) == pytest.approx(level * (1 - 1 / 8), abs=0.02)
+    level = (1 - NEVER_SKIP) * MAX_SKIP / 2  # a little less: a rate above 1 is cut
+    assert level - 0.04 < float(found) < level + 0.02
 
 
 def test_some_policies_never_skip(policies):
@@ -54,7 +54,7 @@ def test_nested_and_masked_policies_skip_the_same_channels_in_all_clips_and_scat
         one = skipped(decisions)
         if mix.kind != "scattered":
             assert (one == one[:1, :1]).all()
-    apart = [skipped(d).flatten(0, 1) for mix, d in policies if mix.kind == "scattered" and mix.level > 0.4]
+    apart = [skipped(d).flatten(0, 1) for mix, d in policies if mix.kind == "scattered" and 0.3 < mix.level < 0.6]
     assert apart
     assert all((one != one[:1]).any() for one in apart)
 
@@ -79,6 +79,17 @@ def test_reuse_comes_where_and_as_often_as_documented(policies, shifted):
     mean = ALWAYS_REUSE + (1 - ALWAYS_REUSE) / 2
     expected = mean * (1 - FLIPPED) + (1 - mean) * FLIPPED if shifted else FLIPPED
     assert float((chosen == Decision.REUSE).double().mean()) == pytest.approx(expected, abs=0.025)
+
+
+def test_what_is_scattered_falls_with_the_root_of_the_number_of_sites():
+    torch.manual_seed(0)
+    shallow = tiny_backbone(group_size=1).sites
+    rates = []
+    for sites in (shallow, shallow * 4):
+        mixes = [PretrainingMix(sites, torch.device("cpu")) for _ in range(1500)]
+        found = [skipped(decisions_of(mix, 2)).double().mean() for mix in mixes if mix.kind == "scattered"]
+        rates.append(float(torch.stack(found).mean()))
+    assert rates[1] / rates[0] == pytest.approx(0.5, abs=0.06)
 
 
 def test_without_strength_nothing_is_skipped():

@@ -22,7 +22,7 @@ def training(**kwargs) -> Pretraining:
 def test_it_fits_a_batch():
     one = training(steps=40)
     losses = [one.step(*batch())[0] for _ in range(40)]
-    assert losses[-1] < 0.6 * losses[0]
+    assert min(losses[-10:]) < 0.6 * losses[0]  # the least: a policy that skips nearly everything may come last
 
 
 def test_taken_up_again_it_goes_on_as_if_nothing_had_happened():
