@@ -76,14 +76,21 @@ def _remarks(report: Report) -> Iterator[str]:
         if split.without_clips:
             some = ", ".join(split.without_clips[:SHOWN])
             yield f"{name}: no clips of {some}{', ...' if len(split.without_clips) > SHOWN else ''}"
-        if split.per_class["max"] > UNEQUAL * split.per_class["min"] > 0:
-            largest, smallest = (choose(split.clips_of, key=split.clips_of.__getitem__) for choose in (max, min))
-            yield (
-                f"{name}: {split.per_class['max']} clips of {largest} for {split.per_class['min']} of {smallest}: accuracy "
-                "counts classes by their clips, evaluate shows each class and the mean of all"
-            )
+    if unequal := list(_unequal(report)):
+        yield (
+            f"Unequal classes, {', '.join(unequal)}: accuracy counts them by their clips, evaluate shows each and the mean of all."
+        )
     if report.compared is not None:
         yield _tell(report.compared)
+
+
+def _unequal(report: Report) -> Iterator[str]:
+    """Of each split whose classes are, the largest and the smallest that has clips."""
+    for name, split in report.splits.items():
+        sizes = {of_class: clips for of_class, clips in split.clips_of.items() if clips}
+        largest, smallest = (choose(sizes, key=sizes.__getitem__, default="") for choose in (max, min))
+        if sizes and sizes[largest] > UNEQUAL * sizes[smallest]:
+            yield f"in {name} {sizes[largest]} clips of {largest} for {sizes[smallest]} of {smallest}"
 
 
 def _tell(compared: Compared) -> str:

@@ -39,9 +39,9 @@ def test_unequal_and_missing_classes_are_said_in_a_sentence_each(capsys):
     splits = {"train": split({"run": 50, "walk": 5}, sources=7), "test": split({"run": 3, "walk": 0})}
     printed = shown(report(splits), capsys)
     assert "test: no clips of walk\n" in printed
-    assert "train: 50 clips of run for 5 of walk: accuracy counts classes by their clips" in printed
+    assert "Unequal classes, in train 50 clips of run for 5 of walk: accuracy counts them by their clips" in printed
     assert ["run", "50", "3"] in [[word for word in line.split() if word != "│"] for line in printed.splitlines()]
-    assert shown(report({"train": split({"run": 5, "walk": 4})}), capsys).count("accuracy counts") == 0
+    assert shown(report({"train": split({"run": 5, "walk": 4})}), capsys).count("Unequal") == 0
 
 
 def test_many_classes_are_not_shown_one_by_one(capsys):

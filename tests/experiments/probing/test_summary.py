@@ -105,6 +105,15 @@ def kept(tmp_path_factory):
     return folder, runs, summarise(folder, runs, cluster=2)
 
 
+def test_clips_of_one_source_are_drawn_together_and_that_is_kept(kept, tmp_path):
+    _, runs, text = kept
+    assert summarise(tmp_path, runs, cluster=np.arange(CLIP_COUNT) // 2) == text  # the same clips, named otherwise
+    (tmp_path / "probes.md").unlink()
+    assert rebuild(tmp_path, tmp_path) == text
+    few = summarise(tmp_path, runs, cluster=np.arange(CLIP_COUNT) // 20)
+    assert few != text
+
+
 def rows_of(text: str, title: str) -> list[dict[str, str]]:
     lines = text.split(f"## {title}\n")[1].split("##")[0].splitlines()
     head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
