@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
@@ -122,20 +123,30 @@ def _opencv() -> ModuleType | None:
 
 
 def write_texture(
-    path: str, num_frames: int, codec: str = "libx264", height: int = 240, width: int = 320, **options: str
+    path: str,
+    num_frames: int,
+    codec: str = "libx264",
+    height: int = 240,
+    width: int = 320,
+    start: int = 0,
+    **options: str,
 ) -> None:
-    """A textured scene that pans, with a square of another texture moving over it; x264's defaults."""
+    """A textured scene that pans, with a square of another texture moving over it; x264's defaults.
+
+    :param start: how far the movements have come at the first frame, in frames
+    """
     scene = _scene()
     with av.open(path, "w") as file:
         stream = file.add_stream(codec, rate=FPS, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = height, width
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        for t in range(num_frames):
+        for t in range(start, start + num_frames):
             file.mux(stream.encode(av.VideoFrame.from_ndarray(_view(scene, t, height, width), format="rgb24")))
         file.mux(stream.encode())
 
 
+@cache
 def _scene(side: int = 1024) -> np.ndarray:
     """(side, side, 3) uint8: noise at five scales, as natural pictures have it, from a fixed seed."""
     rng = np.random.default_rng(0)

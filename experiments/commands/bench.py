@@ -11,6 +11,7 @@ from backbone.common.files import write_json
 from backbone.common.naming import did_you_mean
 from experiments.bench.cnn import cnn_ratios
 from experiments.bench.data import data_ratios, report_fuzz
+from experiments.bench.dataset import dataset_ratios
 from experiments.bench.environment import environment_ratios
 from experiments.bench.episodes import episode_ratios
 from experiments.bench.measure import Ratio
@@ -24,6 +25,7 @@ PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
     "episodes": lambda config: episode_ratios(config.repeats),
     "cnn": lambda config: cnn_ratios(config.repeats, config.size),
     "data": lambda config: data_ratios(config.repeats),
+    "dataset": lambda config: dataset_ratios(config.videos, config.repeats),
     "fuzz": lambda config: report_fuzz(config.files),
 }
 ON_REQUEST = ("fuzz",)  # takes many minutes

@@ -68,7 +68,9 @@ class Bench:
     """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
 
     parts: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|data|fuzz ...")
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|data|dataset|fuzz ..."),
     ] = ()
     """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
     clips: int = 32
@@ -77,6 +79,8 @@ class Bench:
     """Pixels of the frames of the CNN's part."""
     files: int = 2000
     """Damaged files of fuzz."""
+    videos: int = 400
+    """Videos of dataset, written in the layout of Something-Something V2; those beyond 400 are hard links to the 400."""
     repeats: int = 21
     """Interleaved pairs; a third of them where a pair takes seconds."""
     json: Path | None = None

@@ -50,3 +50,10 @@ def test_batches_draw_different_segments():
 
 def test_without_shuffling_clips_come_in_their_own_order():
     assert ClipSampler(3, seed=9, shuffle=False).take(7)[0].tolist() == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_what_is_done_to_a_batch_leaves_the_order_alone():
+    indices, _ = ClipSampler(5, seed=3).take(5)
+    kept = indices.tolist()
+    indices[:] = 0
+    assert ClipSampler(5, seed=3).take(5)[0].tolist() == kept
