@@ -274,7 +274,7 @@ def _sound_files(folder: Path) -> Iterator[Path]:
     for name, options in FORMS.items():
         path = folder / name
         frames = 1 if path.suffix == ".jpg" else 40
-        write_texture(str(path), frames, height=48, width=64, **options)
+        write_texture(str(path), frames, height=48, width=64, start=0, **options)
         yield path
 
 

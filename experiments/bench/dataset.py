@@ -12,7 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -239,11 +239,14 @@ def decode_alone(work: Sequence[Work]) -> np.ndarray:
 @contextmanager
 def decoders(workers: int) -> Iterator[Callable[[list[list[Work]]], None]]:
     """Decodes batches, in so many processes; in this one if there are to be none."""
-    if not workers:
-        yield lambda batches: [decode_alone(batch) for batch in batches] and None
-        return
-    with ProcessPoolExecutor(workers, get_context(START)) as pool:
-        yield lambda batches: list(pool.map(_decode_in_place, batches)) and None
+    with ExitStack() as stack:
+        pool = stack.enter_context(ProcessPoolExecutor(workers, get_context(START))) if workers else None
+
+        def decode(batches: list[list[Work]]) -> None:
+            for _ in map(_decode_in_place, batches) if pool is None else pool.map(_decode_in_place, batches):
+                pass
+
+        yield decode
 
 
 def _decode_in_place(work: Sequence[Work]) -> None:
