@@ -20,7 +20,7 @@ class Compare(Videos, Processes):
 
     preset: Literal["quick", "default", "full"] = "default"
     """quick shows everything in a minute, on fewer embedded clips, trained too short to conclude from; default takes
-    a quarter of an hour on two cores; full has five seeds, each with a backbone of its own, and REBAR, in groups of 8, at
+    under half an hour on two cores; full has five seeds, each with a backbone of its own, and REBAR, in groups of 8, at
     equal rollouts and at equal time, and takes two hours. Each option below that is left out is the preset's."""
     methods: tuple[str, ...] | None = None
     """Methods to train at every cost weight and group size; one of your own must be registered by --plugin."""

@@ -21,7 +21,7 @@ COMPARISONS: dict[str, dict[str, Any]] = {
         "budgets": (0.5,),
         "run": Path("runs/quick"),
     },
-    "default": {  # three seeds of the agents on one backbone: ten to fifteen minutes on two cores
+    "default": {  # three seeds of the agents on one backbone: under half an hour on two cores
         "methods": ("reinforce", "ppo", "gumbel", "static"),
         "more_methods": (),
         "cost_weights": (0.5, 1.0, 2.0, 4.0, 8.0),
