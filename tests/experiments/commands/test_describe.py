@@ -133,7 +133,7 @@ def test_every_count_is_a_whole_number(described, words):
     counts = {name: value for name, value in facts.items() if name.endswith(("macs", "parameters"))}
     assert {"dense_macs", "gate_macs", "parameters"} < set(counts)
     assert all(type(value) is int for value in counts.values())
-    assert all(type(value) in (int, str) for site in facts["sites"] for value in site.values())
+    assert all(type(value) in (int, str, bool) for site in facts["sites"] for value in site.values())
 
 
 def test_a_layer_between_two_sites_stands_at_both(described):
