@@ -6,7 +6,7 @@ IN_VENV := $(VENV)/bin/python
 
 .PHONY: quick compare test test-browser screenshots chromium docs bench clean
 
-quick: $(VENV)/.run  ## see everything once: data, pretraining, four methods, table, pictures (about a minute on 2 cores)
+quick: $(VENV)/.run  ## see everything once: data, pretraining, four methods, table, pictures (a minute and a half on 2 cores)
 	$(IN_VENV) -m experiments compare --preset quick
 
 compare: $(VENV)/.run  ## the main job: train, compare, show (10 to 15 minutes on 2 cores)

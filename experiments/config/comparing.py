@@ -19,7 +19,7 @@ class Compare(Videos, Processes):
     """Train every method on the same backbones and clips, judge all alike, and write table, pictures and report."""
 
     preset: Literal["quick", "default", "full"] = "default"
-    """quick shows everything in a minute, on fewer embedded clips, trained too short to conclude from; default takes
+    """quick shows everything in a minute and a half, on fewer embedded clips, trained too short to conclude from; default takes
     under half an hour on two cores; full has five seeds, each with a backbone of its own, and REBAR, in groups of 8, at
     equal rollouts and at equal time, and takes two hours. Each option below that is left out is the preset's."""
     methods: tuple[str, ...] | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 COMPARISONS: dict[str, dict[str, Any]] = {
-    "quick": {  # a demonstration of everything: a minute on two cores
+    "quick": {  # a demonstration of everything: a minute and a half on two cores
         "methods": ("reinforce", "ppo", "gumbel", "static"),
         "more_methods": (),
         "cost_weights": (1.0,),
