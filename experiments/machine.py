@@ -84,8 +84,8 @@ def set_up_cpu(threads: int) -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h
-    mallopt(mmap_threshold, 32 << 20)  # glibc's upper limit; larger tensors are mapped on their own
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
+    mallopt(mmap_max, 0)  # no tensor is mapped on its own, however large
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(top_pad, 64 << 20)
 

@@ -110,7 +110,6 @@ def build_backbone(config: Pretrain, num_classes: int) -> FusionBackbone:
         consensus=config.consensus,
         lstm_hidden=config.lstm_hidden,
     ).to(config.device)
-    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster to train; nothing else changes
     if loaded is not None and (warning := loaded.warning(backbone.temporal)):
         print(warning)
     return backbone
