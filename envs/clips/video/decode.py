@@ -13,7 +13,9 @@ from av.video.reformatter import VideoReformatter
 
 from envs.clips.sampling import segment_indices
 from envs.clips.source import ClipError
-from envs.clips.video.read import Convert, Video, open_video
+from envs.clips.video.canvas import Convert
+from envs.clips.video.read import open_video
+from envs.clips.video.video import Video
 
 
 def decode_frames(
