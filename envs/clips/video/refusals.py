@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ import av
 
 from envs.clips.source import ClipError
 from envs.clips.video.headers import HEAD_BYTES, declared_end, may_be_padded
+
+TRUE = (errno.ENOMEM, errno.EIO, errno.EACCES)  # numbers of the system that a decoder means
+FOREIGN = 1000  # FFmpeg's own start far above
 
 
 def status_of(path: Path, what: str = "video file") -> os.stat_result:
@@ -75,10 +79,17 @@ def one_sentence(path: Path, what: str = "video") -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "it does not fit into memory"
-        if isinstance(error, av.error.ExitError):
-            reason = "it holds too little for its size: nothing came for too long"
         raise ClipError(
-            f"{path}: expected a whole {what}, but it does not decode ({reason}), so it is no {what}, damaged or "
+            f"{path}: expected a whole {what}, but it does not decode ({_reason(error)}), so it is no {what}, damaged or "
             "cut off; replace it or take it off the list"
         ) from error
+
+
+def _reason(error: av.FFmpegError | MemoryError) -> str:
+    """Decoders return numbers of the system that say nothing of it, such as "Device or resource busy"."""
+    if isinstance(error, av.error.ExitError):
+        return "it holds too little for its size: nothing came for too long"
+    number = getattr(error, "errno", None) or errno.ENOMEM
+    if number < FOREIGN and number not in TRUE:
+        return "its data make no sense"
+    return getattr(error, "strerror", None) or "it does not fit into memory"

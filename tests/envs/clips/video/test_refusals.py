@@ -1,3 +1,5 @@
+import errno
+
 import av
 import pytest
 from video_cases import assert_one_sentence, write
@@ -43,3 +45,18 @@ def test_a_picture_may_be_padded(tmp_path):
 def test_a_wait_that_was_too_long_is_told_in_words(tmp_path):
     with pytest.raises(ClipError, match="nothing came for too long"), one_sentence(tmp_path):
         raise av.error.ExitError(0, "Immediate exit requested")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (av.error.OSError(errno.EBUSY, "Device or resource busy"), "its data make no sense"),
+        (av.error.PermissionError(errno.EPERM, "Operation not permitted"), "its data make no sense"),
+        (av.error.PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (av.error.InvalidDataError(1094995529, "Invalid data found"), "Invalid data found"),
+        (MemoryError(), "it does not fit into memory"),
+    ],
+)
+def test_words_of_the_system_are_left_out_where_the_decoder_does_not_mean_them(tmp_path, error, reason):
+    with pytest.raises(ClipError, match=rf"does not decode \({reason}\)"), one_sentence(tmp_path):
+        raise error
