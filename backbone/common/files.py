@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 
 from backbone.common.naming import paths_nearby
 
@@ -47,6 +46,8 @@ def write_json(path: Path, content: Any) -> None:
 
 def save_checkpoint(path: Path, kind: str, content: dict, tensors: dict) -> None:
     """Save JSON ``content`` and a (nested) dict of ``tensors`` under a ``kind`` that ``load_checkpoint`` checks."""
+    import torch  # which whoever only reads videos does not wait for
+
     data = {"format": f"adafuse-rl/{kind}", "json": json.dumps(content), "tensors": tensors}
     write_whole(path, lambda file: torch.save(data, file))
 
@@ -71,6 +72,8 @@ def load_checkpoint(path: str | Path, kind: str) -> tuple[dict, dict]:
 
 def load_tensors(path: Path) -> Any:
     """``torch.load`` with ``weights_only=True``, every failure told in one sentence."""
+    import torch
+
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (
