@@ -120,6 +120,20 @@ def test_files_too_large_to_keep_are_read_again(made, name, monkeypatch):
         np.testing.assert_array_equal(video.frames(numbers), frames[numbers])
 
 
+# Pixels that are not square
+
+SHOWN = {"3:2": (48, 96), "1:2": (48, 32), "1:1": (48, 64), "9:1": (48, 64)}  # of 48 x 64
+
+
+@pytest.mark.parametrize("aspect", SHOWN)
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_pixels_are_made_square_as_the_file_says_unless_it_says_what_cannot_be(tmp_path, name, aspect):
+    path = write(tmp_path / name, 3, aspect=aspect, turned=90 if name == "clip.mp4" else None)
+    shape = SHOWN[aspect][::-1] if name == "clip.mp4" else SHOWN[aspect]
+    assert open_video(path).frames([1]).shape == (1, *shape, 3)
+    np.testing.assert_array_equal(open_video(path, square=False).frames(range(3)), truth(path))
+
+
 # Streams that were cut
 
 OPEN = {  # encoder -> groups of pictures that lead from one into the next
