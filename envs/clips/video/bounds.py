@@ -13,11 +13,13 @@ from pathlib import Path
 import av
 
 from envs.clips.source import ClipError
+from envs.clips.video.boxes import is_boxed, listed
 
 MIN_SIDE = 8  # pixels
 MAX_PIXELS = 1 << 25  # of a picture, stored or scaled: 8192 x 4096
 MAX_FRAMES = 1 << 20  # of a video: 9 hours at 30 a second
 DECODER_PIXELS = 2 * MAX_PIXELS  # that FFmpeg may try, so that it is not its words that refuse
+MAX_LISTED = 1 << 23  # packets of an MP4, of pictures and sound, each time that an edit list plays them
 MAX_PICTURE_BYTES = 1 << 28  # of a picture's file
 MAX_SECONDS = 60  # of this thread's processor time, for one pass over a video
 MAX_WAIT = 20  # seconds until a file is understood, and from one packet to the next
@@ -31,6 +33,16 @@ def bound_allocations() -> None:
     """Set FFmpeg's own bound (2 GB) lower, for this process. PyAV has no name for it, but its library does."""
     with suppress(AttributeError, OSError):  # Windows, where a library's own libraries are not searched
         ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION))
+
+
+def check_list(path: Path) -> None:
+    """:raises ClipError: for an MP4 whose header lists more than any video has, sound included."""
+    with path.open("rb") as file:
+        count = listed(path) if is_boxed(file.read(8)) else 0
+    if count > MAX_LISTED:
+        raise ClipError(
+            f"{path}: expected at most {MAX_LISTED} packets, but it lists {count}; cut it into shorter clips"
+        )
 
 
 def check_picture(path: Path, width: int, height: int) -> None:

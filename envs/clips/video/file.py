@@ -19,7 +19,7 @@ import av.container
 
 from envs.clips.source import ClipError
 from envs.clips.video.bitstream import Coding
-from envs.clips.video.bounds import MAX_FRAMES, Budget
+from envs.clips.video.bounds import MAX_FRAMES, Budget, check_list
 from envs.clips.video.container import check_end, opened, packets_of
 from envs.clips.video.index import Index, Indexer, coding_of, runs_for
 from envs.clips.video.refusals import check_file, damaged, one_sentence
@@ -43,6 +43,7 @@ class VideoFile(Video):
     def __init__(self, path: Path, status: os.stat_result, *, square: bool, threads: int) -> None:
         self.path, self.threads, self.size = path, threads, status.st_size
         check_file(path, status)
+        check_list(path)
         self.index: Index | None = None
         self.count: int | None = None
         self.packets: list[av.Packet] = []  # empty where they are too many to keep

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from envs.clips.video.boxes import is_boxed
+
 HEAD_BYTES = 1 << 16  # enough to tell; and so many zeros are no accident
 
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
-BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")  # that MP4 and QuickTime start with
-
 
 def may_be_padded(head: bytes) -> bool:
     """Whether a whole file may end in zeros: those with a list of what is where (MP4, Matroska) may."""
-    return head.startswith(EBML) or head[4:8] in BOXES
+    return head.startswith(EBML) or is_boxed(head)
 
 
 def declared_end(head: bytes) -> int | None:
