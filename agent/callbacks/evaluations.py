@@ -17,7 +17,9 @@ from backbone.common.files import write_json
 from envs.clips import ClipSource
 from envs.reward import Reward
 
-ON_THE_WAY = 128  # clips that statistics are estimated from while training goes on; its end takes ``agent.statistics.CLIPS``
+ON_THE_WAY = (
+    128  # clips that statistics are estimated from while training goes on; its end takes ``agent.statistics.CLIPS``
+)
 
 
 def read_curve(path: Path) -> list[dict[str, Any]]:
