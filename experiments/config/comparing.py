@@ -156,7 +156,8 @@ class Gradients(Plugins):
 class Report:
     """Make tables and pictures again from results that are there: trains nothing, judges nothing."""
 
-    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
-    """Folder of results that `compare`, `gradients`, `probe` or `tune` wrote."""
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS [RESULTS ...]")]
+    """Folder of results that `compare`, `gradients`, `probe` or `tune` wrote; several, of `compare` on one fold each, become
+    one report, in which every clip was judged once."""
     out: Path | None = None
-    """Folder to write, by default the same."""
+    """Folder to write, by default the same; needed where there are several."""
