@@ -171,7 +171,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, share):
     save_checkpoint(path, "thing", {}, {"w": torch.randn(1000)})
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(ValueError, match=r"could not read it .* is it whole\?"):
+    with pytest.raises(ValueError, match=r"cut off or damaged|an empty file"):
         load_checkpoint(path, "thing")
 
 
