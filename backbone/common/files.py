@@ -45,7 +45,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole, indented, with a newline at its end."""
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_bytes(path, text.encode(errors="backslashreplace"))  # of a path that is no text: JSON's own escape
 
 
 def save_checkpoint(path: Path, kind: str, content: dict, tensors: dict) -> None:

@@ -186,3 +186,9 @@ def test_what_could_run_code_is_named(tmp_path):
     ) as caught:
         load_tensors(tmp_path / "script.pt")
     assert "\n" not in str(caught.value)
+
+
+def test_json_of_a_path_that_is_no_text_is_read_as_it_was(tmp_path):
+    content = {"run": "r\udcffn", "name": "日本\\udc"}
+    write_json(tmp_path / "x.json", content)
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == content
