@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NamedTuple
 
 from backbone.common.interruption import Interrupted
@@ -74,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     check-data and doctor give 1 as well if they found something wrong, predict if some videos of a folder cannot be used.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
     command, options = parse_command(arguments)
     try:
         code = import_module(f"experiments.commands.{command.file}").run(options)

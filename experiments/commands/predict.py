@@ -35,8 +35,6 @@ def run(config: Predict) -> int:
     :raises ValueError: no run, no video, or options that do not fit together
     :raises Interrupted: Ctrl-C while a folder is classified; what was done is kept
     """
-    if config.top < 1:
-        raise ValueError(f"expected --top to be at least 1, got {config.top}")
     if not os.path.lexists(config.video):  # of a link that leads nowhere the reader tells more
         raise ValueError(f"expected a video or a folder of videos at {config.video}, found nothing: check the path")
     Run(config.run).agent()  # a wrong path is told at once
