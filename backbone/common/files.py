@@ -14,7 +14,6 @@ import numpy as np
 
 from backbone.common.identify import instead_of_tensors
 from backbone.common.naming import paths_nearby
-from backbone.common.safetensors import is_safetensors, load_safetensors
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -106,6 +105,8 @@ def load_tensors(path: Path) -> Any:
     :raises ValueError: no such file, whatever is wrong with it; the message says what it is instead
     """
     import torch
+
+    from backbone.common.safetensors import is_safetensors, load_safetensors
 
     path = Path(path)
     if is_safetensors(path):
