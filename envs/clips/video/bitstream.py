@@ -32,6 +32,31 @@ class Coding:
         """Whether no other packet needs this one."""
         return False
 
+    def follows(self, packet: bytes | memoryview) -> bool:
+        """Whether nothing that is needed is missing between this packet and the one that was asked for before it. What
+        a decoder puts in its place may come from any picture, such as one that no other needs."""
+        return True
+
+
+class Bits:
+    """Bits of a header, one after the other. :raises ValueError: at the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self.value, self.left = int.from_bytes(data, "big"), 8 * len(data)
+
+    def read(self, count: int) -> int:
+        self.left -= count
+        if self.left < 0:
+            raise ValueError("expected more bits")
+        return self.value >> self.left & (1 << count) - 1
+
+    def golomb(self) -> int:
+        """An unsigned number in Exp-Golomb code (H.264, section 9.1)."""
+        zeros = 0
+        while not self.read(1):
+            zeros += 1
+        return (1 << zeros) - 1 + self.read(zeros)
+
 
 class JPEG(Coding):
     """ITU-T T.81, annex B: a picture needs no other, but may rely on tables that an earlier one brought."""
@@ -64,9 +89,14 @@ class _Units(Coding):
 
 
 class H264(_Units):
-    """ITU-T H.264: section 7.4.1 (unit types, nal_ref_idc), D.2.8 (recovery point)."""
+    """ITU-T H.264: section 7.4.1 (unit types, nal_ref_idc), 7.4.3 (frame_num), D.2.8 (recovery point)."""
 
     config_size, length_at = 7, 4
+
+    def __init__(self, extradata: bytes) -> None:
+        super().__init__(extradata)
+        self.number_bits = _frame_num_bits(extradata[8 : 8 + int.from_bytes(extradata[6:8], "big")])
+        self.number: int | None = None  # of the last picture that others need
 
     def starts(self, packet: bytes | memoryview) -> bool:
         recovery = False
@@ -84,6 +114,45 @@ class H264(_Units):
             if 1 <= unit[0] & 31 <= 5:
                 return not unit[0] & 0x60
         return False
+
+    def follows(self, packet: bytes | memoryview) -> bool:
+        slices = (unit for unit in self.units(packet) if unit[0] & 31 in (1, 2, 5))
+        first = next(slices, None)
+        if first is None or self.number_bits is None:
+            return True
+        try:
+            bits = Bits(bytes(first[1:32]).replace(b"\0\0\3", b"\0\0"))
+            for _ in range(3):  # first_mb_in_slice, slice_type, pic_parameter_set_id
+                bits.golomb()
+            number = bits.read(self.number_bits)
+        except ValueError:
+            return False
+        steps = 0 if self.number is None or first[0] & 31 == 5 else (number - self.number) % (1 << self.number_bits)
+        if first[0] & 0x60:
+            self.number = number
+        return steps < 2
+
+
+HIGH = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)  # profiles that say more of colours
+
+
+def _frame_num_bits(parameters: bytes) -> int | None:
+    """The width of frame_num in a sequence parameter set (section 7.3.2.1.1); None where it takes more to read it."""
+    bits = Bits(parameters[1:].replace(b"\0\0\3", b"\0\0"))
+    try:
+        profile = bits.read(24) >> 16
+        bits.golomb()  # seq_parameter_set_id
+        if profile in HIGH:
+            if bits.golomb() == 3 and bits.read(1):  # chroma_format_idc; planes of colours by themselves
+                return None
+            bits.golomb()  # bit_depth_luma_minus8, and of chroma
+            bits.golomb()
+            if bits.read(2) & 1:  # scaling lists
+                return None
+        width = bits.golomb() + 4
+    except ValueError:
+        return None
+    return width if width <= 16 else None
 
 
 def _recovers_at_once(messages: bytes) -> bool:

@@ -62,8 +62,10 @@ class Indexer:
         self.entries: list[int] = []
 
     def add(self, packet: av.Packet) -> bool:
-        """Whether it tells how many frames it shows, and when."""
+        """Whether it tells how many frames it shows, and when, and what it builds on is there."""
         data = memoryview(packet)
+        if not self.coding.follows(data):
+            return False
         frames = self.coding.frames(data)
         if frames is None or packet.pts is None or packet.has_sidedata("new_extradata"):
             return False

@@ -1,7 +1,7 @@
 import av
 import pytest
 
-from envs.clips.video.bitstream import CODINGS, H264, HEVC, JPEG, MPEG4, VP8, VP9, Coding
+from envs.clips.video.bitstream import CODINGS, H264, HEVC, JPEG, MPEG4, VP8, VP9, Bits, Coding
 
 AVC = bytes([1, 100, 0, 30, 0xFF, 0xE1, 0])  # lengths of four bytes
 HVC = bytes([1, *[0] * 20, 0xFF, 0])
@@ -127,3 +127,39 @@ def test_joined_hevc_streams_are_left_to_the_decoder():
         assert coding.frames(packet(35, kind)) == 1
     for kinds in ((16,), (17,), (18,), (1, 36), (1, 37)):  # after a broken link; before an end
         assert coding.frames(packet(*kinds)) is None
+
+
+def test_numbers_in_exp_golomb_code():
+    bits = Bits(bytes([0b1_010_011_0, 0b0100_0010, 0b1_0000000]))
+    assert [bits.golomb() for _ in range(5)] == [0, 1, 2, 3, 4]
+    for ask in (bits.golomb, lambda: bits.read(9)):
+        with pytest.raises(ValueError, match="more bits"):
+            ask()
+
+
+def test_an_h264_picture_that_others_need_is_missed():
+    parameters = bytes([0x67, 66, 0, 30, 0b1_1_010_000])  # baseline, set 0, frame_num in 4 bits
+    coding = H264(bytes([1, 66, 0, 30, 3, 1, 0, len(parameters)]) + parameters)  # units behind lengths of 4 bytes
+    assert coding.number_bits == 4
+
+    def follows(number: int, *, needed: bool = True, idr: bool = False) -> bool:
+        unit = bytes([(0x60 if needed else 0) | (5 if idr else 1), 0b111_00000 | number << 1, 0, 0])
+        return coding.follows(len(unit).to_bytes(4, "big") + unit)
+
+    assert follows(7)  # nothing is known of what was before
+    assert follows(8)
+    assert follows(9, needed=False)
+    assert follows(9)
+    assert not follows(11)
+    assert follows(0, idr=True)
+    assert all(follows(number % 16) for number in range(1, 40))
+    assert not follows(9, needed=False)
+    assert not coding.follows(b"\0\0\0\x01\x61")  # a header that ends
+    assert coding.follows(b"\0\0\0\x01\x09")  # no picture
+
+
+def test_parameters_that_take_more_to_read_tell_no_number():
+    for parameters in (b"", b"\x67", bytes([0x67, 100, 0, 30, 0b1_010_1_1_0_1])):  # scaling lists
+        coding = H264(bytes([1, 66, 0, 30, 3, 1, 0, len(parameters)]) + parameters)
+        assert coding.number_bits is None
+        assert coding.follows(b"\0\0\0\x02\x61\xff")

@@ -172,6 +172,22 @@ def test_a_stream_cut_without_encoding_gives_what_a_sequential_decode_gives(uncu
     assert video.num_frames == len(frames)
 
 
+@pytest.mark.parametrize("first", [4, 7, 16, 27])
+@pytest.mark.parametrize("lost", [1, 2])
+def test_lost_pictures_are_concealed_as_in_a_sequential_decode(tmp_path, first, lost):
+    """With whatever was decoded last: also with a picture that no other needs."""
+    source = write(tmp_path / "whole.mp4", 30, x264_params="keyint=30:bframes=2:b-adapt=0:ref=1")
+    with av.open(str(source)) as old, av.open(str(tmp_path / "clip.mp4"), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(old.demux(old.streams.video[0])):
+            if packet.size and not first <= number < first + lost:
+                packet.stream = stream
+                new.mux(packet)
+    frames = truth(tmp_path / "clip.mp4")
+    for number in range(len(frames)):
+        np.testing.assert_array_equal(open_video(tmp_path / "clip.mp4").frames([number])[0], frames[number])
+
+
 def test_a_list_that_counts_frames_that_never_come_is_found_out(uncut, tmp_path, monkeypatch):
     path = cut_at(uncut["libx264"], tmp_path / "clip.mkv", 1, {})
     trusting = file_module.Indexer.index
