@@ -52,10 +52,8 @@ class Bits:
 
     def golomb(self) -> int:
         """An unsigned number in Exp-Golomb code (H.264, section 9.1)."""
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.read(zeros)
+        zeros = self.left - (self.value & (1 << max(self.left, 0)) - 1).bit_length()
+        return self.read(2 * zeros + 1) - 1
 
 
 class JPEG(Coding):
