@@ -122,6 +122,18 @@ class StepLayout:
         has_previous = (scalars[..., 0] > 0).to(flat.dtype)
         return Rows(site[:, 0].argmax(-1), v, v_previous, ready[:, 0], has_previous, scalars[..., 2], scalars[..., 3])
 
+    def by_site(self, steps: Tensor) -> list[Tensor]:
+        """Columns of N whole episodes' steps in time order, (steps * N, F * D, ...), taken apart: per site (N, T, D_site, ...)."""
+        sites, frames = len(self.sites), self.step_frames
+        apart = steps.unflatten(0, (self.num_frames // frames, sites, -1)).unflatten(3, (frames, self.decisions))
+        whole = apart.movedim(2, 0)  # (N, T / F, S, F, D, ...)
+        return [whole[:, :, site.index, :, : site.decisions].flatten(1, 2) for site in self.sites]
+
+    def by_step(self, facts: Tensor) -> Tensor:
+        """Sums of what holds at each frame and site, (N, T, S), over the frames of each step: (steps, N)."""
+        steps = facts.unflatten(1, (-1, self.step_frames)).sum(2)
+        return steps.flatten(1).T
+
     def step_decisions(self, actions: np.ndarray, site: int) -> np.ndarray:
         """A step's actions (N, F * D) -> the decisions of its site without padding, (N, F, D_site)."""
         return actions.reshape(len(actions), self.step_frames, -1)[..., : self.sites[site].decisions]

@@ -15,6 +15,7 @@ from agent.algorithms.schedules import WarmupCosine
 from agent.estimators.baselines import leave_one_out
 from agent.estimators.cost import check_cost_gradient, decision_costs, own_cost_advantages
 from agent.policies.policy import FusionPolicy
+from backbone import one_hot
 from backbone.common.naming import did_you_mean
 from envs.spaces import Rows, StepLayout
 
@@ -101,8 +102,8 @@ class FusionPPO(RolloutMixin, PPO):
         buffer = self.rollout_buffer
         buffer.advantages[:] = leave_one_out(buffer.returns, self.rollouts_per_clip)[..., None]
         if self.cost_gradient == "exact":
-            own = own_cost_advantages(decision_costs(self.ledger, self.layout, rows, probs), probs, actions)
-            own = self.policy.per_ratio(own)
+            costs = decision_costs(self.ledger, self.layout, probs, one_hot(actions))
+            own = self.policy.per_ratio(own_cost_advantages(costs, probs, actions))
             buffer.advantages += self.reward.penalty(own.reshape(buffer.advantages.shape).cpu().numpy())
         buffer.advantages *= self.loss_scale
 

@@ -14,6 +14,7 @@ from agent.algorithms.schedules import WarmupCosine
 from agent.estimators.baselines import Baseline, find_baseline
 from agent.estimators.cost import check_cost_gradient, step_cost
 from agent.policies.policy import FusionPolicy
+from backbone import one_hot
 from envs.spaces import Rows
 
 
@@ -94,7 +95,7 @@ class REINFORCE(RolloutMixin):
         episodes = int(sampled.sum()) / self.n_steps
         loss = -(advantages * log_prob)[sampled].sum() / episodes
         if self.cost_gradient == "exact":
-            expected = step_cost(self.ledger, self.layout, rows, distribution.probs)
+            expected = step_cost(self.ledger, self.layout, distribution.probs, one_hot(actions))
             loss = loss + self.reward.penalty(expected[sampled].sum().to(loss.dtype)) / episodes
         if self.entropy_coef:
             loss = loss - self.entropy_coef * distribution.entropy()[sampled].sum() / episodes

@@ -81,7 +81,7 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
         with torch.no_grad():
             distribution = self.policy.distribution(rows)
             decisions = one_hot(actions)
-            paid = step_cost(self.ledger, self.layout, rows, decisions).reshape(buffer.rewards.shape)
+            paid = step_cost(self.ledger, self.layout, decisions, decisions).reshape(buffer.rewards.shape)
         own_cost = self.reward.penalty(paid.cpu().numpy()) * (self.cost_gradient == "exact")
         buffer.returns = returns_after(buffer.rewards, own_cost).astype(np.float32)
         self._credit(rows, actions, distribution.probs)

@@ -17,6 +17,7 @@ from agent import FusionPPO, GateOptions
 from agent.algorithms import rollouts
 from agent.estimators.baselines import leave_one_out
 from agent.estimators.cost import decision_costs, own_cost_advantages
+from backbone import one_hot
 
 BOUND = 4.2  # standard errors, as for REINFORCE
 
@@ -66,7 +67,8 @@ def test_advantages_are_the_leave_one_out_return_less_a_decisions_own_cost():
     rows, actions = model.all_rows()
     with torch.no_grad():
         probs = model.policy.distribution(rows).probs
-    own = own_cost_advantages(decision_costs(model.ledger, model.layout, rows, probs), probs, actions)
+    costs = decision_costs(model.ledger, model.layout, probs, one_hot(actions))
+    own = own_cost_advantages(costs, probs, actions)
     shared = leave_one_out(model.rollout_buffer.returns, 4)[..., None]
     expected = (shared + 3.0 * own.reshape(3, 8, -1).numpy()) * model.loss_scale
     np.testing.assert_allclose(model.rollout_buffer.advantages, expected, rtol=1e-4, atol=1e-5)

@@ -35,8 +35,8 @@ def test_a_batch_is_one_whole_episode_of_every_row(method, order):
 @pytest.mark.parametrize("method", METHODS)
 def test_returns_are_the_rewards_to_come_without_the_steps_own_cost(method, order):
     model = collected(method, order=order, cost_weight=2.5)
-    rows, actions = model.all_rows()
-    paid = step_cost(model.ledger, model.layout, rows, one_hot(actions)).reshape(model.rollout_buffer.rewards.shape)
+    taken = one_hot(model.all_rows()[1])
+    paid = step_cost(model.ledger, model.layout, taken, taken).reshape(model.rollout_buffer.rewards.shape)
     expected = returns_after(model.rollout_buffer.rewards, 2.5 * paid.numpy())
     np.testing.assert_allclose(model.rollout_buffer.returns, expected, rtol=1e-5)
 

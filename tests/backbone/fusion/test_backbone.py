@@ -248,8 +248,14 @@ def test_observations_are_the_averages_of_the_convolutions_inputs():
         torch.testing.assert_close(observation.v, average)
         torch.testing.assert_close(observation.v_previous[:, 1:], average[:, :-1])
         assert observation.v_previous[:, 0].eq(0).all()
-        assert observation.cost.has_previous.tolist() == [[0, 1, 1, 1]] * 2
-        assert observation.cost.ready.eq(0).all()
+        assert observation.cost is None  # nothing is counted on the way
+
+
+def test_a_walk_that_counts_says_what_the_cost_will_depend_on():
+    backbone = tiny_backbone()
+    cost = backbone.observe(backbone.begin(random_frames())).cost
+    assert cost.has_previous.tolist() == [[0, 1, 1, 1]] * 2
+    assert cost.ready.eq(0).all()
 
 
 @pytest.mark.parametrize("history", HISTORIES)
