@@ -62,10 +62,10 @@ class PathwiseGradient(WholeClips):
         reward = self.reward(outcome, cost.to(outcome.dtype))
         self.logger.record("train/temperature", float(temperature))
         self.log_rollouts(
-            reward=reward.detach().cpu().numpy(),
-            correct=(result.logits.argmax(-1) == labels).float().cpu().numpy(),
-            macs_ratio=macs_ratio.detach().cpu().numpy(),
-            entropy=float(torch.cat(entropies).mean()),
-            shares=[chosen.detach().mean((0, 1, 2)).cpu().numpy() for chosen in result.decisions],
+            reward=reward.detach(),
+            correct=result.logits.argmax(-1) == labels,
+            macs_ratio=macs_ratio.detach(),
+            entropy=torch.cat(entropies).mean(),
+            shares=torch.stack([chosen.detach().mean((0, 1, 2)) for chosen in result.decisions]),
         )
         return -reward.mean()

@@ -196,11 +196,11 @@ class REBAR(WholeClips):
         macs_ratio = cost + sum(self.episodes.agent_macs) / self.ledger.dense_macs
         log_probs = [log_softmax(site.logits.detach()) for site in passed]
         self.log_rollouts(
-            reward=self.reward(outcome, macs_ratio).cpu().numpy(),
-            correct=correct.cpu().numpy(),
-            macs_ratio=macs_ratio.cpu().numpy(),
-            entropy=float(torch.cat([-(part.exp() * part).sum(-1).flatten() for part in log_probs]).mean()),
-            shares=[site.decisions.mean((0, 1, 2)).cpu().numpy() for site in passed],
+            reward=self.reward(outcome, macs_ratio),
+            correct=correct,
+            macs_ratio=macs_ratio,
+            entropy=torch.cat([-(part.exp() * part).sum(-1).flatten() for part in log_probs]).mean(),
+            shares=torch.stack([site.decisions.mean((0, 1, 2)) for site in passed]),
         )
 
 

@@ -57,9 +57,9 @@ def test_log_probabilities_are_kept_per_decision():
     model = collected()
     buffer = model.rollout_buffer
     assert buffer.log_probs.shape == (3, 8, model.action_space.shape[0])
-    observations, actions = (torch.from_numpy(part).flatten(0, 1) for part in (buffer.observations, buffer.actions))
+    observations, actions = (part.flatten(0, 1) for part in (buffer.observations, buffer.actions))
     _, log_prob, _ = model.policy.evaluate_actions(observations, actions)
-    torch.testing.assert_close(torch.from_numpy(buffer.log_probs).flatten(0, 1), log_prob)
+    torch.testing.assert_close(buffer.log_probs.flatten(0, 1), log_prob)
 
 
 def test_advantages_are_the_leave_one_out_return_less_a_decisions_own_cost():
@@ -79,7 +79,7 @@ def surrogate_gradient(model: FusionPPO, joint: bool = False) -> torch.Tensor:
     buffer = model.rollout_buffer
     rows, actions = model.all_rows()
     log_prob = model.policy.distribution(rows).log_prob(actions)
-    old, advantages = (torch.from_numpy(part).flatten(0, 1) for part in (buffer.log_probs, buffer.advantages))
+    old, advantages = (part.flatten(0, 1) for part in (buffer.log_probs, buffer.advantages))
     difference = log_prob - old
     ratio = (difference.sum(1, keepdim=True) if joint else difference).exp()
     surrogate = torch.minimum(advantages * ratio, advantages * ratio.clamp(0.8, 1.2)).mean()
@@ -150,7 +150,7 @@ def test_the_update_starts_from_the_probabilities_that_were_played(norm):
         model.train = train
     buffer = model.rollout_buffer
     model.policy.set_training_mode(True)
-    for step in zip(*map(torch.from_numpy, (buffer.observations, buffer.actions, buffer.log_probs))):
+    for step in zip(buffer.observations, buffer.actions, buffer.log_probs):
         assert torch.equal(model.policy.evaluate_actions(*step[:2])[1], step[2])  # in the rows that were played
     learned = {name: value.clone() for name, value in model.policy.gates.named_buffers()}
     PPO.train(model)
@@ -165,10 +165,10 @@ def test_a_single_rollout_per_clip_is_refused():
 def test_padding_has_no_gradient():
     model = collected()
     mask = model.policy.decision_mask[model.all_rows()[0].site]
-    log_probs = torch.from_numpy(model.rollout_buffer.log_probs).flatten(0, 1)
+    log_probs = model.rollout_buffer.log_probs.flatten(0, 1)
     assert (log_probs[~mask] == 0).all()
     before = weights(model)
-    model.rollout_buffer.advantages.reshape(-1, mask.shape[1])[~mask.numpy()] = 1e6
+    model.rollout_buffer.advantages.reshape(-1, mask.shape[1])[~mask] = 1e6
     model.train()
     model_plain = collected()
     model_plain.train()

@@ -81,7 +81,7 @@ def test_probabilities_are_those_that_a_rollout_meets():
     model.prepare_sampling()
     model.sample_loss()
     buffer = model.rollout_buffer
-    actions = buffer.actions.reshape(3, 8, 2, -1)[..., 0].transpose(1, 2, 0)  # rollouts, frames, sites
+    actions = np.asarray(buffer.actions).reshape(3, 8, 2, -1)[..., 0].transpose(1, 2, 0)  # rollouts, frames, sites
     index = np.ravel_multi_index(actions.reshape(8, -1).T.astype(int), (3,) * 6)
     clips = np.array([info["clip"]["clip"] for info in model.last_infos])
     found = every.log_probs.detach().numpy()[clips, index]
