@@ -212,16 +212,16 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
     def _log(self, decisions: Tensor, entropy: Tensor) -> None:
         sampled = self.sampled
         clips = [info["clip"] for info, kept in zip(self.last_infos, sampled) if kept]
-        by_site = self.layout.by_site(decisions), self.layout.by_site(entropy)
+        chosen, entropies = self.layout.by_site(decisions), self.layout.by_site(entropy)
         if not sampled.all():
             kept = torch.from_numpy(np.flatnonzero(sampled)).to(entropy.device)
-            by_site = tuple([part[kept] for part in parts] for parts in by_site)
+            chosen, entropies = ([part[kept] for part in parts] for parts in (chosen, entropies))
         self.log_rollouts(
             reward=self.rollout_buffer.rewards.sum(0)[sampled],
             correct=[clip["correct"] for clip in clips],
             macs_ratio=[clip["macs_ratio"] for clip in clips],
-            entropy=torch.cat([part.flatten() for part in by_site[1]]).mean(),
-            shares=torch.stack([part.mean((0, 1, 2)) for part in by_site[0]]),
+            entropy=torch.cat([part.flatten() for part in entropies]).mean(),
+            shares=torch.stack([part.mean((0, 1, 2)) for part in chosen]),
         )
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: np.ndarray | None = None) -> None:
