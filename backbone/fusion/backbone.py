@@ -14,6 +14,7 @@ runs before the first decision (the stem and the first site's convolution) then 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import cast, overload
 
@@ -32,6 +33,7 @@ from backbone.fusion.state import FusionState, Memory, Observation, SiteMemory, 
 from backbone.fusion.temporal import TEMPORAL_MODES, Chunk
 
 HISTORIES = ("raw", "fused")
+PRECISIONS = ("fp32", "bf16")
 
 
 class FusionBackbone(nn.Module):
@@ -51,6 +53,7 @@ class FusionBackbone(nn.Module):
 
     scale: Tensor
     offset: Tensor
+    precision = "fp32"  # see ``set_precision``; no part of what the CNN is, nor of its file
 
     def __init__(
         self,
@@ -98,6 +101,25 @@ class FusionBackbone(nn.Module):
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on CPUs and GPUs alike
 
+    def set_precision(self, precision: str) -> FusionBackbone:
+        """In what the CNN computes between its frames and its features; itself.
+
+        Weights stay float32, and so does all else: what agents see, decisions, class scores, MACs.
+
+        :param precision: "fp32", or "bf16" by torch's autocast
+        :raises ValueError: an unknown name
+        """
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"expected precision to be one of {', '.join(PRECISIONS)}, got {precision!r}{did_you_mean(precision, PRECISIONS)}"
+            )
+        self.precision = precision
+        return self
+
+    def _computing(self) -> AbstractContextManager:
+        """Where the CNN's own layers run."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
     @property
     def device(self) -> torch.device:
         return self.scale.device
@@ -137,10 +159,11 @@ class FusionBackbone(nn.Module):
             )
         memory = None if previous is None else previous.memory
         chunk = Chunk(frames.shape[1], None if memory is None else memory.blocks)
-        x: Tensor = self.cnn.stem(frames.flatten(0, 1))
         carry: Tensor | None = None
-        for name in self._before:
-            x, carry = self._run(name, x, carry, chunk)
+        with self._computing():
+            x: Tensor = self.cnn.stem(frames.flatten(0, 1))
+            for name in self._before:
+                x, carry = self._run(name, x, carry, chunk)
         x, carry = _clips(x, len(frames)), _clips(carry, len(frames))
         kept = Memory(blocks={} if last else chunk.kept)
         spent = None if previous is None else previous.cost
@@ -150,7 +173,7 @@ class FusionBackbone(nn.Module):
 
     def observe(self, state: FusionState) -> Observation:
         """What the agent may see before the next site."""
-        v = self.temporal_mode.observe(self.sites[state.site].name, state.x.mean((-2, -1)))
+        v = self.temporal_mode.observe(self.sites[state.site].name, _averages(state.x))
         cost = None if state.cost is None else state.cost.context()
         if state.previous is None:
             return Observation(state.site, v, F.pad(v, (0, 0, 1, -1)), cost)  # nothing before the first frame
@@ -174,14 +197,16 @@ class FusionBackbone(nn.Module):
         past = None if state.previous is None else state.previous.sites[site.index].y
         chunk = Chunk(decisions.shape[1], None if state.previous is None else state.previous.blocks)
 
-        y = self.temporal_mode.convolve(site.name, self._blocks[site.name], state.x.flatten(0, 1), chunk)
-        y = _clips(y, len(state.x))
-        fused = fuse(y, site.to_channels(decisions), past, self.history)
-        x = repeat_rows(state.x, rows).flatten(0, 1)
-        carry = None if state.carry is None else repeat_rows(state.carry, rows).flatten(0, 1)
-        x, carry = self._finish(site.name, x, fused.flatten(0, 1), carry, chunk)
-        for name in self._behind[site.index]:
-            x, carry = self._run(name, x, carry, chunk)
+        with self._computing():
+            y = self.temporal_mode.convolve(site.name, self._blocks[site.name], state.x.flatten(0, 1), chunk)
+            y = _clips(y, len(state.x))
+            fused = fuse(y, site.to_channels(decisions).to(y.dtype), past, self.history)
+            x = repeat_rows(state.x, rows).flatten(0, 1)
+            carry = None if state.carry is None else repeat_rows(state.carry, rows).flatten(0, 1)
+            x, carry = self._finish(site.name, x, fused.flatten(0, 1), carry, chunk)
+            for name in self._behind[site.index]:
+                x, carry = self._run(name, x, carry, chunk)
+            features = self.cnn.features(x) if site.index + 1 == len(self.sites) else None
 
         cost, memory, logits = state.cost, state.memory, None
         if cost is not None:
@@ -191,9 +216,9 @@ class FusionBackbone(nn.Module):
             assert observation is not None
             kept = SiteMemory((y if self.history == "raw" else fused)[:, -1], observation.v[:, -1])
             memory = replace(memory, sites=(*memory.sites, kept), blocks={**memory.blocks, **chunk.kept})
-        if site.index + 1 == len(self.sites):
+        if features is not None:
             recurrent = None if state.previous is None else state.previous.recurrent
-            features = _clips(self.cnn.features(x), rows)
+            features = _clips(_at_least_single(features), rows)
             logits, recurrent = self.consensus.scores(features, self.cnn.classifier, recurrent)
             memory = memory if state.last else replace(memory, recurrent=recurrent)
         x, carry = _clips(x, rows), _clips(carry, rows)
@@ -243,6 +268,15 @@ class FusionBackbone(nn.Module):
         decisions = observation.v.new_zeros(shape)
         decisions[..., Decision.USE] = 1
         return decisions
+
+
+def _averages(x: Tensor) -> Tensor:
+    """GAP, (..., H, W) -> (...), in float32 at least."""
+    return x.mean((-2, -1), dtype=torch.float32 if x.dtype == torch.bfloat16 else None)
+
+
+def _at_least_single(x: Tensor) -> Tensor:
+    return x.float() if x.dtype == torch.bfloat16 else x
 
 
 @overload
