@@ -71,7 +71,7 @@ class Bench(Checked):
     parts: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|data|dataset|fuzz ..."),
+        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|cpu-ops|data|dataset|fuzz ..."),
     ] = ()
     """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
     clips: Batch = 32
