@@ -133,6 +133,7 @@ def resume_training(folder: Path) -> Path:
     config = Run(folder).config()
     if not isinstance(config, Train):
         raise ValueError(f"expected a training run to resume in {folder}, found another: check the path")
+    import_plugins(config.plugin, named_by=folder)
     return train(config, resume=True)
 
 
