@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from agent.pretraining.mix import MIXES
 from agent.pretraining.training import Pretraining
 from agent.pretraining.validation import MIX, accuracies, in_words, settle_statistics
 from backbone import (
@@ -68,7 +69,7 @@ def pretrain(
         backbone.load_state_dict(tensors)
         save_backbone(
             path,
-            settle_statistics(backbone, clips),
+            settle_statistics(backbone, clips, mix=config.mix),
             architecture=config.architecture,
             classes=list(clips.classes),
             pretraining=to_json(config),
@@ -84,11 +85,12 @@ def pretrain(
 def check_names(config: Pretrain) -> None:
     """Before videos are decoded for it.
 
-    :raises ValueError: an unknown architecture, temporal mode or consensus; the message lists the known ones
+    :raises ValueError: an unknown architecture, temporal mode, consensus or mix; the message lists the known ones
     """
     BACKBONES.find(config.architecture)
     TEMPORAL_MODES.find(config.temporal)
     CONSENSUS.find(config.consensus)
+    MIXES.find(config.mix)
 
 
 def check_weights(config: Pretrain) -> None:
@@ -175,6 +177,7 @@ def train_backbone(
         learning_rate=config.learning_rate,
         body_rate=config.body_rate,
         weight_decay=config.weight_decay,
+        mix=config.mix,
     )
     sampler, progress = ClipSampler(len(clips), seed=config.seed), Progress()
     pin_memory = device.type == "cuda"
@@ -206,7 +209,7 @@ def train_backbone(
                 bar.set_postfix(loss=f"{loss:.2f}")
             if training.done % every == 0 or training.done == steps:
                 try:
-                    found = accuracies(backbone, clips, validation)
+                    found = accuracies(backbone, clips, validation, mix=config.mix)
                 except ValueError as error:
                     raise ValueError(f"{error}, and lower --learning-rate") from error
                 progress.add(seen, found, backbone)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 
 from backbone.common.identify import instead_of_tensors
 from backbone.common.naming import paths_nearby
@@ -99,6 +98,8 @@ def write_json(path: Path, content: Any) -> None:
 
 def save_checkpoint(path: Path, kind: str, content: dict, tensors: dict) -> None:
     """Save JSON ``content`` and a (nested) dict of ``tensors`` under a ``kind`` that ``load_checkpoint`` checks."""
+    import torch  # which whoever only reads videos does not wait for
+
     data = {"format": f"adafuse-rl/{kind}", "json": json.dumps(content), "tensors": tensors}
     write_whole(path, lambda file: torch.save(data, file))
 
@@ -153,6 +154,8 @@ def load_tensors(path: Path) -> Any:
 
     :raises ValueError: no such file, whatever is wrong with it; the message says what it is instead
     """
+    import torch
+
     path = Path(path)
     if is_safetensors(path):
         return load_safetensors(path)

@@ -55,6 +55,9 @@ class Compare(Videos, Processes):
     """Costs, as shares of dense, at which accuracies are compared."""
     backbone: Path | None = None
     """One backbone for all seeds, which `pretrain` wrote; by default small ResNets are pretrained in the run's folder."""
+    tuning: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """tuning.json that `tune` wrote, for the settings of the methods in it; the others', by default all, are those chosen on
+    the embedded data."""
     pretrain_clips: AtLeast1 | None = None
     """Clips that this pretraining sees."""
     pretrain_batch_size: Batch | None = None
@@ -111,8 +114,12 @@ class Tune(Videos, Groups, Processes):
     """Rewards that a densely computed clip costs; what counts is the mean reward over them."""
     rollouts: AtLeast1 = 8_000
     """Rollouts that each agent plays."""
+    learning_rates: tuple[Rate, ...] | None = None
+    """Learning rates to try, in place of each method's own list: deep CNNs ask for lower ones."""
+    backbone: Path | None = None
+    """One that `pretrain` wrote on these clips; by default a small ResNet is pretrained in the run's folder."""
     pretrain_clips: AtLeast1 = 80_000
-    """Clips that the backbone's pretraining sees."""
+    """Clips that this pretraining sees."""
     seed: Seed = 100
     """Of backbone and agents; not one that a comparison uses."""
     run: Path = Path("runs/tune")
@@ -150,7 +157,8 @@ class Gradients(Plugins, Runs):
 class Report(Checked):
     """Make tables and pictures again from results that are there: trains nothing, judges nothing."""
 
-    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
-    """Folder of results that `compare`, `gradients`, `probe` or `tune` wrote."""
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS [RESULTS ...]")]
+    """Folder of results that `compare`, `gradients`, `probe` or `tune` wrote; several, of `compare` on one fold each, become
+    one report, in which every clip was judged once."""
     out: Path | None = None
-    """Folder to write, by default the same."""
+    """Folder to write, by default the same; needed where there are several."""

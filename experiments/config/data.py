@@ -47,6 +47,9 @@ class Data(Sources):
     """T frames from T equal segments of the video, or from a window of 64 consecutive frames (not cached)."""
     short: Literal["error", "repeat"] = "error"
     """What to do with a video of fewer than T frames: call it broken, or repeat frames (not cached)."""
+    pixels: Literal["square", "stored"] = "square"
+    """Stretch pictures whose pixels are not square, as the file says (sample aspect ratio), or take them as they are
+    stored."""
     flip: Literal["off", "swap", "skip"] = "off"
     """Mirror every second clip in training: swap exchanges the labels of classes like left and right, skip leaves the
     clips of such classes alone."""

@@ -133,6 +133,8 @@ def test_errors_of_a_single_video_say_what_is_wrong(one_run, tmp_path):
         with pytest.raises(ClipError, match=expected):
             predict(options(video, one_run))
         assert not (one_run / "predictions" / video.name).exists()
+        with pytest.raises(ClipError, match=expected):  # over a file that is there
+            predict(options(video, one_run, overlay=shutil.copy(broken, tmp_path / "overlay.mp4")))
 
 
 @pytest.mark.parametrize(
