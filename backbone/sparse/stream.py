@@ -7,7 +7,7 @@ but for rounding, and the same charged MACs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +18,10 @@ from backbone.decision import Decision, one_hot
 from backbone.fusion.backbone import FusionBackbone
 from backbone.fusion.consensus import MeanConsensus, Recurrent
 from backbone.fusion.state import Observation
-from backbone.sparse.choice import Choice, SiteMemory
+from backbone.sparse.choice import SiteMemory
+from backbone.sparse.engines import Engine, check_engine, make_engine
 from backbone.sparse.lower import lower
-from backbone.sparse.program import Op, Program
-from backbone.sparse.torch_engine import TorchEngine
+from backbone.sparse.program import Program
 
 Policy = Callable[[Observation], Tensor]
 """From an observation with v and v_previous of (1, 1, C_in) to a site's integer decisions (D,).
@@ -31,39 +31,32 @@ One with an attribute ``looks = False`` is not given any features: both are empt
 COUNT_EVERY = 64  # frames whose MACs are counted at once
 
 
-class Engine(Protocol):
-    """What runs a Program's operations; see TorchEngine."""
-
-    name: str
-
-    def reset(self) -> None: ...
-    def begin(self, frame: Tensor) -> None: ...
-    def average(self, name: str) -> Tensor: ...
-    def decide(self, site: int, choice: Choice) -> None: ...
-    def run(self, ops: Sequence[Op]) -> None: ...
-    def features(self) -> Tensor: ...
-    def end(self) -> None: ...
-
-
 class Stream:
     """Scores frames as they come.
 
     :param backbone: on the CPU; it is not changed, and later changes of its weights are not seen
     :param policy: who decides; None uses everything
     :param agent_macs: per site, MACs per frame of the agent, to be charged
-    :raises ValueError: a backbone that no stream can run
+    :param engine: "kernels" or "torch"; None: the kernels, or torch where they cannot run, which a line then says
+    :raises ValueError: a backbone that no stream can run, or an unknown engine
     """
 
     def __init__(
-        self, backbone: FusionBackbone, policy: Policy | None = None, *, agent_macs: Sequence[float] | None = None
+        self,
+        backbone: FusionBackbone,
+        policy: Policy | None = None,
+        *,
+        agent_macs: Sequence[float] | None = None,
+        engine: str | None = None,
     ) -> None:
         if backbone.device.type != "cpu":
             raise ValueError(f"expected a backbone on the CPU, got one on {backbone.device}: move it with .cpu()")
         self.backbone, self.policy = backbone, policy
         self.agent_macs = list(agent_macs or [0.0] * len(backbone.sites))
         self.program: Program = lower(backbone)
-        self._segments, self._decides = self.program.segments(), self.program.decides()
+        self._decides = self.program.decides()
         self._memory = [SiteMemory(site, backbone.history) for site in backbone.sites]
+        self.engine = check_engine(engine)
         self._engine: Engine | None = None
         self._size: tuple[int, int] | None = None
         try:
@@ -100,13 +93,13 @@ class Stream:
         :raises ValueError: a frame of another form, or of another size than those before
         """
         engine = self._prepared(frame)
-        engine.run(self._segments[0])
+        engine.run(0)
         self.decisions = []
-        for op, memory, segment in zip(self._decides, self._memory, self._segments[1:], strict=True):
+        for op, memory in zip(self._decides, self._memory, strict=True):
             decisions = self._decide(op.site, op.source, engine)
             self.decisions.append(decisions)
             engine.decide(op.site, memory.choose(decisions))
-            engine.run(segment)
+            engine.run(op.site + 1)
         scores = self._score(engine.features())
         engine.end()
         self.frames += 1
@@ -139,7 +132,7 @@ class Stream:
         return self._engine
 
     def _make_engine(self, size: tuple[int, int]) -> Engine:
-        return TorchEngine(self.program, size, raw=self.backbone.history == "raw")
+        return make_engine(self.engine, self.program, size, raw=self.backbone.history == "raw")
 
     def _decide(self, site: int, source: str, engine: Engine) -> np.ndarray:
         if self.policy is None:

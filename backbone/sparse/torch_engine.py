@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from backbone.sparse.choice import Choice
-from backbone.sparse.program import Average, Conv, Op, Pool, Program, Shift
+from backbone.sparse.program import Average, Conv, Pool, Program, Shift
 
 SMALL = 0.35  # share of a layer's MACs below which it is cut down
 
@@ -32,6 +32,7 @@ class TorchEngine:
         self.program, self.sizes, self.raw = program, program.sizes(size), raw
         sites = range(len(program.states))
         self._kept = list(dict.fromkeys(name for site in sites for name in program.inputs(site))) if raw else []
+        self._segments = program.segments()
         self._writers = [program.writers(site) for site in sites]
         self.reset()
 
@@ -60,8 +61,9 @@ class TorchEngine:
             for op in self._writers[site]:
                 self._write(op, maps, self.choices_before, choice.late)
 
-    def run(self, ops: Sequence[Op]) -> None:
-        for op in ops:
+    def run(self, segment: int) -> None:
+        """The operations of a segment: before the first decision, or behind that of site ``segment - 1``."""
+        for op in self._segments[segment]:
             if isinstance(op, Conv | Pool):
                 rows = None if op.writes is None else self.choices[op.writes].used
                 self._write(op, self.maps, self.choices, rows)

@@ -8,9 +8,7 @@ from torch import Tensor
 from backbone import Decision, FusionBackbone, Observation, create_cnn, one_hot
 from backbone.fusion.backbone import HISTORIES
 from backbone.sparse import Stream
-
-ENGINES = ("torch",)
-
+from backbone.sparse.engines import ENGINES
 
 def told(decisions: list[Tensor]):
     """A policy that does as it is told, per site (1, T, D), frame after frame."""
@@ -38,11 +36,16 @@ def reference(backbone: FusionBackbone, frames: Tensor, decisions: list[Tensor])
     return stacked[0], backbone.consensus.causal(stacked)[0], macs
 
 
-@torch.no_grad()
 def assert_same(backbone: FusionBackbone, frames: Tensor, seed: int = 0) -> None:
+    for engine in ENGINES:
+        assert_same_in(engine, backbone, frames, seed)
+
+
+@torch.no_grad()
+def assert_same_in(engine: str, backbone: FusionBackbone, frames: Tensor, seed: int) -> None:
     decisions = random_decisions(backbone, 1, frames.shape[1], seed)
     logits, causal, macs = reference(backbone, frames, decisions)
-    stream = Stream(backbone, told(decisions), agent_macs=[7.0] * len(backbone.sites))
+    stream = Stream(backbone, told(decisions), agent_macs=[7.0] * len(backbone.sites), engine=engine)
     bound = 1e-5 * float(logits.abs().max())
     for t in range(frames.shape[1]):
         scores = stream.step(frames[0, t])
