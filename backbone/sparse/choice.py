@@ -28,11 +28,11 @@ class Choice(NamedTuple):
 class SiteMemory:
     """Which channels of a site's y stand ready to be reused.
 
-    :param history: "raw" or "fused", see FusionBackbone
+    :param raw: history="raw", see FusionBackbone
     """
 
-    def __init__(self, site: Site, history: str) -> None:
-        self.site, self.raw = site, history == "raw"
+    def __init__(self, site: Site, *, raw: bool) -> None:
+        self.site, self.raw = site, raw
         self.reset()
 
     def reset(self) -> None:
@@ -41,16 +41,8 @@ class SiteMemory:
         self.has_previous = False
 
     def choose(self, decisions: np.ndarray) -> Choice:
-        """Integer decisions (D,) -> what they mean at this frame.
-
-        :raises ValueError: another number of decisions, or a number that is no Decision
-        """
+        """Integer decisions (D,) -> what they mean at this frame."""
         site = self.site
-        if decisions.shape != (site.decisions,) or not ((decisions >= 0) & (decisions < len(Decision))).all():
-            raise ValueError(
-                f"expected {site.decisions} decisions of 0 to {len(Decision) - 1} at site {site.name}, "
-                f"got {decisions.tolist()}"
-            )
         if site.group_size > 1:
             decisions = np.repeat(decisions, site.group_size)[: site.channels]
         use, reuse = decisions == Decision.USE, decisions == Decision.REUSE

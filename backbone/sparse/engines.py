@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
 from backbone.common.naming import did_you_mean
+from backbone.fusion.sites import Site
 from backbone.sparse.build import Missing
-from backbone.sparse.choice import Choice
 from backbone.sparse.kernel_engine import KernelEngine
 from backbone.sparse.program import Program
 from backbone.sparse.torch_engine import TorchEngine
@@ -26,7 +27,7 @@ class Engine(Protocol):
     def reset(self) -> None: ...
     def begin(self, frame: Tensor) -> None: ...
     def average(self, name: str) -> Tensor: ...
-    def decide(self, site: int, choice: Choice) -> None: ...
+    def decide(self, site: int, decisions: np.ndarray) -> None: ...
     def run(self, segment: int) -> None: ...
     def features(self) -> Tensor: ...
     def end(self) -> None: ...
@@ -39,7 +40,7 @@ def check_engine(name: str | None) -> str | None:
     return name
 
 
-def make_engine(name: str | None, program: Program, size: Sequence[int], *, raw: bool) -> Engine:
+def make_engine(name: str | None, program: Program, sites: Sequence[Site], size: Sequence[int], *, raw: bool) -> Engine:
     """An engine for frames of this size.
 
     :param name: None: the kernels, or PyTorch where they cannot run, which a line on stderr then says
@@ -47,9 +48,9 @@ def make_engine(name: str | None, program: Program, size: Sequence[int], *, raw:
     """
     if name != "torch":
         try:
-            return KernelEngine(program, size, raw=raw)
+            return KernelEngine(program, sites, size, raw=raw)
         except Missing as reason:
             if name is not None:
                 raise
             print(f"streaming in PyTorch's own operations, which is slower: {reason}", file=sys.stderr)
-    return TorchEngine(program, size, raw=raw)
+    return TorchEngine(program, sites, size, raw=raw)

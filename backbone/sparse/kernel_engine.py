@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from backbone.fusion.sites import Site
 from backbone.sparse.build import Missing, library
-from backbone.sparse.choice import Choice
 from backbone.sparse.program import Average, Conv, Op, Pool, Program, Shift
 
 KINDS = {"conv": 0, "depthwise": 1, "max": 2, "avg": 3, "mean": 4, "copy": 5, "zero": 6}
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
 FIELDS = (
     "kind in out residual weight bias rows num_rows columns num_columns masks moves phases phase_planes phase_stride "
-    "channels height width out_height out_width taps kernel stride top left activation"
+    "weight_stride channels height width out_height out_width taps kernel stride top left activation"
 ).split()
 RECORD = np.dtype([(field, np.int64) for field in FIELDS])  # the struct Op
+PART = np.dtype([(field, np.int64) for field in "first stop used late num_used num_late".split()])
+SITE = np.dtype(
+    [
+        (field, np.int64)
+        for field in (
+            "channels group_size raw has_previous clears num_parts parts ready alive clean live stale num_live num_stale"
+        ).split()
+    ]
+)
 MARGIN = 16 * 64  # floats before and behind the planes of a map, which may be read, never used
 
 
@@ -42,27 +52,58 @@ class Planes:
 
 
 class Channels:
-    """A list of channels that changes from frame to frame, as the kernels read it."""
+    """A list of channels, as the kernels read it; it may change from frame to frame."""
 
     def __init__(self, most: int, *, full: bool = False) -> None:
         self.numbers = np.arange(most, dtype=np.int32)
         self.count = np.array([most if full else 0], np.int64)
 
-    def set(self, channels: np.ndarray) -> None:
-        self.numbers[: len(channels)] = channels
-        self.count[0] = len(channels)
+    def copy(self, other: Channels) -> None:
+        self.numbers[:] = other.numbers
+        self.count[:] = other.count
 
 
-class Part(Channels):
-    """Those of a site's channels, ascending, that one operation writes."""
+class Decided:
+    """A site's decisions, as the kernels see them: the struct Site.
 
-    def __init__(self, op: Conv | Pool) -> None:
-        super().__init__(op.channels)
-        self.first, self.stop = op.first, op.first + op.channels
+    :param writers: the operations that compute its y
+    :param clears: whether a dead channel must be zero
+    """
 
-    def set(self, channels: np.ndarray) -> None:
-        start, stop = np.searchsorted(channels, (self.first, self.stop))
-        super().set(channels[start:stop] - self.first)
+    def __init__(self, site: Site, writers: Sequence[Conv | Pool], *, raw: bool, clears: bool) -> None:
+        self.used, self.late = ([Channels(op.channels) for op in writers] for _ in range(2))
+        self.live, self.live_before, self.stale = (Channels(site.channels) for _ in range(3))
+        self.ready, self.alive, self.clean = (np.zeros(site.channels, np.uint8) for _ in range(3))
+        self._decisions = np.zeros(site.decisions, np.int64)
+        parts = np.zeros(len(writers), PART)
+        for part, op, used, late in zip(parts, writers, self.used, self.late):
+            part["first"], part["stop"] = op.first, op.first + op.channels
+            for name, channels in (("used", used), ("late", late)):
+                part[name], part[f"num_{name}"] = channels.numbers.ctypes.data, channels.count.ctypes.data
+        self._parts = parts
+        self._record = record = np.zeros(1, SITE)
+        facts = {"channels": site.channels, "group_size": site.group_size, "raw": raw, "clears": clears}
+        facts |= {"num_parts": len(parts), "parts": self._parts.ctypes.data}
+        for name in ("ready", "alive", "clean"):
+            facts[name] = getattr(self, name).ctypes.data
+        for name in ("live", "stale"):
+            facts[name], facts[f"num_{name}"] = (
+                getattr(self, name).numbers.ctypes.data,
+                getattr(self, name).count.ctypes.data,
+            )
+        for name, value in facts.items():
+            record[name] = value
+        self._addresses, self._decide = (record.ctypes.data, self._decisions.ctypes.data), library().decide
+        self.reset()
+
+    def reset(self) -> None:
+        self.ready[:], self.clean[:] = 0, 1
+        self._record["has_previous"] = 0
+
+    def take(self, decisions: np.ndarray) -> int:
+        """Integer decisions (D,) -> how many channels are to be computed late."""
+        self._decisions[:] = decisions
+        return self._decide(*self._addresses)
 
 
 class Call:
@@ -90,7 +131,7 @@ class KernelEngine:
 
     name = "kernels"
 
-    def __init__(self, program: Program, size: Sequence[int], *, raw: bool) -> None:
+    def __init__(self, program: Program, sites: Sequence[Site], size: Sequence[int], *, raw: bool) -> None:
         library()
         self.program, self.sizes = program, program.sizes(size)
         self._held: list[object] = []  # what the kernels have pointers to
@@ -98,15 +139,10 @@ class KernelEngine:
         self._maps: dict[str, Planes] = {}
         self._pointers: dict[str, np.ndarray] = {}  # (C,) by map: a shifted one is made of two
         self._averages: dict[str, Tensor] = {}
-        sites = range(len(program.states))
-        width = [program.channels[name] for name in program.states]
-        self._live, self._live_before, self._dead = ([Channels(most) for most in width] for _ in range(3))
-        self._used: list[list[Part]] = [[] for _ in sites]
-        self._late_used: list[list[Part]] = [[] for _ in sites]
-        self._owner = {name: site for site, name in enumerate(program.states)}
-        self._shows_dead = [program.shows_dead(site) for site in sites]
-        self._clean = [np.ones(most, bool) for most in width]  # planes that are zero
-        self._choices: dict[int, Choice] = {}
+        self._decided = [
+            Decided(site, program.writers(site.index), raw=raw, clears=program.shows_dead(site.index)) for site in sites
+        ]
+        self._owner = dict(zip(program.states, self._decided))
 
         shifts = [op for op in program.ops if isinstance(op, Shift)]
         written = [op.target for op in program.ops if isinstance(op, Conv | Pool)]
@@ -118,12 +154,12 @@ class KernelEngine:
         self._segments = [Call(records) for records in segments]
         self._means = {op.source: Call([self._mean(op.source)]) for op in program.decides()}
         self._zeros = [
-            Call([self._copy("zero", name, name, channels)]) for name, channels in zip(program.states, self._dead)
+            Call([self._copy("zero", name, name, decided.stale)]) for name, decided in self._owner.items()
         ]
-        kept = list(dict.fromkeys(name for site in sites for name in program.inputs(site))) if raw else []
+        kept = list(dict.fromkeys(name for site in sites for name in program.inputs(site.index))) if raw else []
         for name in kept:
             self._make(f"kept {name}", program.channels[name], self.sizes[name])
-        self._late = [Call(self._late_records(site)) for site in sites] if raw else []
+        self._late = [Call(self._late_records(site.index)) for site in sites] if raw else []
         copies = [
             self._copy("copy", name, f"kept {name}", Channels(program.channels[name], full=True)) for name in kept
         ]
@@ -133,52 +169,41 @@ class KernelEngine:
     def reset(self) -> None:
         for planes in self._maps.values():
             planes.room.zero_()
-        for clean in self._clean:
-            clean[:] = True
-        self._choices = {}
+        for decided in self._decided:
+            decided.reset()
 
     def begin(self, frame: Tensor) -> None:
         self._maps[self.program.frame].view.unflatten(1, frame.shape[1:]).copy_(frame)
 
     def average(self, name: str) -> Tensor:
         self._means[name]()
-        averages = self._averages[name].clone()
-        if name in self._owner:
-            averages[torch.from_numpy(self._choices[self._owner[name]].dead)] = 0
-        return averages
+        return self._without_dead(name, self._averages[name])
 
-    def decide(self, site: int, choice: Choice) -> None:
-        self._choices[site] = choice
-        for part in self._used[site]:
-            part.set(choice.used)
-        self._live[site].set(choice.live)
-        if self._shows_dead[site]:
-            clean = self._clean[site]
-            clean[choice.live] = False
-            self._dead[site].set(choice.dead[~clean[choice.dead]])
-            clean[choice.dead] = True
+    def decide(self, site: int, decisions: np.ndarray) -> None:
+        decided = self._decided[site]
+        late = decided.take(decisions)
+        if decided.stale.count[0]:
             self._zeros[site]()
-        if len(choice.late):
-            for part in self._late_used[site]:
-                part.set(choice.late)
+        if late:
             self._late[site]()
 
     def run(self, segment: int) -> None:
         self._segments[segment]()
 
     def features(self) -> Tensor:
-        averages = self._averages[self.program.features]
         (source,) = (op.source for op in self.program.ops if isinstance(op, Average))
-        if source not in self._owner:
-            return averages.clone()
-        averages = averages.clone()
-        averages[torch.from_numpy(self._choices[self._owner[source]].dead)] = 0
-        return averages
+        return self._without_dead(source, self._averages[self.program.features])
 
     def end(self) -> None:
         self._ends()
-        for now, before in zip(self._live, self._live_before):
-            before.set(now.numbers[: now.count[0]])
+        if self._late:
+            for decided in self._decided:
+                decided.live_before.copy(decided.live)
+
+    def _without_dead(self, name: str, averages: Tensor) -> Tensor:
+        if name in self._owner:
+            return averages * torch.from_numpy(self._owner[name].alive)
+        return averages.clone()
 
     # -- how it is put together --------------------------------------------------------------------------------------
 
@@ -201,27 +226,26 @@ class KernelEngine:
         if op.writes is None:
             rows = Channels(op.channels, full=True)
         else:
-            rows = Part(op)
-            self._used[op.writes].append(rows)
-        return self._compute(op, self._pointers[op.source], rows, self._live)
+            rows = self._decided[op.writes].used[self.program.writers(op.writes).index(op)]
+        live = None if op.reads is None else self._decided[op.reads].live
+        return self._compute(op, self._pointers[op.source], rows, live)
 
     def _late_records(self, site: int) -> list[dict[str, int]]:
         """What computes channels of a site's y from what the frame before had read."""
         inputs, records = self.program.inputs(site), []
-        for op in self.program.writers(site):
-            rows = Part(op)
-            self._late_used[site].append(rows)
+        for op, rows in zip(self.program.writers(site), self._decided[site].late):
+            live = None if op.reads is None else self._decided[op.reads].live_before
             source = f"kept {op.source}" if op.source in inputs else op.source
-            records.append(self._compute(op, self._pointers[source], rows, self._live_before))
+            records.append(self._compute(op, self._pointers[source], rows, live))
         return records
 
     def _compute(
-        self, op: Conv | Pool, source: np.ndarray, rows: Channels, live: Sequence[Channels]
+        self, op: Conv | Pool, source: np.ndarray, rows: Channels, live: Channels | None
     ) -> dict[str, int]:
         """
         :param source: planes that are read
         :param rows: output channels that are asked for
-        :param live: by site, which of its channels are
+        :param live: input channels that are; None: all
         """
         (height, width), (out_height, out_width) = self.sizes[op.source], self.sizes[op.target]
         target = np.ascontiguousarray(self._pointers[op.target][op.first : op.first + op.channels])
@@ -241,9 +265,10 @@ class KernelEngine:
             return {**record, "kind": KINDS[op.kind], "top": op.padding, "left": op.padding}
         if op.stride * out_height < height or op.stride * out_width < width:
             raise Missing(f"they know no convolution that makes a map smaller than its stride does, got {op.name}")
-        columns = Channels(len(source), full=True) if op.reads is None or op.depthwise else live[op.reads]
-        weight = op.weight if op.depthwise else op.weight.permute(0, 2, 3, 1)
-        room = torch.cat([weight.reshape(-1), torch.zeros(64)])  # the kernels read a little beyond the last row
+        columns = Channels(len(source), full=True) if live is None else live
+        weight = (op.weight if op.depthwise else op.weight.permute(0, 2, 3, 1)).flatten(1)
+        beyond = 0 if op.depthwise else 16 + -weight.shape[1] % 16  # rows a power of 2 apart would meet in the cache
+        room = F.pad(weight, (0, beyond)).contiguous()
         if op.residual is not None:
             record["residual"] = self._hold(self._pointers[op.residual])
         return {
@@ -252,6 +277,7 @@ class KernelEngine:
             **self._taps(op, (height, width), (out_height, out_width)),
             "kind": KINDS["depthwise" if op.depthwise else "conv"],
             "weight": self._hold(room),
+            "weight_stride": room.shape[1],
             "bias": self._hold(op.bias.contiguous()),
             "activation": ACTIVATIONS[op.activation],
         }
@@ -264,11 +290,11 @@ class KernelEngine:
         key = (*size, *out, op.kernel, s, top, left)
         if key not in self._masks:
             rows, columns = (np.arange(length) * s for length in out)
-            masks = np.zeros((len(taps), -(-out_height * out_width // 16) * 16), np.int32)
+            masks = np.zeros((len(taps), -(-out_height * out_width // 16) * 16), bool)
             for mask, (y, x) in zip(masks, taps):
                 inside = ((rows + y >= 0) & (rows + y < height))[:, None] & ((columns + x >= 0) & (columns + x < width))
-                mask[: inside.size] = -inside.ravel().astype(np.int32)
-            self._masks[key] = masks
+                mask[: inside.size] = inside.ravel()
+            self._masks[key] = np.packbits(masks, -1, bitorder="little").view(np.uint16)
         moves = np.array([y // s * out_width + x // s for y, x in taps], np.int64)
         facts = {"taps": len(taps), "top": top, "left": left, "masks": self._hold(self._masks[key])}
         facts["moves"] = self._hold(moves)

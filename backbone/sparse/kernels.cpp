@@ -9,12 +9,17 @@
 //
 // Planes are as long as a multiple of 16 floats, and 16 * 64 floats before and behind a map may be read.
 #include <atomic>
+#include <cmath>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <thread>
 #include <vector>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 constexpr int W = 16, ROWS = 8, TILE = 3;
@@ -31,15 +36,23 @@ typedef float V __attribute__((vector_size(4 * W)));
 typedef int32_t VI __attribute__((vector_size(4 * W)));
 static inline V load(const float* p) { V v; std::memcpy(&v, p, sizeof v); return v; }
 static inline void store(float* p, V v) { std::memcpy(p, &v, sizeof v); }
-static inline V masked(const float* p, const int32_t* m) {
-  VI a, b; std::memcpy(&a, p, sizeof a); std::memcpy(&b, m, sizeof b); a &= b;
+// Pixels from p on, zero where their bit is not set: bits[0] speaks of the first 16 pixels of the plane, p is its ``at``-th.
+static inline V masked(const float* p, const uint16_t* bits, long at) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_loadu_ps(bits[at / 16], p);
+#else
+  VI a, lane; std::memcpy(&a, p, sizeof a);
+  for (int i = 0; i < W; i++) lane[i] = 1 << i;
+  a &= ((bits[at / 16] >> at % 16) - VI{} & lane) == lane;
   V v; std::memcpy(&v, &a, sizeof v); return v;
+#endif
 }
-static inline V activated(V v, int kind) {
-  const V zero = {}, six = zero + 6.0f;
-  if (kind) v = v > zero ? v : zero;
-  return kind == 2 ? (v < six ? v : six) : v;
+static inline V between(V v, float low, float high) {
+  const V l = low - V{}, h = high - V{};
+  v = v > l ? v : l;
+  return v < h ? v : h;
 }
+static inline V activated(V v, int kind) { return between(v, kind ? 0 : -INFINITY, kind == 2 ? 6 : INFINITY); }
 static inline float activated(float v, int kind) {
   if (kind && v < 0) v = 0;
   return kind == 2 && v > 6 ? 6 : v;
@@ -60,12 +73,54 @@ struct Op {
   const int64_t* num_rows;
   const int32_t* columns;   // live input channels
   const int64_t* num_columns;
-  const int32_t* masks;     // [tap][pixels]: all ones where the tap lies inside the map
+  const uint16_t* masks;    // [tap][pixels / 16]: a bit is set where the tap lies inside the map
   const int64_t* moves;     // [tap]: from the output's pixel to the input's, in floats, within its phase
   const int64_t* phases;    // [tap]: which phase of a strided input
   float* phase_planes;      // room for them, [in][stride^2][phase_stride]
-  int64_t phase_stride, channels, height, width, out_height, out_width, taps, kernel, stride, top, left, activation;
+  int64_t phase_stride, weight_stride,  // floats from one to the next
+       channels, height, width, out_height, out_width, taps, kernel, stride, top, left, activation;
 };
+
+// What decisions mean for the channels of a site's y, see choice.py, which says the same in Python.
+struct Part { int64_t first, stop; int32_t *used, *late; int64_t *num_used, *num_late; };  // what one operation writes
+struct Site {
+  int64_t channels, group_size, raw, has_previous, clears, num_parts;
+  const Part* parts;
+  uint8_t* ready;    // [channel]: y stands ready to be reused
+  uint8_t* alive;    // [channel]: passed on
+  uint8_t* clean;    // [channel]: its plane is zero
+  int32_t *live, *stale;  // lists: passed on; dead but not zero yet, where that must be
+  int64_t *num_live, *num_stale;
+};
+
+// How many channels are computed late; -1: a number that is no decision.
+static long choose(Site& s, const int64_t* decisions) {
+  enum { USE, REUSE, SKIP };
+  static thread_local std::vector<uint8_t> used, late;
+  used.assign(s.channels, 0); late.assign(s.channels, 0);
+  int64_t live = 0, stale = 0, many = 0;
+  for (int64_t c = 0; c < s.channels; c++) {
+    const int64_t d = decisions[c / s.group_size];
+    if (d < USE || d > SKIP) return -1;
+    const bool use = d == USE, reuse = d == REUSE && s.has_previous && (s.raw || s.ready[c]);
+    used[c] = use;
+    many += late[c] = reuse && !s.ready[c];
+    if (use || reuse) { s.live[live++] = c; s.clean[c] = 0; }
+    else if (s.clears && !s.clean[c]) { s.stale[stale++] = c; s.clean[c] = 1; }
+    s.alive[c] = use || reuse;
+    s.ready[c] = s.raw ? use : use || reuse;
+  }
+  for (const Part* p = s.parts; p < s.parts + s.num_parts; p++) {
+    int64_t u = 0, l = 0;
+    for (int64_t c = p->first; c < p->stop; c++) {
+      if (used[c]) p->used[u++] = c - p->first;
+      if (late[c]) p->late[l++] = c - p->first;
+    }
+    *p->num_used = u; *p->num_late = l;
+  }
+  *s.num_live = live; *s.num_stale = stale; s.has_previous = 1;
+  return many;
+}
 
 // ---- threads ----------------------------------------------------------------------------------------------------------
 
@@ -113,26 +168,38 @@ static Pool pool;
 
 // What a thread works in.
 struct Scratch {
-  std::vector<float> panel = std::vector<float>(DEPTH * (PIXELS + W) + 64), left = std::vector<float>(LEFT * (DEPTH * 16 + W));
+  float* panel = static_cast<float*>(std::aligned_alloc(64, sizeof(float) * DEPTH * (PIXELS + W)));
+  std::vector<float> left = std::vector<float>(LEFT * (DEPTH * 16 + W));
   std::vector<int32_t> index;           // of every column: where its weights stand in a row
   std::vector<const float*> planes;     // and its pixels
-  std::vector<const int32_t*> masks;
+  std::vector<const uint16_t*> masks;
+  ~Scratch() { std::free(panel); }
 };
 static Scratch& scratch() { static thread_local Scratch s; return s; }
 
 // ---- convolution ------------------------------------------------------------------------------------------------------
 
-// R rows x N vectors: += weight[row][index[j]] * panel[j].
+// R rows x N vectors: += weight[row][index[j]] * panel[j]. On the way, the weights of the rows to come are fetched.
 template <int R, int N>
-static void tile(const float* const* weight, const int32_t* index, int depth, const float* panel, float* const* out,
+static void tile(const float* const* weight, const float* const* next, const int32_t* index, int depth, const float* panel, float* const* out,
                  const float* const* residual, const float* bias, bool first, bool last, int activation) {
   V a[R][N];
+#pragma GCC unroll 8
   for (int r = 0; r < R; r++)
+#pragma GCC unroll 3
     for (int v = 0; v < N; v++) a[r][v] = first ? bias[r] - V{} : load(out[r] + v * W);
   const float* w[R];
   for (int r = 0; r < R; r++) w[r] = weight[r];
+  if (last) {
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < N; v++) {
+        __builtin_prefetch(out[r] + v * W, 1, 2);
+        if (residual) __builtin_prefetch(residual[r] + v * W, 0, 2);
+      }
+  }
   for (int j = 0; j < depth; j++, panel += N * W) {
     const long k = index[j];
+    __builtin_prefetch(next[j % ROWS] + index[j / ROWS * ROWS], 0, 2);
     V x[N];
 #pragma GCC unroll 3
     for (int v = 0; v < N; v++) x[v] = load(panel + v * W);
@@ -143,15 +210,17 @@ static void tile(const float* const* weight, const int32_t* index, int depth, co
       for (int v = 0; v < N; v++) a[r][v] += b * x[v];
     }
   }
+  if (last && residual) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 3
+      for (int v = 0; v < N; v++) a[r][v] += load(residual[r] + v * W);
+  }
+  const float low = last && activation ? 0 : -INFINITY, high = last && activation == 2 ? 6 : INFINITY;
+#pragma GCC unroll 8
   for (int r = 0; r < R; r++)
-    for (int v = 0; v < N; v++) {
-      V y = a[r][v];
-      if (last) {
-        if (residual) y += load(residual[r] + v * W);
-        y = activated(y, activation);
-      }
-      store(out[r] + v * W, y);
-    }
+#pragma GCC unroll 3
+    for (int v = 0; v < N; v++) store(out[r] + v * W, between(a[r][v], low, high));
 }
 
 // R rows x P pixels, along the weights: sums of weight[row][k] * x[pixel][k], k < depth.
@@ -173,7 +242,7 @@ static void dots(const float* const* weight, long depth, const float* x, long x_
   }
 }
 
-typedef void (*Tile)(const float* const*, const int32_t*, int, const float*, float* const*, const float* const*, const float*, bool, bool, int);
+typedef void (*Tile)(const float* const*, const float* const*, const int32_t*, int, const float*, float* const*, const float* const*, const float*, bool, bool, int);
 typedef void (*Dots)(const float* const*, long, const float*, long, int, float* const*, const float* const*, const float*, bool, bool, int);
 template <int R> struct Tiles {
   static void fill(Tile (*t)[TILE + 1], Dots* d) { t[R][1] = tile<R, 1>; t[R][2] = tile<R, 2>; t[R][3] = tile<R, 3>; d[R] = dots<R>; Tiles<R - 1>::fill(t, d); }
@@ -200,13 +269,13 @@ static void convolve(const Op& o, long from, long vectors, int left, long row0, 
     for (long j = 0; j < num_columns; j++, n++) {
       s.index[n] = t * o.channels + o.columns[j];
       s.planes[n] = plane(o, t, o.columns[j]) + from;
-      s.masks[n] = o.masks + t * padded + from;
+      s.masks[n] = o.masks + t * (padded / 16);
     }
-  const long width = o.taps * o.channels;
-  for (long k0 = 0; k0 == 0 || k0 < all; k0 += DEPTH) {
-    const long depth = all - k0 < DEPTH ? all - k0 : DEPTH;
-    const bool first = k0 == 0, last = k0 + DEPTH >= all;
-    float* panel = s.panel.data();
+  const long parts = (all + DEPTH - 1) / DEPTH, most = parts ? (all + parts - 1) / parts : 1;
+  for (long k0 = 0; k0 == 0 || k0 < all; k0 += most) {
+    const long depth = all - k0 < most ? all - k0 : most;
+    const bool first = k0 == 0, last = k0 + most >= all;
+    float* panel = s.panel;
     for (long v = 0; v < vectors; v += TILE) {  // tile by tile: a tile's columns stand in a row
       const int n = vectors - v < TILE ? vectors - v : TILE;
       float* to = panel + v * W * depth;
@@ -215,8 +284,8 @@ static void convolve(const Op& o, long from, long vectors, int left, long row0, 
         if (o.taps == 1)
           for (int i = 0; i < n; i++) store(to + i * W, load(x + i * W));
         else {
-          const int32_t* m = s.masks[k0 + j] + v * W;
-          for (int i = 0; i < n; i++) store(to + i * W, masked(x + i * W, m + i * W));
+          const uint16_t* m = s.masks[k0 + j];
+          for (int i = 0; i < n; i++) store(to + i * W, masked(x + i * W, m, from + (v + i) * W));
         }
       }
     }
@@ -225,26 +294,29 @@ static void convolve(const Op& o, long from, long vectors, int left, long row0, 
       s.left.assign(left * room + W, 0);
       for (long j = 0; j < depth; j++) {
         const float* x = s.planes[k0 + j] + vectors * W;
-        const int32_t* m = s.masks[k0 + j] + vectors * W;
-        for (int p = 0; p < left; p++) if (m[p]) s.left[p * room + s.index[k0 + j] - lo] = x[p];
+        const uint16_t* m = s.masks[k0 + j];
+        for (long p = 0, q = from + vectors * W; p < left; p++, q++) if (m[q / 16] >> q % 16 & 1) s.left[p * room + s.index[k0 + j] - lo] = x[p];
       }
     }
     for (long r = row0; r < row1; r += ROWS) {
       const int n = row1 - r < ROWS ? row1 - r : ROWS;
-      const float *weight[ROWS], *weight_lo[ROWS], *residual[ROWS]; float* out[ROWS]; float bias[ROWS];
+      const float *weight[ROWS], *weight_lo[ROWS], *next[ROWS], *residual[ROWS]; float* out[ROWS]; float bias[ROWS];
       for (int i = 0; i < n; i++) {
         const int row = o.rows[r + i];
-        weight[i] = o.weight + row * width; weight_lo[i] = weight[i] + lo; bias[i] = o.bias[row];
+        weight[i] = o.weight + row * o.weight_stride; weight_lo[i] = weight[i] + lo; bias[i] = o.bias[row];
         out[i] = o.out[row] + from; residual[i] = o.residual ? o.residual[row] + from : nullptr;
-        if (r + ROWS + i < row1) {  // the next rows' weights
-          const float* next = o.weight + o.rows[r + ROWS + i] * width + lo;
-          for (long k = 0; k < span; k += 16) __builtin_prefetch(next + k, 0, 2);
-        }
       }
+      for (int i = 0; i < ROWS; i++) {  // the next rows' weights, behind the last ones the first rows' next columns
+        const bool more = r + ROWS < row1;
+        const long row = (more ? r + ROWS : row0) + i;
+        next[i] = o.weight + o.rows[row < row1 ? row : row1 - 1] * o.weight_stride + (more || last ? 0 : s.index[k0 + most] - lo);
+      }
+      const float* own[ROWS];
+      for (int i = 0; i < ROWS; i++) own[i] = weight[i % n];
       const float* const* res = o.residual ? residual : nullptr;
       for (long v = 0; v < vectors; v += TILE) {
         const int m = vectors - v < TILE ? vectors - v : TILE;
-        table.tiles[n][m](weight, s.index.data() + k0, depth, panel + v * W * depth, out, res, bias, first, last, o.activation);
+        table.tiles[n][m](weight, v ? own : next, s.index.data() + k0, depth, panel + v * W * depth, out, res, bias, first, last, o.activation);
         for (int i = 0; i < n; i++) { out[i] += m * W; residual[i] += m * W; }
       }
       if (left) table.dots[n](weight_lo, span, s.left.data(), room, left, out, res, bias, first, last, o.activation);
@@ -295,7 +367,7 @@ static void depthwise(const Op& o, int threads) {
     const float* residual = o.residual ? o.residual[c] : nullptr;
     for (long p = 0; p < area; p += W) {
       V y = o.bias[c] - V{};
-      for (int t = 0; t < o.taps; t++) y += w[t] * masked(plane(o, t, c) + p, o.masks + t * padded + p);
+      for (int t = 0; t < o.taps; t++) y += w[t] * masked(plane(o, t, c) + p, o.masks + t * (padded / 16), p);
       if (residual) y += load(residual + p);
       store(o.out[c] + p, activated(y, o.activation));
     }
@@ -353,6 +425,8 @@ static void mean(const Op& o, int threads) {
 extern "C" {
 int width() { return W; }
 long size_of_op() { return sizeof(Op); }
+
+long decide(Site* site, const int64_t* decisions) { return choose(*site, decisions); }
 
 void run(const Op* ops, int count, int threads) {
   for (const Op* o = ops; o < ops + count; o++) {

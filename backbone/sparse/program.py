@@ -81,6 +81,10 @@ class Pool:
     ceil: bool
     writes: int | None
 
+    @property
+    def reads(self) -> None:
+        """No site: a dead channel is zero in front of a pooling."""
+
     def length(self, length: int) -> int:
         """Pixels of the output's side, from the input's. A last window must begin inside the map or before it."""
         reach = length + 2 * self.padding - self.kernel

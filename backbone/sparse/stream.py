@@ -18,7 +18,6 @@ from backbone.decision import Decision, one_hot
 from backbone.fusion.backbone import FusionBackbone
 from backbone.fusion.consensus import MeanConsensus, Recurrent
 from backbone.fusion.state import Observation
-from backbone.sparse.choice import SiteMemory
 from backbone.sparse.engines import Engine, check_engine, make_engine
 from backbone.sparse.lower import lower
 from backbone.sparse.program import Program
@@ -28,6 +27,7 @@ Policy = Callable[[Observation], Tensor]
 
 One with an attribute ``looks = False`` is not given any features: both are empty."""
 
+NOTHING = torch.empty(1, 1, 0)
 COUNT_EVERY = 64  # frames whose MACs are counted at once
 
 
@@ -55,7 +55,6 @@ class Stream:
         self.agent_macs = list(agent_macs or [0.0] * len(backbone.sites))
         self.program: Program = lower(backbone)
         self._decides = self.program.decides()
-        self._memory = [SiteMemory(site, backbone.history) for site in backbone.sites]
         self.engine = check_engine(engine)
         self._engine: Engine | None = None
         self._size: tuple[int, int] | None = None
@@ -70,8 +69,6 @@ class Stream:
 
     def reset(self) -> None:
         """A new video: nothing is left of the frames before, nor of their cost."""
-        for memory in self._memory:
-            memory.reset()
         if self._engine is not None:
             self._engine.reset()
         self.frames = 0  # since the start
@@ -95,10 +92,10 @@ class Stream:
         engine = self._prepared(frame)
         engine.run(0)
         self.decisions = []
-        for op, memory in zip(self._decides, self._memory, strict=True):
+        for op in self._decides:
             decisions = self._decide(op.site, op.source, engine)
             self.decisions.append(decisions)
-            engine.decide(op.site, memory.choose(decisions))
+            engine.decide(op.site, decisions)
             engine.run(op.site + 1)
         scores = self._score(engine.features())
         engine.end()
@@ -132,17 +129,25 @@ class Stream:
         return self._engine
 
     def _make_engine(self, size: tuple[int, int]) -> Engine:
-        return make_engine(self.engine, self.program, size, raw=self.backbone.history == "raw")
+        return make_engine(self.engine, self.program, self.backbone.sites, size, raw=self.backbone.history == "raw")
 
-    def _decide(self, site: int, source: str, engine: Engine) -> np.ndarray:
+    def _decide(self, index: int, source: str, engine: Engine) -> np.ndarray:
+        """Integer decisions (D,) of a site."""
+        site = self.backbone.sites[index]
         if self.policy is None:
-            return np.full(self.backbone.sites[site].decisions, Decision.USE)
-        if not getattr(self.policy, "looks", True):
-            nothing = torch.empty(1, 1, 0)
-            return self.policy(Observation(site, nothing, nothing, None)).numpy()
-        v = engine.average(source).reshape(1, 1, -1)
-        before, self._v[site] = self._v[site], v
-        return self.policy(Observation(site, v, before, None)).numpy()
+            return np.full(site.decisions, int(Decision.USE))
+        if getattr(self.policy, "looks", True):
+            v = engine.average(source).reshape(1, 1, -1)
+            before, self._v[index] = self._v[index], v
+        else:
+            v = before = NOTHING
+        decisions = np.ascontiguousarray(self.policy(Observation(index, v, before, None)).numpy(), np.int64)
+        if decisions.shape != (site.decisions,) or decisions.min() < 0 or decisions.max() >= len(Decision):
+            raise ValueError(
+                f"expected a policy to give {site.decisions} decisions of 0 to {len(Decision) - 1} at site {site.name}, "
+                f"got {decisions.tolist()}"
+            )
+        return decisions
 
     def _score(self, features: Tensor) -> Tensor:
         consensus, classifier = self.backbone.consensus, self.backbone.cnn.classifier

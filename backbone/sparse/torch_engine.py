@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from backbone.sparse.choice import Choice
+from backbone.fusion.sites import Site
+from backbone.sparse.choice import Choice, SiteMemory
 from backbone.sparse.program import Average, Conv, Pool, Program, Shift
 
 SMALL = 0.35  # share of a layer's MACs below which it is cut down
@@ -28,16 +29,18 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, program: Program, size: Sequence[int], *, raw: bool) -> None:
-        self.program, self.sizes, self.raw = program, program.sizes(size), raw
-        sites = range(len(program.states))
-        self._kept = list(dict.fromkeys(name for site in sites for name in program.inputs(site))) if raw else []
+    def __init__(self, program: Program, sites: Sequence[Site], size: Sequence[int], *, raw: bool) -> None:
+        self.program, self.sizes = program, program.sizes(size)
+        self._kept = list(dict.fromkeys(name for site in sites for name in program.inputs(site.index))) if raw else []
+        self._memory = [SiteMemory(site, raw=raw) for site in sites]
         self._segments = program.segments()
-        self._writers = [program.writers(site) for site in sites]
+        self._writers = [program.writers(site.index) for site in sites]
         self.reset()
 
     def reset(self) -> None:
         """Forget the frames before."""
+        for memory in self._memory:
+            memory.reset()
         self.maps: dict[str, Tensor] = {}
         self.past: dict[str, Tensor] = {}  # inputs of late channels, and what a shift brings from the frame before
         self.choices: dict[int, Choice] = {}
@@ -51,8 +54,9 @@ class TorchEngine:
         """A map's average over its pixels, (C,)."""
         return self.maps[name].mean((-2, -1))[0]
 
-    def decide(self, site: int, choice: Choice) -> None:
-        """A site's decisions of this frame; late channels are computed at once."""
+    def decide(self, site: int, decisions: np.ndarray) -> None:
+        """A site's integer decisions (D,) of this frame; late channels are computed at once."""
+        choice = self._memory[site].choose(decisions)
         y = self._map(self.program.states[site])
         y[:, torch.from_numpy(choice.dead)] = 0
         self.choices[site] = choice
