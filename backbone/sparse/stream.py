@@ -82,7 +82,7 @@ class Stream:
         self._cost: CostWalk | None = None
         self._macs = 0.0
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def step(self, frame: Tensor) -> Tensor:
         """The next frame -> what is known of the video's classes by now, scores (classes,).
 
@@ -110,6 +110,11 @@ class Stream:
         """MACs charged for all frames since the start, the agent's own included."""
         self._count()
         return self._macs
+
+    @property
+    def runs_on(self) -> str:
+        """Name of the engine that runs; before the first frame, of what was asked for."""
+        return self._engine.name if self._engine is not None else self.engine or "not chosen yet"
 
     def _prepared(self, frame: Tensor) -> Engine:
         if frame.dtype == torch.uint8 and frame.ndim == 3 and frame.shape[-1] == 3:
