@@ -21,7 +21,7 @@ FLAGS = {  # by kind of CPU, the best first; setup.py builds all of them
     "avx2": ("-mavx2", "-mfma"),
     "plain": (),
 }
-OP_BYTES = 27 * 8  # of the C++ struct Op
+OP_BYTES = 29 * 8  # of the C++ struct Op
 
 
 class Missing(RuntimeError):
@@ -49,10 +49,8 @@ def library() -> ctypes.CDLL:
     lib.size_of_op.restype = ctypes.c_long
     if lib.size_of_op() != OP_BYTES or lib.width() != {"avx512": 16, "avx2": 8, "plain": 4}[kind]:
         raise Missing(f"the kernels in {path} were built from other code or for another CPU: remove that file")
-    lib.decide.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-    lib.decide.restype = ctypes.c_long
     lib.run.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
-    lib.run.restype = None
+    lib.run.restype = ctypes.c_int
     return lib
 
 

@@ -41,8 +41,13 @@ class SiteMemory:
         self.has_previous = False
 
     def choose(self, decisions: np.ndarray) -> Choice:
-        """Integer decisions (D,) -> what they mean at this frame."""
+        """Integer decisions (D,) -> what they mean at this frame.
+
+        :raises ValueError: a number that is no Decision
+        """
         site = self.site
+        if decisions.min() < 0 or decisions.max() >= len(Decision):
+            raise ValueError(f"expected decisions of 0 to {len(Decision) - 1}, got another number")
         if site.group_size > 1:
             decisions = np.repeat(decisions, site.group_size)[: site.channels]
         use, reuse = decisions == Decision.USE, decisions == Decision.REUSE

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from backbone.decision import Decision
 from backbone.fusion.sites import Site
 from backbone.sparse.build import Missing, library
 from backbone.sparse.program import Average, Conv, Op, Pool, Program, Shift
 
-KINDS = {"conv": 0, "depthwise": 1, "max": 2, "avg": 3, "mean": 4, "copy": 5, "zero": 6}
+KINDS = {"conv": 0, "depthwise": 1, "max": 2, "avg": 3, "mean": 4, "copy": 5, "zero": 6, "decide": 7}
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
 FIELDS = (
-    "kind in out residual weight bias rows num_rows columns num_columns masks moves phases phase_planes phase_stride "
-    "weight_stride channels height width out_height out_width taps kernel stride top left activation"
+    "kind in out residual weight bias rows num_rows columns num_columns masks moves phases phase_planes site decisions "
+    "phase_stride weight_stride channels height width out_height out_width taps kernel stride top left activation"
 ).split()
 RECORD = np.dtype([(field, np.int64) for field in FIELDS])  # the struct Op
 PART = np.dtype([(field, np.int64) for field in "first stop used late num_used num_late".split()])
@@ -74,7 +75,7 @@ class Decided:
         self.used, self.late = ([Channels(op.channels) for op in writers] for _ in range(2))
         self.live, self.live_before, self.stale = (Channels(site.channels) for _ in range(3))
         self.ready, self.alive, self.clean = (np.zeros(site.channels, np.uint8) for _ in range(3))
-        self._decisions = np.zeros(site.decisions, np.int64)
+        self.decisions = np.zeros(site.decisions, np.int64)
         parts = np.zeros(len(writers), PART)
         for part, op, used, late in zip(parts, writers, self.used, self.late):
             part["first"], part["stop"] = op.first, op.first + op.channels
@@ -93,17 +94,17 @@ class Decided:
             )
         for name, value in facts.items():
             record[name] = value
-        self._addresses, self._decide = (record.ctypes.data, self._decisions.ctypes.data), library().decide
         self.reset()
 
     def reset(self) -> None:
         self.ready[:], self.clean[:] = 0, 1
         self._record["has_previous"] = 0
 
-    def take(self, decisions: np.ndarray) -> int:
-        """Integer decisions (D,) -> how many channels are to be computed late."""
-        self._decisions[:] = decisions
-        return self._decide(*self._addresses)
+    @property
+    def record(self) -> dict[str, int]:
+        """The operation that takes ``decisions``, what they mean for the lists of channels."""
+        addresses = self._record.ctypes.data, self.decisions.ctypes.data
+        return {"kind": KINDS["decide"], "site": addresses[0], "decisions": addresses[1]}
 
 
 class Call:
@@ -117,8 +118,8 @@ class Call:
         self._address, self._run = self._records.ctypes.data, library().run
 
     def __call__(self) -> None:
-        if len(self._records):
-            self._run(self._address, len(self._records), torch.get_num_threads())
+        if len(self._records) and self._run(self._address, len(self._records), torch.get_num_threads()):
+            raise ValueError(f"expected decisions of 0 to {len(Decision) - 1}, got another number")
 
 
 class KernelEngine:
@@ -151,15 +152,19 @@ class KernelEngine:
         for op in shifts:
             self._make(f"{op.target} before", op.fold, self.sizes[op.source])
         segments = [[self._record(op) for op in ops if not self._shift(op)] for ops in program.segments()]
-        self._segments = [Call(records) for records in segments]
         self._means = {op.source: Call([self._mean(op.source)]) for op in program.decides()}
-        self._zeros = [
-            Call([self._copy("zero", name, name, decided.stale)]) for name, decided in self._owner.items()
-        ]
         kept = list(dict.fromkeys(name for site in sites for name in program.inputs(site.index))) if raw else []
         for name in kept:
             self._make(f"kept {name}", program.channels[name], self.sizes[name])
-        self._late = [Call(self._late_records(site.index)) for site in sites] if raw else []
+        late = [self._late_records(site.index) if raw else [] for site in sites]
+        decide = [
+            [decided.record, self._copy("zero", name, name, decided.stale), *records]
+            for (name, decided), records in zip(self._owner.items(), late)
+        ]
+        self._first, self._decide = Call(segments[0]), [Call(records) for records in decide]
+        self._behind = [Call(records) for records in segments[1:]]
+        self._whole = Call(sum((records for pair in zip(decide, segments[1:]) for records in pair), segments[0]))
+        self._raw = raw
         copies = [
             self._copy("copy", name, f"kept {name}", Channels(program.channels[name], full=True)) for name in kept
         ]
@@ -179,16 +184,18 @@ class KernelEngine:
         self._means[name]()
         return self._without_dead(name, self._averages[name])
 
-    def decide(self, site: int, decisions: np.ndarray) -> None:
-        decided = self._decided[site]
-        late = decided.take(decisions)
-        if decided.stale.count[0]:
-            self._zeros[site]()
-        if late:
-            self._late[site]()
+    def start(self) -> None:
+        self._first()
 
-    def run(self, segment: int) -> None:
-        self._segments[segment]()
+    def advance(self, site: int, decisions: np.ndarray) -> None:
+        self._decided[site].decisions[:] = decisions
+        self._decide[site]()
+        self._behind[site]()
+
+    def run(self, decisions: Sequence[np.ndarray]) -> None:
+        for decided, chosen in zip(self._decided, decisions, strict=True):
+            decided.decisions[:] = chosen
+        self._whole()
 
     def features(self) -> Tensor:
         (source,) = (op.source for op in self.program.ops if isinstance(op, Average))
@@ -196,7 +203,7 @@ class KernelEngine:
 
     def end(self) -> None:
         self._ends()
-        if self._late:
+        if self._raw:
             for decided in self._decided:
                 decided.live_before.copy(decided.live)
 

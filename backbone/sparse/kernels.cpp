@@ -28,7 +28,7 @@ constexpr int W = 8, ROWS = 4, TILE = 3;
 #else
 constexpr int W = 4, ROWS = 4, TILE = 3;
 #endif
-constexpr int DEPTH = 512;    // columns in a panel: ROWS rows of weights stay in L1
+constexpr int DEPTH = 384;    // columns in a panel: ROWS rows of weights stay in L1
 constexpr int PIXELS = 192;   // in a panel: it stays in L2
 constexpr int LEFT = W / 4;   // pixels behind the last whole vector that are cheaper one by one
 
@@ -59,7 +59,7 @@ static inline float activated(float v, int kind) {
 }
 static inline float sum(V v) { float s = 0; for (int i = 0; i < W; i++) s += v[i]; return s; }
 
-enum Kind : int64_t { CONV, DEPTHWISE, MAX, AVERAGE, MEAN, COPY, ZERO };
+enum Kind : int64_t { CONV, DEPTHWISE, MAX, AVERAGE, MEAN, COPY, ZERO, DECIDE };
 
 // One operation. Lists of channels come with a pointer to their length: both change from frame to frame.
 struct Op {
@@ -77,6 +77,8 @@ struct Op {
   const int64_t* moves;     // [tap]: from the output's pixel to the input's, in floats, within its phase
   const int64_t* phases;    // [tap]: which phase of a strided input
   float* phase_planes;      // room for them, [in][stride^2][phase_stride]
+  struct Site* site;        // whose decisions are taken
+  const int64_t* decisions;
   int64_t phase_stride, weight_stride,  // floats from one to the next
        channels, height, width, out_height, out_width, taps, kernel, stride, top, left, activation;
 };
@@ -93,18 +95,18 @@ struct Site {
   int64_t *num_live, *num_stale;
 };
 
-// How many channels are computed late; -1: a number that is no decision.
-static long choose(Site& s, const int64_t* decisions) {
+// False: a number that is no decision.
+static bool choose(Site& s, const int64_t* decisions) {
   enum { USE, REUSE, SKIP };
   static thread_local std::vector<uint8_t> used, late;
   used.assign(s.channels, 0); late.assign(s.channels, 0);
-  int64_t live = 0, stale = 0, many = 0;
+  int64_t live = 0, stale = 0;
   for (int64_t c = 0; c < s.channels; c++) {
     const int64_t d = decisions[c / s.group_size];
-    if (d < USE || d > SKIP) return -1;
+    if (d < USE || d > SKIP) return false;
     const bool use = d == USE, reuse = d == REUSE && s.has_previous && (s.raw || s.ready[c]);
     used[c] = use;
-    many += late[c] = reuse && !s.ready[c];
+    late[c] = reuse && !s.ready[c];
     if (use || reuse) { s.live[live++] = c; s.clean[c] = 0; }
     else if (s.clears && !s.clean[c]) { s.stale[stale++] = c; s.clean[c] = 1; }
     s.alive[c] = use || reuse;
@@ -119,7 +121,7 @@ static long choose(Site& s, const int64_t* decisions) {
     *p->num_used = u; *p->num_late = l;
   }
   *s.num_live = live; *s.num_stale = stale; s.has_previous = 1;
-  return many;
+  return true;
 }
 
 // ---- threads ----------------------------------------------------------------------------------------------------------
@@ -242,6 +244,17 @@ static void dots(const float* const* weight, long depth, const float* x, long x_
   }
 }
 
+// N vectors of pixels, from vector v of the pixels behind ``from`` on, of each column.
+template <int N> static void pack(const Scratch& s, long k0, long depth, long from, long v, bool borders, float* to) {
+  for (long j = k0; j < k0 + depth; j++, to += N * W) {
+    const float* x = s.planes[j] + v * W;
+    const uint16_t* bits = s.masks[j];
+#pragma GCC unroll 3
+    for (int i = 0; i < N; i++) store(to + i * W, borders ? masked(x + i * W, bits, from + (v + i) * W) : load(x + i * W));
+  }
+}
+
+typedef void (*Pack)(const Scratch&, long, long, long, long, bool, float*);
 typedef void (*Tile)(const float* const*, const float* const*, const int32_t*, int, const float*, float* const*, const float* const*, const float*, bool, bool, int);
 typedef void (*Dots)(const float* const*, long, const float*, long, int, float* const*, const float* const*, const float*, bool, bool, int);
 template <int R> struct Tiles {
@@ -249,7 +262,7 @@ template <int R> struct Tiles {
 };
 template <> struct Tiles<0> { static void fill(Tile (*)[TILE + 1], Dots*) {} };
 static struct Table {
-  Tile tiles[ROWS + 1][TILE + 1]; Dots dots[ROWS + 1];
+  Tile tiles[ROWS + 1][TILE + 1]; Dots dots[ROWS + 1]; Pack packs[TILE + 1] = {nullptr, pack<1>, pack<2>, pack<3>};
   Table() { Tiles<ROWS>::fill(tiles, dots); }
 } table;
 
@@ -276,19 +289,8 @@ static void convolve(const Op& o, long from, long vectors, int left, long row0, 
     const long depth = all - k0 < most ? all - k0 : most;
     const bool first = k0 == 0, last = k0 + most >= all;
     float* panel = s.panel;
-    for (long v = 0; v < vectors; v += TILE) {  // tile by tile: a tile's columns stand in a row
-      const int n = vectors - v < TILE ? vectors - v : TILE;
-      float* to = panel + v * W * depth;
-      for (long j = 0; j < depth; j++, to += n * W) {
-        const float* x = s.planes[k0 + j] + v * W;
-        if (o.taps == 1)
-          for (int i = 0; i < n; i++) store(to + i * W, load(x + i * W));
-        else {
-          const uint16_t* m = s.masks[k0 + j];
-          for (int i = 0; i < n; i++) store(to + i * W, masked(x + i * W, m, from + (v + i) * W));
-        }
-      }
-    }
+    for (long v = 0; v < vectors; v += TILE)  // tile by tile: a tile's columns stand in a row
+      table.packs[vectors - v < TILE ? vectors - v : TILE](s, k0, depth, from, v, o.taps > 1, panel + v * W * depth);
     const long lo = depth ? s.index[k0] : 0, span = depth ? s.index[k0 + depth - 1] - lo + 1 : 0, room = (span + W - 1) / W * W;
     if (left) {
       s.left.assign(left * room + W, 0);
@@ -426,9 +428,8 @@ extern "C" {
 int width() { return W; }
 long size_of_op() { return sizeof(Op); }
 
-long decide(Site* site, const int64_t* decisions) { return choose(*site, decisions); }
-
-void run(const Op* ops, int count, int threads) {
+// 0; or -1 at a number that is no decision, where it stops.
+int run(const Op* ops, int count, int threads) {
   for (const Op* o = ops; o < ops + count; o++) {
     const long bytes = o->height * o->width * sizeof(float);
     switch (o->kind) {
@@ -438,7 +439,9 @@ void run(const Op* ops, int count, int threads) {
       case MEAN: mean(*o, threads); break;
       case COPY: for (long j = 0; j < *o->num_rows; j++) std::memcpy(o->out[o->rows[j]], o->in[o->rows[j]], bytes); break;
       case ZERO: for (long j = 0; j < *o->num_rows; j++) std::memset(o->out[o->rows[j]], 0, bytes); break;
+      case DECIDE: if (!choose(*o->site, o->decisions)) return -1; break;
     }
   }
+  return 0;
 }
 }

@@ -55,6 +55,8 @@ class Stream:
         self.agent_macs = list(agent_macs or [0.0] * len(backbone.sites))
         self.program: Program = lower(backbone)
         self._decides = self.program.decides()
+        self._looks = policy is not None and getattr(policy, "looks", True)
+        self._all_use = [np.full(site.decisions, int(Decision.USE)) for site in backbone.sites]
         self.engine = check_engine(engine)
         self._engine: Engine | None = None
         self._size: tuple[int, int] | None = None
@@ -90,13 +92,15 @@ class Stream:
         :raises ValueError: a frame of another form, or of another size than those before
         """
         engine = self._prepared(frame)
-        engine.run(0)
-        self.decisions = []
-        for op in self._decides:
-            decisions = self._decide(op.site, op.source, engine)
-            self.decisions.append(decisions)
-            engine.decide(op.site, decisions)
-            engine.run(op.site + 1)
+        if self._looks:
+            engine.start()
+            self.decisions = []
+            for op in self._decides:
+                self.decisions.append(self._decide(op.site, op.source, engine))
+                engine.advance(op.site, self.decisions[-1])
+        else:
+            self.decisions = [self._decide(op.site, op.source, engine) for op in self._decides]
+            engine.run(self.decisions)
         scores = self._score(engine.features())
         engine.end()
         self.frames += 1
@@ -140,17 +144,15 @@ class Stream:
         """Integer decisions (D,) of a site."""
         site = self.backbone.sites[index]
         if self.policy is None:
-            return np.full(site.decisions, int(Decision.USE))
-        if getattr(self.policy, "looks", True):
+            return self._all_use[index]
+        v = before = NOTHING
+        if self._looks:
             v = engine.average(source).reshape(1, 1, -1)
             before, self._v[index] = self._v[index], v
-        else:
-            v = before = NOTHING
-        decisions = np.ascontiguousarray(self.policy(Observation(index, v, before, None)).numpy(), np.int64)
-        if decisions.shape != (site.decisions,) or decisions.min() < 0 or decisions.max() >= len(Decision):
+        decisions = self.policy(Observation(index, v, before, None)).numpy()
+        if decisions.shape != (site.decisions,):
             raise ValueError(
-                f"expected a policy to give {site.decisions} decisions of 0 to {len(Decision) - 1} at site {site.name}, "
-                f"got {decisions.tolist()}"
+                f"expected a policy to give {site.decisions} decisions at site {site.name}, got {decisions.shape}"
             )
         return decisions
 

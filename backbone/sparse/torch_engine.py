@@ -54,8 +54,26 @@ class TorchEngine:
         """A map's average over its pixels, (C,)."""
         return self.maps[name].mean((-2, -1))[0]
 
-    def decide(self, site: int, decisions: np.ndarray) -> None:
-        """A site's integer decisions (D,) of this frame; late channels are computed at once."""
+    def start(self) -> None:
+        """What runs before the first decision."""
+        self._run(0)
+
+    def advance(self, site: int, decisions: np.ndarray) -> None:
+        """A site's integer decisions (D,) of this frame, and what runs between them and the next ones.
+
+        :raises ValueError: a number that is no Decision
+        """
+        self._decide(site, decisions)
+        self._run(site + 1)
+
+    def run(self, decisions: Sequence[np.ndarray]) -> None:
+        """All of a frame at once, where all sites' decisions are known."""
+        self.start()
+        for site, chosen in enumerate(decisions):
+            self.advance(site, chosen)
+
+    def _decide(self, site: int, decisions: np.ndarray) -> None:
+        """Late channels are computed at once."""
         choice = self._memory[site].choose(decisions)
         y = self._map(self.program.states[site])
         y[:, torch.from_numpy(choice.dead)] = 0
@@ -65,8 +83,7 @@ class TorchEngine:
             for op in self._writers[site]:
                 self._write(op, maps, self.choices_before, choice.late)
 
-    def run(self, segment: int) -> None:
-        """The operations of a segment: before the first decision, or behind that of site ``segment - 1``."""
+    def _run(self, segment: int) -> None:
         for op in self._segments[segment]:
             if isinstance(op, Conv | Pool):
                 rows = None if op.writes is None else self.choices[op.writes].used
