@@ -16,18 +16,58 @@ from backbone.sparse.program import Average, Conv, Op, Pool, Program, Shift
 
 KINDS = {"conv": 0, "depthwise": 1, "max": 2, "avg": 3, "mean": 4, "copy": 5, "zero": 6, "decide": 7}
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
-FIELDS = (
-    "kind in out residual weight bias rows num_rows columns num_columns masks moves phases phase_planes site decisions "
-    "phase_stride weight_stride channels height width out_height out_width taps kernel stride top left activation"
-).split()
+FIELDS = [
+    "kind",
+    "in",
+    "out",
+    "residual",
+    "weight",
+    "bias",
+    "rows",
+    "num_rows",
+    "columns",
+    "num_columns",
+    "masks",
+    "moves",
+    "phases",
+    "phase_planes",
+    "site",
+    "decisions",
+    "phase_stride",
+    "weight_stride",
+    "channels",
+    "height",
+    "width",
+    "out_height",
+    "out_width",
+    "taps",
+    "kernel",
+    "stride",
+    "top",
+    "left",
+    "activation",
+]
 RECORD = np.dtype([(field, np.int64) for field in FIELDS])  # the struct Op
-PART = np.dtype([(field, np.int64) for field in "first stop used late num_used num_late".split()])
+PART = np.dtype([(field, np.int64) for field in ["first", "stop", "used", "late", "num_used", "num_late"]])
 SITE = np.dtype(
     [
         (field, np.int64)
-        for field in (
-            "channels group_size raw has_previous clears num_parts parts ready alive clean live stale num_live num_stale"
-        ).split()
+        for field in [
+            "channels",
+            "group_size",
+            "raw",
+            "has_previous",
+            "clears",
+            "num_parts",
+            "parts",
+            "ready",
+            "alive",
+            "clean",
+            "live",
+            "stale",
+            "num_live",
+            "num_stale",
+        ]
     ]
 )
 MARGIN = 16 * 64  # floats before and behind the planes of a map, which may be read, never used
@@ -246,9 +286,7 @@ class KernelEngine:
             records.append(self._compute(op, self._pointers[source], rows, live))
         return records
 
-    def _compute(
-        self, op: Conv | Pool, source: np.ndarray, rows: Channels, live: Channels | None
-    ) -> dict[str, int]:
+    def _compute(self, op: Conv | Pool, source: np.ndarray, rows: Channels, live: Channels | None) -> dict[str, int]:
         """
         :param source: planes that are read
         :param rows: output channels that are asked for

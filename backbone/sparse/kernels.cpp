@@ -137,7 +137,7 @@ class Pool {
     { std::lock_guard<std::mutex> lock(mutex_); round_++; }
     wake_.notify_all();
     share(0);
-    while (busy_.load(std::memory_order_acquire)) pause();
+    for (int spin = 0; busy_.load(std::memory_order_acquire); spin++) spin < 2000 ? pause() : std::this_thread::yield();
   }
   ~Pool() { { std::lock_guard<std::mutex> lock(mutex_); stop_ = true; round_++; } wake_.notify_all(); for (auto& w : workers_) w.join(); }
  private:
@@ -149,7 +149,7 @@ class Pool {
   void share(int id) { for (int i; (i = next_.fetch_add(1)) < tasks_;) call_(task_, id, i); }
   void work(int id) {
     for (int64_t seen = 0;;) {
-      for (int spin = 0; spin < 20000 && round_.load(std::memory_order_acquire) == seen; spin++) pause();
+      for (int spin = 0; spin < 2000 && round_.load(std::memory_order_acquire) == seen; spin++) pause();
       { std::unique_lock<std::mutex> lock(mutex_); wake_.wait(lock, [&] { return round_.load() != seen; }); seen = round_; }
       if (stop_) return;
       if (id < limit_) share(id);
@@ -181,9 +181,9 @@ static Scratch& scratch() { static thread_local Scratch s; return s; }
 
 // ---- convolution ------------------------------------------------------------------------------------------------------
 
-// R rows x N vectors: += weight[row][index[j]] * panel[j]. On the way, the weights of the rows to come are fetched.
+// R rows x N vectors: += weight[row][index[j]] * panel[j].
 template <int R, int N>
-static void tile(const float* const* weight, const float* const* next, const int32_t* index, int depth, const float* panel, float* const* out,
+static void tile(const float* const* weight, const int32_t* index, int depth, const float* panel, float* const* out,
                  const float* const* residual, const float* bias, bool first, bool last, int activation) {
   V a[R][N];
 #pragma GCC unroll 8
@@ -201,7 +201,6 @@ static void tile(const float* const* weight, const float* const* next, const int
   }
   for (int j = 0; j < depth; j++, panel += N * W) {
     const long k = index[j];
-    __builtin_prefetch(next[j % ROWS] + index[j / ROWS * ROWS], 0, 2);
     V x[N];
 #pragma GCC unroll 3
     for (int v = 0; v < N; v++) x[v] = load(panel + v * W);
@@ -255,7 +254,7 @@ template <int N> static void pack(const Scratch& s, long k0, long depth, long fr
 }
 
 typedef void (*Pack)(const Scratch&, long, long, long, long, bool, float*);
-typedef void (*Tile)(const float* const*, const float* const*, const int32_t*, int, const float*, float* const*, const float* const*, const float*, bool, bool, int);
+typedef void (*Tile)(const float* const*, const int32_t*, int, const float*, float* const*, const float* const*, const float*, bool, bool, int);
 typedef void (*Dots)(const float* const*, long, const float*, long, int, float* const*, const float* const*, const float*, bool, bool, int);
 template <int R> struct Tiles {
   static void fill(Tile (*t)[TILE + 1], Dots* d) { t[R][1] = tile<R, 1>; t[R][2] = tile<R, 2>; t[R][3] = tile<R, 3>; d[R] = dots<R>; Tiles<R - 1>::fill(t, d); }
@@ -302,23 +301,16 @@ static void convolve(const Op& o, long from, long vectors, int left, long row0, 
     }
     for (long r = row0; r < row1; r += ROWS) {
       const int n = row1 - r < ROWS ? row1 - r : ROWS;
-      const float *weight[ROWS], *weight_lo[ROWS], *next[ROWS], *residual[ROWS]; float* out[ROWS]; float bias[ROWS];
+      const float *weight[ROWS], *weight_lo[ROWS], *residual[ROWS]; float* out[ROWS]; float bias[ROWS];
       for (int i = 0; i < n; i++) {
         const int row = o.rows[r + i];
         weight[i] = o.weight + row * o.weight_stride; weight_lo[i] = weight[i] + lo; bias[i] = o.bias[row];
         out[i] = o.out[row] + from; residual[i] = o.residual ? o.residual[row] + from : nullptr;
       }
-      for (int i = 0; i < ROWS; i++) {  // the next rows' weights, behind the last ones the first rows' next columns
-        const bool more = r + ROWS < row1;
-        const long row = (more ? r + ROWS : row0) + i;
-        next[i] = o.weight + o.rows[row < row1 ? row : row1 - 1] * o.weight_stride + (more || last ? 0 : s.index[k0 + most] - lo);
-      }
-      const float* own[ROWS];
-      for (int i = 0; i < ROWS; i++) own[i] = weight[i % n];
       const float* const* res = o.residual ? residual : nullptr;
       for (long v = 0; v < vectors; v += TILE) {
         const int m = vectors - v < TILE ? vectors - v : TILE;
-        table.tiles[n][m](weight, v ? own : next, s.index.data() + k0, depth, panel + v * W * depth, out, res, bias, first, last, o.activation);
+        table.tiles[n][m](weight, s.index.data() + k0, depth, panel + v * W * depth, out, res, bias, first, last, o.activation);
         for (int i = 0; i < n; i++) { out[i] += m * W; residual[i] += m * W; }
       }
       if (left) table.dots[n](weight_lo, span, s.left.data(), room, left, out, res, bias, first, last, o.activation);

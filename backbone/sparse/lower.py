@@ -23,6 +23,8 @@ RELUS: dict[Any, str] = {F.relu: "relu", torch.relu: "relu", nn.ReLU: "relu", F.
 ADDS = (operator.add, operator.iadd, torch.add, "add", "add_")
 MODES = ("tsn", "tsm-stream")
 
+Node = Any  # of a graph of torch.fx, whose arguments are of no type that would help
+
 
 def lower(backbone: FusionBackbone) -> Program:
     """One frame's way through a backbone.
@@ -108,11 +110,11 @@ class _Lowering:
         self.modules = dict(walk.named_modules())
         self.layers = {layer.name: layer for layer in backbone.ledger.layers}
         self.order = {node: index for index, node in enumerate(graph.nodes)}
-        self.states: dict[int, fx.Node] = {}
+        self.states: dict[int, Node] = {}
         self.channels: dict[str, int] = {}
-        self.fused_into: dict[fx.Node, tuple[fx.Node, fx.Node | None, str]] = {}  # the last node of a chain: its conv, ...
-        self.inside: set[fx.Node] = set()  # nodes that became part of an operation
-        self.places: dict[fx.Node, tuple[str, int]] = {}  # parts of a concatenation
+        self.fused_into: dict[Node, tuple[Node, Node | None, str]] = {}  # the last node of a chain: its conv, ...
+        self.inside: set[Node] = set()  # nodes that became part of an operation
+        self.places: dict[Node, tuple[str, int]] = {}  # parts of a concatenation
         self.ops: list[Op] = []
 
     def program(self) -> Program:
@@ -134,7 +136,7 @@ class _Lowering:
         states = tuple(self.states[site].name for site in range(len(self.backbone.sites)))
         return Program(tuple(ops), frame.name, features, self.channels, states)
 
-    def _kind(self, node: fx.Node) -> Any:
+    def _kind(self, node: Node) -> Any:
         """What a node does: a layer's class, a function, or a method's name."""
         if node.op != "call_module":
             return node.target if node.op in ("call_function", "call_method") else node.op
@@ -153,7 +155,7 @@ class _Lowering:
                 source = node.args[0]
                 node.replace_all_uses_with(source)
 
-    def _fuse(self, conv: fx.Node) -> None:
+    def _fuse(self, conv: Node) -> None:
         """A convolution takes the addition and the activation behind it into itself."""
         last, residual, activation = conv, None, "none"
         user = _only_user(last)
@@ -171,7 +173,7 @@ class _Lowering:
         self.inside.discard(last)
         self.fused_into[last] = conv, residual, activation
 
-    def _lower(self, node: fx.Node) -> None:
+    def _lower(self, node: Node) -> None:
         kind = self._kind(node)
         if node in self.fused_into:
             self._conv(node, *self.fused_into[node])
@@ -187,7 +189,9 @@ class _Lowering:
             self.channels[node.name] = sum(self.channels[part.name] for part in node.args[0])
         elif kind == "flip" and node.args[0].op == "placeholder" and _only_conv(node, self._kind):
             self.channels[node.name] = 3
-        elif (kind is F.adaptive_avg_pool2d and node.args[1] == 1) or (kind == "mean" and set(node.args[1]) == {-2, -1}):
+        elif (kind is F.adaptive_avg_pool2d and node.args[1] == 1) or (
+            kind == "mean" and set(node.args[1]) == {-2, -1}
+        ):
             self.channels[node.name] = self.channels[node.args[0].name]
             self.ops.append(Average(node.args[0].name, node.name))
         else:
@@ -197,8 +201,8 @@ class _Lowering:
                 "the walk itself, backbone.begin and advance"
             )
 
-    def _conv(self, node: fx.Node, conv: fx.Node, residual: fx.Node | None, activation: str) -> None:
-        layer: nn.Conv2d = self.modules[str(conv.target)]  # type: ignore[assignment]
+    def _conv(self, node: Node, conv: Node, residual: Node | None, activation: str) -> None:
+        layer: Any = self.modules[str(conv.target)]
         name = str(conv.target).removeprefix("cnn.")
         source, weight = conv.args[0], layer.weight.detach().float()
         if self._kind(source) == "flip":
@@ -238,7 +242,7 @@ class _Lowering:
             )
         )
 
-    def _pool(self, node: fx.Node, module: nn.Module) -> None:
+    def _pool(self, node: Node, module: nn.Module) -> None:
         kernel, stride, padding = (_side(getattr(module, name)) for name in ("kernel_size", "stride", "padding"))
         if not getattr(module, "count_include_pad", True) or getattr(module, "dilation", 1) not in (1, (1, 1)):
             raise ValueError(f"expected a pooling without dilation that counts the zeros beside the map, got {module}")
@@ -249,7 +253,7 @@ class _Lowering:
             Pool(kind, source, node.name, 0, channels, kernel, stride, padding, bool(module.ceil_mode), None)
         )
 
-    def _place(self, cat: fx.Node) -> None:
+    def _place(self, cat: Any) -> None:
         first = 0
         for part in cat.args[0]:
             if _only_user(part) is not cat:
@@ -276,9 +280,10 @@ def _side(value: Any) -> int:
     return int(sides.pop())
 
 
-def _only_user(node: fx.Node) -> fx.Node | None:
+def _only_user(node: Node) -> Node:
+    """The one node that uses this one's result; None if there are others, or none."""
     return next(iter(node.users)) if len(node.users) == 1 else None
 
 
-def _only_conv(node: fx.Node, kind: Callable[[fx.Node], Any]) -> bool:
+def _only_conv(node: Node, kind: Callable[[Node], Any]) -> bool:
     return all(kind(user) is nn.Conv2d for user in node.users)

@@ -141,9 +141,7 @@ class TorchEngine:
         else:
             target.copy_(out)
 
-    def _conv(
-        self, op: Conv, maps: Mapping[str, Tensor], choices: Mapping[int, Choice], rows: Tensor | None
-    ) -> Tensor:
+    def _conv(self, op: Conv, maps: Mapping[str, Tensor], choices: Mapping[int, Choice], rows: Tensor | None) -> Tensor:
         """Rows of a convolution's output, (1, rows, H, W)."""
         x, weight, bias = maps[op.source], op.weight, op.bias
         columns = None if op.reads is None or op.depthwise else torch.from_numpy(choices[op.reads].live)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import importlib.util
 import tempfile
 import warnings
@@ -22,7 +23,8 @@ def dense_engines(cnn: nn.Module, frame: Tensor, threads: int, *, compiled: bool
     :param frame: (1, 3, H, W)
     :param compiled: torch.compile as well, which takes minutes to begin
     """
-    cnn = copy.deepcopy(cnn).eval().to(memory_format=torch.channels_last)
+    cnn = copy.deepcopy(cnn).eval()
+    cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     laid = frame.to(memory_format=torch.channels_last)
     engines: dict[str, Run] = {"eager": lambda: cnn(laid)}
     if compiled:
@@ -42,14 +44,14 @@ def dense_engines(cnn: nn.Module, frame: Tensor, threads: int, *, compiled: bool
 
 
 def _compiled(cnn: nn.Module, frame: Tensor) -> Run:
-    with torch._inductor.config.patch(freezing=True):  # type: ignore[attr-defined]
+    with torch._inductor.config.patch(freezing=True):
         compiled = torch.compile(cnn)
         compiled(frame)
     return lambda: compiled(frame)
 
 
 def _onnxruntime(path: Path, frame: Tensor, threads: int) -> Run:
-    import onnxruntime
+    onnxruntime: Any = importlib.import_module("onnxruntime")
 
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -59,7 +61,7 @@ def _onnxruntime(path: Path, frame: Tensor, threads: int) -> Run:
 
 
 def _openvino(path: Path, frame: Tensor, threads: int) -> Run:
-    import openvino
+    openvino: Any = importlib.import_module("openvino")
 
     core = openvino.Core()
     core.set_property("CPU", {"INFERENCE_NUM_THREADS": threads})

@@ -49,7 +49,9 @@ def run(config: Bench) -> None:
     set_up_cpu(config.threads)
     ratios = [ratio for part in parts for ratio in PARTS[part](config)]
     threads = torch.get_num_threads()
-    table = Table(title=f"{'one thread' if threads == 1 else f'{threads} threads'}, medians of up to {config.repeats} interleaved pairs")
+    table = Table(
+        title=f"{'one thread' if threads == 1 else f'{threads} threads'}, medians of up to {config.repeats} interleaved pairs"
+    )
     for column in ("measure", "ratio", "quartiles", "wanted", "met"):
         table.add_column(column)
     for found in ratios:

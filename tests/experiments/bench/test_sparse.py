@@ -20,7 +20,9 @@ def slow_dense(monkeypatch):
 
 def test_the_fastest_dense_engine_is_the_yardstick(slow_dense):
     backbone = tiny_backbone(history="fused")
-    streams = {name: Stream(backbone, Drawn(backbone, mix)) for name, mix in {"all": (1, 0, 0), "half": (0.5, 0, 0.5)}.items()}
+    streams = {
+        name: Stream(backbone, Drawn(backbone, mix)) for name, mix in {"all": (1, 0, 0), "half": (0.5, 0, 0.5)}.items()
+    }
     dense, half = realised(streams, backbone, torch.randn(1, 3, 16, 16), 5, 1, least=0.8)
     assert "time / quick" in dense.name
     assert "1.000 of the MACs" in dense.name
