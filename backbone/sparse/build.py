@@ -16,7 +16,7 @@ import torch
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 COMMON = ("-O3", "-std=c++17", "-fPIC", "-shared", "-pthread")
-FLAGS = {  # by kind of CPU, the best first; setup.py builds all of them
+FLAGS = {  # by kind of CPU, the best first; pyproject.toml has the same
     "avx512": ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mprefer-vector-width=512"),
     "avx2": ("-mavx2", "-mfma"),
     "plain": (),
@@ -55,8 +55,9 @@ def library() -> ctypes.CDLL:
 
 
 def installed(kind: str) -> Path | None:
-    """What the package's own build has made, if it has."""
-    return next(iter(sorted(SOURCE.parent.glob(f"_kernels_{kind}.*"))), None)
+    """What the package's own build has made of this source, if it has."""
+    made = sorted(SOURCE.parent.glob(f"_kernels_{kind}.*"))
+    return next((path for path in made if path.stat().st_mtime >= SOURCE.stat().st_mtime), None)
 
 
 def compiled(kind: str) -> Path:
