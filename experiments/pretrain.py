@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from agent.pretraining.mix import MIXES
 from agent.pretraining.training import Pretraining
 from agent.pretraining.validation import MIX, accuracies, in_words, settle_statistics
 from backbone import (
@@ -53,6 +54,7 @@ def pretrain(
     """
     import_plugins(config.plugin)
     check_names(config)
+    check_weights(config)
     set_up_cpu(config.threads)
     config = replace(config, device=settle_device(config.device))
     clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
@@ -66,7 +68,7 @@ def pretrain(
         backbone.load_state_dict(tensors)
         save_backbone(
             path,
-            settle_statistics(backbone, clips),
+            settle_statistics(backbone, clips, mix=config.mix),
             architecture=config.architecture,
             classes=list(clips.classes),
             pretraining=to_json(config),
@@ -82,11 +84,26 @@ def pretrain(
 def check_names(config: Pretrain) -> None:
     """Before videos are decoded for it.
 
-    :raises ValueError: an unknown architecture, temporal mode or consensus; the message lists the known ones
+    :raises ValueError: an unknown architecture, temporal mode, consensus or mix; the message lists the known ones
     """
     BACKBONES.find(config.architecture)
     TEMPORAL_MODES.find(config.temporal)
     CONSENSUS.find(config.consensus)
+    MIXES.find(config.mix)
+
+
+def check_weights(config: Pretrain) -> None:
+    """Before videos are decoded for them, too.
+
+    :raises ValueError: weights to start from that are not there, or do not fit the architecture
+    """
+    if config.weights is not None:
+        load_weights(create_cnn(config.architecture, num_classes=1, size=config.data.size), _weights_path(config))
+
+
+def _weights_path(config: Pretrain) -> Path:
+    assert config.weights is not None
+    return imagenet_weights(config.architecture) if config.weights == "imagenet" else find_weights(config.weights)
 
 
 def build_backbone(config: Pretrain, num_classes: int) -> FusionBackbone:
@@ -94,7 +111,7 @@ def build_backbone(config: Pretrain, num_classes: int) -> FusionBackbone:
     cnn = create_cnn(config.architecture, num_classes=num_classes, size=config.data.size)
     loaded = None
     if config.weights is not None:
-        path = imagenet_weights(config.architecture) if config.weights == "imagenet" else find_weights(config.weights)
+        path = _weights_path(config)
         loaded = load_weights(cnn, path)
         print(f"Starting from {path}: {loaded.in_words(num_classes)}.")
         if (
@@ -159,6 +176,7 @@ def train_backbone(
         learning_rate=config.learning_rate,
         body_rate=config.body_rate,
         weight_decay=config.weight_decay,
+        mix=config.mix,
     )
     sampler, progress = ClipSampler(len(clips), seed=config.seed), Progress()
     pin_memory = device.type == "cuda"
@@ -190,7 +208,7 @@ def train_backbone(
                 bar.set_postfix(loss=f"{loss:.2f}")
             if training.done % every == 0 or training.done == steps:
                 try:
-                    found = accuracies(backbone, clips, validation)
+                    found = accuracies(backbone, clips, validation, mix=config.mix)
                 except ValueError as error:
                     raise ValueError(f"{error}, and lower --learning-rate") from error
                 progress.add(seen, found, backbone)

@@ -28,7 +28,9 @@ def first_scores(engine: str | None) -> torch.Tensor:
 
 
 def test_an_unknown_engine_lists_the_known():
-    with pytest.raises(ValueError, match="expected an engine among kernels, torch; got 'kernel': did you mean 'kernels'"):
+    with pytest.raises(
+        ValueError, match="expected an engine among kernels, torch; got 'kernel': did you mean 'kernels'"
+    ):
         Stream(tiny_backbone(), engine="kernel")
 
 
