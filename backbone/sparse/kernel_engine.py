@@ -310,6 +310,10 @@ class KernelEngine:
             return {**record, "kind": KINDS[op.kind], "top": op.padding, "left": op.padding}
         if op.stride * out_height < height or op.stride * out_width < width:
             raise Missing(f"they know no convolution that makes a map smaller than its stride does, got {op.name}")
+        if op.kernel == 1 and op.padding:
+            raise Missing(f"they know no zeros beside the map of a 1x1 convolution, got {op.name}")
+        if op.depthwise and op.kernel not in (3, 5, 7):
+            raise Missing(f"they know depthwise convolutions of 3, 5 and 7 pixels, got {op.kernel} of {op.name}")
         columns = Channels(len(source), full=True) if live is None else live
         weight = (op.weight if op.depthwise else op.weight.permute(0, 2, 3, 1)).flatten(1)
         beyond = 0 if op.depthwise else 16 + -weight.shape[1] % 16  # rows a power of 2 apart would meet in the cache

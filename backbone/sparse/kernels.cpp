@@ -318,21 +318,23 @@ static void convolve(const Op& o, long from, long vectors, int left, long row0, 
   }
 }
 
+// Every other pixel, and those between.
+static void unzip(const float* __restrict x, float* __restrict even, float* __restrict odd, long n) {
+  for (long i = 0; i < n; i++) { even[i] = x[2 * i]; odd[i] = x[2 * i + 1]; }
+}
+
 // A strided input, apart by what its rows and columns leave when divided by the stride: taps are moves again.
 static void split(const Op& o, int c) {
-  const long s = o.stride, oh = o.out_height, ow = o.out_width;
-  for (long a = 0; a < s; a++) for (long b = 0; b < s; b++) {
-    bool used = false;
-    for (long t = 0; t < o.taps; t++) used |= o.phases[t] == a * s + b;
-    if (!used) continue;
-    float* to = o.phase_planes + (c * s * s + a * s + b) * o.phase_stride;
-    for (long y = 0; y < oh; y++) {
-      const long row = y * s + a, n = row < o.height ? (o.width - b + s - 1) / s : 0, m = n < ow ? n : ow;
-      const float* x = o.in[c] + row * o.width + b;
-      if (s == 2) for (long i = 0; i < m; i++) to[y * ow + i] = x[2 * i];
-      else for (long i = 0; i < m; i++) to[y * ow + i] = x[s * i];
+  const long s = o.stride, oh = o.out_height, ow = o.out_width, last = o.taps == 1 ? 1 : s;  // one tap reads one phase
+  float* phases = o.phase_planes + c * s * s * o.phase_stride;
+  for (long y = 0; y < oh; y++)
+    for (long a = 0; a < last && y * s + a < o.height; a++) {
+      const float* x = o.in[c] + (y * s + a) * o.width;
+      float* to = phases + a * s * o.phase_stride + y * ow;
+      if (s == 2 && last == 2) { unzip(x, to, to + o.phase_stride, ow); continue; }
+      for (long b = 0; b < last; b++)
+        for (long i = 0; i < ow; i++) to[b * o.phase_stride + i] = x[s * i + b];
     }
-  }
 }
 
 static void conv(const Op& o, int threads) {
@@ -352,19 +354,26 @@ static void conv(const Op& o, int threads) {
   });
 }
 
+// A channel of a depthwise convolution.
+template <int TAPS> static void filter(const Op& o, int c) {
+  const long area = o.out_height * o.out_width, words = (area + 15) / 16;
+  const float* x[TAPS];
+  for (int t = 0; t < TAPS; t++) x[t] = plane(o, t, c);
+  const float *w = o.weight + c * TAPS, *residual = o.residual ? o.residual[c] : nullptr;
+  for (long p = 0; p < area; p += W) {
+    V y = o.bias[c] - V{};
+#pragma GCC unroll 9
+    for (int t = 0; t < TAPS; t++) y += w[t] * masked(x[t] + p, o.masks + t * words, p);
+    if (residual) y += load(residual + p);
+    store(o.out[c] + p, activated(y, o.activation));
+  }
+}
+
 static void depthwise(const Op& o, int threads) {
-  const long rows = *o.num_rows, area = o.out_height * o.out_width, padded = (area + 15) / 16 * 16;
-  pool.run(threads, rows, [&](int, int j) {
+  pool.run(threads, *o.num_rows, [&](int, int j) {
     const int c = o.rows[j];
     if (o.phases) split(o, c);
-    const float* w = o.weight + c * o.taps;
-    const float* residual = o.residual ? o.residual[c] : nullptr;
-    for (long p = 0; p < area; p += W) {
-      V y = o.bias[c] - V{};
-      for (int t = 0; t < o.taps; t++) y += w[t] * masked(plane(o, t, c) + p, o.masks + t * (padded / 16), p);
-      if (residual) y += load(residual + p);
-      store(o.out[c] + p, activated(y, o.activation));
-    }
+    o.taps == 9 ? filter<9>(o, c) : o.taps == 25 ? filter<25>(o, c) : filter<49>(o, c);
   });
 }
 
