@@ -14,6 +14,7 @@ from experiments.bench.data import data_ratios, report_fuzz
 from experiments.bench.dataset import dataset_ratios
 from experiments.bench.environment import environment_ratios
 from experiments.bench.episodes import episode_ratios
+from experiments.bench.gpu import gpu_ratios
 from experiments.bench.measure import Ratio
 from experiments.bench.operators import operator_ratios
 from experiments.bench.rollouts import rollout_ratios
@@ -28,9 +29,10 @@ PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
     "cpu-ops": lambda config: operator_ratios(),
     "data": lambda config: data_ratios(config.repeats),
     "dataset": lambda config: dataset_ratios(config.videos, config.repeats),
+    "gpu": lambda config: gpu_ratios(config.repeats, size=config.size),
     "fuzz": lambda config: report_fuzz(config.files),
 }
-ON_REQUEST = ("fuzz",)  # takes many minutes
+ON_REQUEST = ("gpu", "fuzz")  # needs one; takes many minutes
 
 
 def run(config: Bench) -> None:

@@ -71,9 +71,9 @@ class Bench(Checked):
     parts: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|cpu-ops|data|dataset|fuzz ..."),
+        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|cpu-ops|data|dataset|gpu|fuzz ..."),
     ] = ()
-    """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
+    """What to measure; by default all but gpu, which needs one, and fuzz, which decodes damaged files (the CNN's part takes minutes)."""
     clips: Batch = 32
     """Clips in a batch of the environment's part."""
     size: Pixels = 224
