@@ -146,12 +146,15 @@ class GradientWatch:
 class FusionAlgorithm(BaseAlgorithm):
     """Mixin before a stable-baselines3 algorithm that trains a FusionPolicy on a FusionVecEnv.
 
-    Every method logs the same tags; the axis of every chart is the number of rollouts.
+    Every method logs the same tags; the axis of every chart is the number of rollouts. ``log_every`` is the ``log_interval``
+    of training that may be interrupted, whose ``learn`` gets 1: batches are counted over all sittings.
     """
 
     policy: FusionPolicy
     layout: StepLayout
     ledger: Ledger
+    log_every = 1
+    batches = 0  # of rollouts, over all sittings
 
     def _setup_model(self) -> None:
         if self.env is not None:
@@ -264,10 +267,13 @@ class FusionAlgorithm(BaseAlgorithm):
         self.record_later("record_mean", names, shares.to(self.device))
 
     def dump_logs(self, iteration: int = 0) -> None:
-        """Write what was recorded, at the number of rollouts.
+        """Write what was recorded, at the number of rollouts; of every so many batches.
 
         :raises ValueError: a gradient was not finite
         """
+        self.batches += 1
+        if self.batches % self.log_every:
+            return
         self.gradient_watch.check()
         self.bring_records()
         watch, now = self.gradient_watch, time.time_ns()
@@ -287,11 +293,12 @@ class FusionAlgorithm(BaseAlgorithm):
 
     def extra_state(self) -> dict[str, Any]:
         """JSON facts beyond policy and optimiser that a checkpoint must hold."""
-        return {"gradient_watch": dict(self.gradient_watch.counts)}
+        return {"gradient_watch": dict(self.gradient_watch.counts), "batches": self.batches}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Take back what ``extra_state`` gave."""
         self.gradient_watch.take_up(state.get("gradient_watch", {"complete": False}))  # older checkpoints lack it
+        self.batches = state.get("batches", 0)
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []  # BaseAlgorithm's own leaves the optimiser out

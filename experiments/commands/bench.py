@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +19,7 @@ from experiments.bench.gpu import gpu_ratios
 from experiments.bench.measure import Ratio
 from experiments.bench.operators import operator_ratios
 from experiments.bench.rollouts import rollout_ratios
+from experiments.bench.sparse import sparse_ratios
 from experiments.config import Bench
 from experiments.machine import provenance, set_up_cpu
 
@@ -29,22 +31,31 @@ PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
     "cpu-ops": lambda config: operator_ratios(),
     "data": lambda config: data_ratios(config.repeats),
     "dataset": lambda config: dataset_ratios(config.videos, config.repeats),
+    "sparse": lambda config: sparse_ratios(
+        config.architectures, config.groups, config.runs, config.repeats, config.size, torch.get_num_threads()
+    ),
     "gpu": lambda config: gpu_ratios(config.repeats, size=config.size),
     "fuzz": lambda config: report_fuzz(config.files),
 }
-ON_REQUEST = ("gpu", "fuzz")  # needs one; takes many minutes
+ON_REQUEST = ("sparse", "gpu", "fuzz")  # take many minutes, or a GPU
 
 
 def run(config: Bench) -> None:
-    """Measure the parts asked for, print, and write JSON if a file is named. One thread."""
+    """Measure the parts asked for, print, and write JSON if a file is named. One thread, but for sparse."""
     if unknown := [part for part in config.parts if part not in PARTS]:
         raise ValueError(
             f"expected parts among {', '.join(PARTS)}; got {', '.join(unknown)}{did_you_mean(unknown, PARTS)}"
         )
-    set_up_cpu(1)
     parts = config.parts or [part for part in PARTS if part not in ON_REQUEST]
+    alone = list(parts) == ["sparse"]
+    if config.threads != 1 and not alone:
+        raise ValueError(f"expected sparse alone with --threads, got {', '.join(parts)}: the others take one thread")
+    set_up_cpu(config.threads)
     ratios = [ratio for part in parts for ratio in PARTS[part](config)]
-    table = Table(title=f"one thread, medians of up to {config.repeats} interleaved pairs")
+    threads = torch.get_num_threads()
+    table = Table(
+        title=f"{'one thread' if threads == 1 else f'{threads} threads'}, medians of up to {config.repeats} interleaved pairs"
+    )
     for column in ("measure", "ratio", "quartiles", "wanted", "met"):
         table.add_column(column)
     for found in ratios:
