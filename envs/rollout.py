@@ -1,7 +1,7 @@
 """The loop that plays episodes to their end, whoever decides: evaluation, recording, prediction and probes go through it.
 
-Training is the one exception. stable-baselines3 collects the rollouts of its algorithms itself, with buffer and callbacks
-(``OnPolicyAlgorithm.collect_rollouts``, see ``agent/algorithms/rollouts.py``); both call the same ``Episodes.step``.
+Training is the one exception: it fills a buffer, asks callbacks, and leaves everything on the device until the rollouts are
+whole (``agent/algorithms/rollouts.py``). Both advance the same ``Episodes``.
 """
 
 from __future__ import annotations

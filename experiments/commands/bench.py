@@ -15,6 +15,7 @@ from experiments.bench.data import data_ratios, report_fuzz
 from experiments.bench.dataset import dataset_ratios
 from experiments.bench.environment import environment_ratios
 from experiments.bench.episodes import episode_ratios
+from experiments.bench.gpu import gpu_ratios
 from experiments.bench.measure import Ratio
 from experiments.bench.operators import operator_ratios
 from experiments.bench.rollouts import rollout_ratios
@@ -33,9 +34,10 @@ PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
     "sparse": lambda config: sparse_ratios(
         config.architectures, config.groups, config.runs, config.repeats, config.size, torch.get_num_threads()
     ),
+    "gpu": lambda config: gpu_ratios(config.repeats, size=config.size),
     "fuzz": lambda config: report_fuzz(config.files),
 }
-ON_REQUEST = ("sparse", "fuzz")  # take many minutes
+ON_REQUEST = ("sparse", "gpu", "fuzz")  # take many minutes, or a GPU
 
 
 def run(config: Bench) -> None:
