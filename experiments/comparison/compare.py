@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from backbone.common.files import write_json
 from backbone.common.naming import did_you_mean
+from envs.clips import ClipSource
 from envs.reward import find_outcome
 from experiments.clips import expect_classes, open_clips
 from experiments.command_line import PROGRAM
@@ -21,13 +22,16 @@ from experiments.comparison.jobs import (
     measure_rate,
     pretrain_backbone,
     read_rates,
-    run_jobs,
     train_and_judge,
 )
 from experiments.comparison.report import write_report
 from experiments.comparison.results import Arm, gather, row_method
 from experiments.config import Compare, Pretrain, SettledCompare, Train, to_json
-from experiments.machine import cores, import_plugins, provenance, settle_device
+from experiments.executors.executor import Failed, Job
+from experiments.executors.lock import driving
+from experiments.executors.run_jobs import device_of, expect_all, failed_of, run_jobs
+from experiments.executors.store import mirrored, sync
+from experiments.machine import cores, import_plugins, provenance
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
 from experiments.run import Fixed, Run
@@ -37,46 +41,96 @@ TENSORBOARD_RUNS = 40  # that it shows without being asked to
 EVALUATIONS, VALIDATION_CLIPS = 4, 250  # of a run, the evaluation before training aside
 
 
-def compare(config: Compare) -> None:
-    """Do what is missing of a comparison, then print the tables and write the report."""
+@dataclass
+class Planned:
+    """A comparison whose backbones are there and whose jobs are known.
+
+    :param config: settled
+    """
+
+    config: SettledCompare
+    test: ClipSource
+    arms: list[Arm]
+    fixed: list[Fixed]
+
+    def missing(self) -> list[Job]:
+        """The jobs whose judgement is not there yet, whole seeds one by one."""
+        learned = [
+            (partial(train_and_judge, seconds=arm.seconds), job)
+            for arm in self.arms
+            for job in sorted(arm.jobs, key=lambda job: job.seed)
+        ]
+        every: list[Job] = [*learned, *((judge_fixed, job) for job in self.fixed)]
+        return [(function, job) for function, job in every if not Run(job.folder).judged]
+
+
+def compare(config: Compare) -> list[Failed]:
+    """Do what is missing of a comparison, then print the tables and write the report; returns the jobs that failed."""
     started = time.monotonic()
     import_plugins(config.plugin)
     check_options(config.settled())
-    settled = replace(config.settled(), device=settle_device(config.device), workers=config.workers or cores())
+    settled = config.settled()
+    settled = replace(settled, run=mirrored(settled.run), device=device_of(config), workers=config.workers or cores())
+    with driving(settled.run):
+        planned = prepare(settled)
+        missing = planned.missing()
+        training = [job for _, job in missing if isinstance(job, Train)]
+        total = sum(job.rollouts for job in training)
+        failed = failed_of(run_jobs(missing, settled, title=f"{len(training)} runs", total=total))
+        conclude(planned, started, failed)
+    return failed
+
+
+def prepare(settled: SettledCompare) -> Planned:
+    """Pretrain, measure speeds, and plan all the rest.
+
+    :raises ValueError: a folder holds another run than the one that is wanted
+    """
     test = open_clips(settled.data, "test")
     expect_classes(test.classes, open_clips(settled.data, "val"), of="test", split="val")
     backbones = pretrained(settled)
     arms = [plan(settled, backbones)]
     if settled.seconds:
         arms.append(plan_seconds(settled, arms[0].jobs))
-    fixed = plan_fixed(settled, backbones)
-    planned: list[Fixed | Train] = [*fixed, *(job for arm in arms for job in arm.jobs)]
-    for one in planned:
+    planned = Planned(settled, test, arms, plan_fixed(settled, backbones))
+    every: list[Fixed | Train] = [*planned.fixed, *(job for arm in arms for job in arm.jobs)]
+    for one in every:
         Run(one.folder).check_same(one)
-    learned = [
-        (partial(train_and_judge, seconds=arm.seconds), job)
-        for arm in arms
-        for job in sorted(arm.jobs, key=lambda job: job.seed)  # whole seeds, one by one
-        if not Run(job.folder).judged
-    ]
-    run_jobs(
-        [*learned, *((judge_fixed, job) for job in fixed if not Run(job.folder).judged)],
-        settled.workers,
-        title=f"{len(learned)} runs",
-        total=sum(job.rollouts for _, job in learned),
-    )
+    return planned
+
+
+def conclude(planned: Planned, started: float, failed: Sequence[Failed]) -> None:
+    """Gather what the runs have left, and write the report.
+
+    Of a row (a method at a cost weight and group size) whose run has failed under one seed, none is in the tables.
+    """
+    settled, lost = planned.config, {one.name for one in failed}
     facts = {
         "config": to_json(settled),
-        **provenance(test=test.data_hash),
+        **provenance(test=planned.test.data_hash),
         "seconds": _add_seconds(settled.run, started),
         "rates": read_rates(settled.run) if settled.seconds else {},
+        **({"failed": [asdict(one) for one in failed]} if failed else {}),
     }
-    gather(arms, fixed, test, facts).save(settled.run)
+    arms = [whole_rows(arm, lost) for arm in planned.arms]
+    if not arms[0].jobs:
+        raise ValueError(f"expected a row of which every run ended well; {'; '.join(map(str, failed))}")
+    gather(arms, [job for job in planned.fixed if str(job.folder) not in lost], planned.test, facts).save(settled.run)
     write_report(settled.run, settled.run)
     many = sum(len(arm.jobs) for arm in arms) > TENSORBOARD_RUNS
     hint = ', which shows none of so many runs until you filter them, for instance by "s0$"' if many else ""
     print(f"Episodes and curves: tensorboard --logdir {settled.run}{hint}")
     print(f"One agent in figures: {PROGRAM} evaluate {arms[0].jobs[0].folder}")
+
+
+def whole_rows(arm: Arm, lost: Collection[str]) -> Arm:
+    """An arm without the rows in which a job was lost under one seed."""
+
+    def row(job: Train) -> tuple[Any, ...]:
+        return row_method(job), job.group_size, job.cost_weight, job.reward
+
+    gone = {row(job) for job in arm.jobs if str(job.folder) in lost}
+    return arm._replace(jobs=[job for job in arm.jobs if row(job) not in gone])
 
 
 def check_options(config: SettledCompare) -> None:
@@ -120,13 +174,14 @@ def pretrained(config: SettledCompare) -> dict[int, Path]:
     for one in wanted.values():
         Run(one.run).check_same(one)
     missing = [one for one in wanted.values() if not Run(one.run).backbone.exists()]
-    if len(seeds) == 1:  # alone, it may have all cores
+    if len(seeds) == 1 and not config.job_gpus:  # alone, it may have all cores of this machine
         for one in missing:
-            pretrain(replace(one, resume=Run(one.run).exists))
+            with sync(one):
+                pretrain(replace(one, resume=Run(one.run).exists))
     else:
         total = sum(one.clips for one in missing)
         jobs = [(pretrain_backbone, one) for one in missing]
-        run_jobs(jobs, config.workers, title="pretraining", total=total, unit="clip")
+        expect_all(run_jobs(jobs, config, title="pretraining", total=total, unit="clip"))
     return {seed: Run(wanted.get(seed, wanted[seeds[0]]).run).backbone for seed in config.seeds}
 
 
@@ -170,16 +225,17 @@ def plan(config: SettledCompare, backbones: dict[int, Path]) -> Arm:
     return Arm(f"{config.rollouts:,} rollouts each", jobs)
 
 
-def plan_seconds(config: SettledCompare, jobs: Sequence[Train]) -> Arm:
+def plan_seconds(config: SettledCompare, runs: Sequence[Train]) -> Arm:
     """The runs of the main methods once more, for as many rollouts as each plays in ``config.seconds`` of training.
 
     Their number is settled beforehand, from a speed measured alone, so that every schedule ends as it should. A
     run's evaluations are as many as before and their time is not counted.
     """
-    main = [job for job in jobs if job.method in config.methods and job.reward == "log_prob"]
+    main = [job for job in runs if job.method in config.methods and job.reward == "log_prob"]
     wanted = {f"{row_method(job)}-g{job.group_size}": job for job in main if job.cost_weight == config.cost_weights[0]}
     timed = [replace(job, run=config.run / name) for name, job in wanted.items() if name not in read_rates(config.run)]
-    run_jobs([(measure_rate, job) for job in timed], 1, title=f"timing {len(timed)} methods")
+    jobs = [(measure_rate, job) for job in timed]
+    expect_all(run_jobs(jobs, config, title=f"timing {len(timed)} methods", at_once=1))
     rates = read_rates(config.run)
 
     def timed_job(job: Train) -> Train:

@@ -10,12 +10,12 @@ import tyro
 
 from experiments.config.data import DEFAULT_ROOT, QUICK_ROOT, Data, Videos
 from experiments.config.presets import COMPARISONS
-from experiments.config.shared import Groups, Plugins, Processes, shared_last
+from experiments.config.shared import Executed, Groups, Plugins, Processes, shared_last
 
 
 @shared_last
 @dataclass(frozen=True)
-class Compare(Videos, Processes):
+class Compare(Videos, Processes, Executed):
     """Train every method on the same backbones and clips, judge all alike, and write table, pictures and report."""
 
     preset: Literal["quick", "default", "full"] = "default"
@@ -101,7 +101,7 @@ else:
 
 @shared_last
 @dataclass(frozen=True)
-class Tune(Videos, Groups, Processes):
+class Tune(Videos, Groups, Processes, Executed):
     """Choose each method's settings on validation clips: rollouts of an update, learning rate, warm-up, option by option."""
 
     methods: tuple[str, ...] = ("reinforce", "ppo", "rebar", "gumbel", "static")
@@ -122,7 +122,7 @@ class Tune(Videos, Groups, Processes):
 
 @shared_last
 @dataclass(frozen=True)
-class Gradients(Plugins):
+class Gradients(Plugins, Executed):
     """Measure what every estimator's gradient is worth: bias, variance, direction, cost; exactly, and on real clips."""
 
     preset: Literal["quick", "default", "full"] = "default"

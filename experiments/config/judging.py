@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments.config.data import Data
-from experiments.config.shared import JsonOutput, Plugins, Split, Threads, shared_last
+from experiments.config.shared import Executed, JsonOutput, Plugins, Split, Threads, shared_last
 
 
 @shared_last
@@ -39,7 +39,7 @@ class Evaluate(Split, Threads):
 
 @shared_last
 @dataclass(frozen=True)
-class Probe(Split, Threads):
+class Probe(Split, Threads, Executed):
     """Find out what trained agents learned: swap test, how decisions vary and what that is worth, difficulty of clips."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]

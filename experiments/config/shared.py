@@ -6,7 +6,9 @@ A command for which another default is right names the field again, behind ``_: 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
@@ -44,6 +46,21 @@ class Processes(OnDevice):
 
     workers: int = 0
     """Processes of one thread each, 0 for as many as cores; with CUDA they are dealt out to the GPUs in turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executed:
+    """Fans out into jobs that do not need each other."""
+
+    executor: Annotated[str, tyro.conf.arg(metavar="local|ray")] = "local"
+    """Where its jobs run: on this machine, or on a Ray cluster (needs the extra [ray]). A folder that every machine sees, or
+    a URL such as s3://BUCKET/NAME, is then for --run."""
+    address: str = "auto"
+    """Of the Ray cluster: auto, the one that this machine belongs to; HOST:PORT; or local, this machine alone."""
+    job_cpus: float = 1.0
+    """CPUs of the cluster that a job holds; a job computes on one thread whatever they are."""
+    job_gpus: float = 0.0
+    """GPUs that a job holds, a fraction where several share one; above 0 jobs compute on CUDA."""
 
 
 @dataclass(frozen=True, kw_only=True)
