@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from agent.pretraining.mix import MIXES
 from agent.pretraining.training import Pretraining
 from agent.pretraining.validation import MIX, accuracies, in_words, settle_statistics
 from backbone import (
@@ -66,7 +67,7 @@ def pretrain(
         backbone.load_state_dict(tensors)
         save_backbone(
             path,
-            settle_statistics(backbone, clips),
+            settle_statistics(backbone, clips, mix=config.mix),
             architecture=config.architecture,
             classes=list(clips.classes),
             pretraining=to_json(config),
@@ -82,11 +83,12 @@ def pretrain(
 def check_names(config: Pretrain) -> None:
     """Before videos are decoded for it.
 
-    :raises ValueError: an unknown architecture, temporal mode or consensus; the message lists the known ones
+    :raises ValueError: an unknown architecture, temporal mode, consensus or mix; the message lists the known ones
     """
     BACKBONES.find(config.architecture)
     TEMPORAL_MODES.find(config.temporal)
     CONSENSUS.find(config.consensus)
+    MIXES.find(config.mix)
 
 
 def build_backbone(config: Pretrain, num_classes: int) -> FusionBackbone:
@@ -159,6 +161,7 @@ def train_backbone(
         learning_rate=config.learning_rate,
         body_rate=config.body_rate,
         weight_decay=config.weight_decay,
+        mix=config.mix,
     )
     sampler, progress = ClipSampler(len(clips), seed=config.seed), Progress()
     pin_memory = device.type == "cuda"
@@ -190,7 +193,7 @@ def train_backbone(
                 bar.set_postfix(loss=f"{loss:.2f}")
             if training.done % every == 0 or training.done == steps:
                 try:
-                    found = accuracies(backbone, clips, validation)
+                    found = accuracies(backbone, clips, validation, mix=config.mix)
                 except ValueError as error:
                     raise ValueError(f"{error}, and lower --learning-rate") from error
                 progress.add(seen, found, backbone)

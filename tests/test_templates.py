@@ -22,6 +22,7 @@ BRINGS = {
     "my_cnn": {"backbone": "MyCNN"},
     "my_temporal": {"temporal mode": "half"},
     "my_consensus": {"consensus": "highest"},
+    "my_mix": {"pretraining mix": "halves"},
     "my_layout": {"layout": "table"},
     "my_outcome": {"reward": "margin"},
     "my_baseline": {"baseline": "others", "method": "reinforce_others"},
@@ -86,7 +87,7 @@ def compared(place, table):
         "--data.cache-gb",
         0,
     )
-    named = ("--architecture", "MyCNN", "--temporal", "half", "--consensus", "highest")
+    named = ("--architecture", "MyCNN", "--temporal", "half", "--consensus", "highest", "--mix", "halves")
     short = ("--clips", 16, "--batch-size", 16, "--threads", 1, "--device", "cpu", "--run", place / "backbone")
     methods = ("--methods", "sharper", "reinforce_others", "--more-rewards", "margin")
     budget = ("--rollouts", 32, "--seconds", 0, "--cost-weights", 1, "--group-sizes", 16)

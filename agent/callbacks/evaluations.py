@@ -11,11 +11,13 @@ import torch
 
 from agent.callbacks.between_rollouts import BetweenRollouts, effort
 from agent.evaluation import Evaluation, evaluate
-from agent.statistics import fit
+from agent.statistics import CLIPS, fit
 from backbone import FusionBackbone, fold_batchnorm
 from backbone.common.files import write_json
 from envs.clips import ClipSource
 from envs.reward import Reward
+
+ON_THE_WAY = 128  # clips that statistics are estimated from while training goes on; its end takes ``agent.statistics.CLIPS``
 
 
 def read_curve(path: Path) -> list[dict[str, Any]]:
@@ -68,11 +70,14 @@ class Evaluations(BetweenRollouts):
         if self.due():
             self.measure()
 
-    def measure(self) -> None:
-        """Add a point to the curve now."""
+    def measure(self, *, count: int = ON_THE_WAY) -> None:
+        """Add a point to the curve now.
+
+        :param count: of clips to estimate statistics on, where they are
+        """
         order = self.layout.order
         if self.fit_on is not None:
-            self.fitted = fit(self.model, self.source, self.fit_on, order=order)
+            self.fitted = fit(self.model, self.source, self.fit_on, order=order, count=count)
             self.backbone = fold_batchnorm(self.fitted)
         result = self.result = evaluate(self.model, self.backbone, self.clips, order=order)
         logits, labels = torch.from_numpy(result.logits), torch.from_numpy(result.label)
@@ -91,4 +96,4 @@ class Evaluations(BetweenRollouts):
 
     def _on_training_end(self) -> None:
         if self.curve and self.curve[-1]["rollouts"] < self.rollouts:
-            self.measure()
+            self.measure(count=CLIPS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from backbone import Decision, Observation, Site, one_hot
+from backbone.common.registry import Registry
 
 REUSE_SHARE = 1 / 4  # the first channels of each site reuse: a one-frame temporal shift, as in TSM
 ALWAYS_REUSE = 0.75  # share of policies under which all of those do; else each with a probability that is uniform
@@ -17,6 +18,20 @@ SPREAD = 0.5  # a site's rate is the level times 1 - SPREAD to 1 + SPREAD
 WITHOUT_SHORTCUT = 0.75  # no higher rate where nothing but the site's own channels leads through the block
 KINDS = ("nested", "masked", "scattered")  # equally likely
 SHALLOW = 3  # sites: deeper CNNs bear less that is scattered
+RAMP = (0.15, 0.5)  # shares of training between which skips come in, from none to their full strength
+
+Mix = Callable[[Sequence[Site], torch.device, float], Callable[[Observation], Tensor]]
+"""(sites, device, share of training that is over) -> a policy for one batch: an observation to one-hot decisions (B, T, D, 3)."""
+
+MIXES: Registry[Mix] = Registry("pretraining mix")
+
+
+def register_mix(mix: Mix) -> Mix:
+    """Record a mix under its function's name; a decorator.
+
+    :raises ValueError: the name is taken
+    """
+    return MIXES.register(mix)
 
 
 class PretrainingMix:
@@ -66,3 +81,36 @@ class PretrainingMix:
         if self.kind == "masked":
             return torch.rand(site.decisions, device=place.device) < rate
         return torch.rand(shape, device=place.device) < rate * min(SHALLOW / len(self.sites), 1) ** 0.5
+
+
+def ramp(done: float) -> float:
+    """Strength of skips once this share of training is over.
+
+    At first nothing is skipped: time is learned quickly so, by pretrained weights too, and what was learned is not lost as
+    skips come in.
+    """
+    first, full = RAMP
+    return min(max((done - first) / (full - first), 0.0), 1.0)
+
+
+@register_mix
+def random(sites: Sequence[Site], device: torch.device, done: float) -> Callable[[Observation], Tensor]:
+    """For agents that will reuse and skip: ``PretrainingMix``, whose skips come in as training goes on."""
+    return PretrainingMix(sites, device, ramp(done))
+
+
+@register_mix
+def shift(sites: Sequence[Site], device: torch.device, done: float) -> Callable[[Observation], Tensor]:
+    """The same without skips: what the CNN could do if nothing had to be saved."""
+    return PretrainingMix(sites, device, 0.0)
+
+
+@register_mix
+def all_use(sites: Sequence[Site], device: torch.device, done: float) -> Callable[[Observation], Tensor]:
+    """Frame by frame, as CNNs for pictures are trained (TSN): the control that knows nothing of decisions."""
+
+    def decide(observation: Observation) -> Tensor:
+        shape = (*observation.v.shape[:2], sites[observation.site].decisions)
+        return one_hot(torch.full(shape, Decision.USE, device=device))
+
+    return decide

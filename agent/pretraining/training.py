@@ -9,19 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from agent.pretraining.mix import PretrainingMix
+from agent.pretraining.mix import MIXES
 from backbone import FusionBackbone
 
 WARMUP = 0.05  # share of training over which the learning rate rises
-RAMP = (0.15, 0.5)  # shares of training between which the mix rises from reuse alone to its full strength
 MAX_NORM = 5.0  # of the gradient
 
 
 class Pretraining:
-    """SGD with Nesterov momentum and a cosine schedule, under a random policy a batch that grows harder.
-
-    At first the first quarter of channels reuses and nothing is skipped: time is learned quickly so, by pretrained weights
-    too, and what was learned is not lost as skips come in.
+    """SGD with Nesterov momentum and a cosine schedule, under a policy a batch.
 
     ``done`` counts the updates so far.
 
@@ -29,6 +25,7 @@ class Pretraining:
     :param learning_rate: peak, of the classifier
     :param body_rate: the rest of the CNN's, as a share of it
     :param weight_decay: L2 penalty on the weights
+    :param mix: where the policies come from, a name in ``agent.pretraining.mix.MIXES``
     """
 
     def __init__(
@@ -39,7 +36,9 @@ class Pretraining:
         learning_rate: float,
         body_rate: float = 1.0,
         weight_decay: float = 5e-4,
+        mix: str = "random",
     ) -> None:
+        self.mix = MIXES.find(mix)
         self.backbone, self.steps, self.learning_rate, self.done = backbone, steps, learning_rate, 0
         head = {*backbone.cnn.classifier.parameters(), *backbone.consensus.parameters()}
         parts: dict[float, list[nn.Parameter]] = {1.0: [], body_rate: []}
@@ -57,7 +56,7 @@ class Pretraining:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * group["share"] * _schedule(share)
         self.backbone.train()
-        logits = self.backbone(frames, PretrainingMix(self.backbone.sites, frames.device, _strength(share))).logits
+        logits = self.backbone(frames, self.mix(self.backbone.sites, frames.device, share)).logits
         loss = F.cross_entropy(logits, labels)
         if not math.isfinite(loss.item()):
             raise ValueError(f"expected a finite loss, got {loss.item()} at batch {self.done}: lower --learning-rate")
@@ -86,8 +85,3 @@ class Pretraining:
 
 def _schedule(done: float) -> float:
     return min(done / WARMUP + 0.01, 1.0) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _strength(done: float) -> float:
-    first, full = RAMP
-    return min(max((done - first) / (full - first), 0.0), 1.0)

@@ -12,7 +12,7 @@ import torch
 
 from agent.evaluation import evaluate
 from agent.policies.fixed import fixed_policy
-from agent.pretraining.mix import PretrainingMix
+from agent.pretraining.mix import MIXES
 from agent.statistics import CLIPS, fit
 from backbone import FusionBackbone
 from backbone.weights.recalibrate import estimating, norms
@@ -26,33 +26,39 @@ MIX = "mix"
 POLICIES = ("all use", "shift 1/4", "shift 1/4, skip 1/4")
 
 
-def settle_statistics(backbone: FusionBackbone, clips: ClipSource, *, seed: int = 0) -> FusionBackbone:
-    """A copy in eval mode whose BatchNorm statistics are the mean over random policies of the mix.
+def settle_statistics(
+    backbone: FusionBackbone, clips: ClipSource, *, mix: str = "random", seed: int = 0
+) -> FusionBackbone:
+    """A copy in eval mode whose BatchNorm statistics are the mean over the policies of a mix.
 
     :param clips: training clips
+    :param mix: at the end of training, a name in ``agent.pretraining.mix.MIXES``
     """
     settled = copy.deepcopy(backbone)
-    _play_mix(settled, clips, min(CLIPS, len(clips)), seed=seed)
+    _play_mix(settled, clips, min(CLIPS, len(clips)), mix=mix, seed=seed)
     return settled
 
 
-def accuracies(backbone: FusionBackbone, train: ClipSource, clips: ClipSource, *, seed: int = 0) -> dict[str, float]:
-    """Percent of clips that a CNN classifies rightly, under each policy with its own BatchNorm statistics, and under the mix.
+def accuracies(
+    backbone: FusionBackbone, train: ClipSource, clips: ClipSource, *, mix: str = "random", seed: int = 0
+) -> dict[str, float]:
+    """Percent of clips that a CNN classifies rightly, under each policy with its own BatchNorm statistics, and under a mix.
 
     :param train: clips to estimate statistics on
     :param clips: to judge on
+    :param mix: as in ``settle_statistics``
     """
     found = {}
     for name in POLICIES:
         policy = fixed_policy(name, StepLayout(backbone.sites, clips.num_frames, "site"))
         found[name] = evaluate(policy, fit(policy, backbone, train), clips).accuracy
-    found[MIX] = _play_mix(copy.deepcopy(backbone), clips, len(clips), seed=seed)
+    found[MIX] = _play_mix(copy.deepcopy(backbone), clips, len(clips), mix=mix, seed=seed)
     return found
 
 
 @torch.no_grad()
-def _play_mix(backbone: FusionBackbone, clips: ClipSource, count: int, *, seed: int) -> float:
-    """Percent right over so many clips, a random policy for each batch of them, whose statistics are used, as in training,
+def _play_mix(backbone: FusionBackbone, clips: ClipSource, count: int, *, mix: str, seed: int) -> float:
+    """Percent right over so many clips, a policy of the mix for each batch of them, whose statistics are used, as in training,
     and are left behind as plain means."""
     device, right = backbone.eval().device, 0
     order, _ = ClipSampler(len(clips), seed=seed).take(count)
@@ -62,8 +68,8 @@ def _play_mix(backbone: FusionBackbone, clips: ClipSource, count: int, *, seed: 
         at_once = min(BATCH, max(PIXELS_AT_ONCE // (clips.num_frames * clips.size**2), 1))
         for indices in np.array_split(order, max(count // at_once, 1)):
             frames, labels = clips.draw(indices, None)
-            mix = PretrainingMix(backbone.sites, device)
-            logits = backbone(backbone.preprocess(torch.from_numpy(frames)), mix).logits
+            policy = MIXES.find(mix)(backbone.sites, device, 1.0)
+            logits = backbone(backbone.preprocess(torch.from_numpy(frames)), policy).logits
             right += int((logits.argmax(-1).cpu() == torch.from_numpy(labels)).sum())
     return 100 * right / count
 

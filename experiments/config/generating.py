@@ -27,13 +27,13 @@ class MakeMotions:
     out."""
     num_frames: int = 8
     """Frames T in a clip, taken from every other frame of the footage."""
-    speed: Annotated[tuple[float, float], tyro.conf.arg(metavar="MIN MAX")] = (1.0, 2.75)
+    speed: Annotated[tuple[float, float], tyro.conf.arg(metavar="MIN MAX")] = (0.75, 2.5)
     """Pixels a frame that the window moves, drawn between these for each clip; on diagonals 0.75 of it along either axis.
     Slower is harder."""
-    jitter: float = 0.6
+    jitter: float = 1.0
     """Standard deviation in pixels by which every single position is off, on either axis. More is harder: it hides slow
     motion."""
-    noise: float = 0.03
+    noise: float = 0.05
     """Pixel noise, its standard deviation as a share of the range of a pixel: each clip draws from 0 to this, so that clips
     differ in difficulty."""
     still: bool = False

@@ -38,6 +38,9 @@ class Pretrain(Videos, Threads):
     """From frames to a clip: the mean of their logits, an LSTM over their features, or one you registered."""
     lstm_hidden: int = 512
     """Units of that LSTM."""
+    mix: Annotated[str, tyro.conf.arg(metavar="random|shift|all_use|NAME")] = "random"
+    """Decisions under which the CNN learns: random policies that reuse and, as training goes on, skip; the same without
+    skips; frame by frame, which leaves an agent nothing to find; or a mix that you registered."""
     clips: int = 80_000
     """Clips seen in training."""
     batch_size: int = 64

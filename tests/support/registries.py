@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent import BASELINES, FIXED, RELAXATIONS
+from agent.pretraining.mix import MIXES
 from backbone import BACKBONES
 from backbone.common.registry import Registry
 from backbone.fusion.consensus import CONSENSUS
@@ -15,7 +16,7 @@ from experiments.methods import METHODS
 REGISTRIES: dict[str, Registry] = {
     registry.noun: registry
     for registry in (
-        BACKBONES, TEMPORAL_MODES, CONSENSUS, LAYOUTS, OUTCOMES, BASELINES, RELAXATIONS, FIXED, METHODS
+        BACKBONES, TEMPORAL_MODES, CONSENSUS, MIXES, LAYOUTS, OUTCOMES, BASELINES, RELAXATIONS, FIXED, METHODS
     )
 }  # fmt: skip
 """All of them by what they hold: "backbone", "temporal mode", ..."""

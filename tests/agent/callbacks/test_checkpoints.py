@@ -119,8 +119,8 @@ def test_the_checkpoint_of_the_highest_reward_is_kept_beside_the_last(tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoint.pt", evaluations, facts={}, best=tmp_path / "best.pt")
     measure, rewards, kept = evaluations.measure, iter([0.0, 2.0, 1.0, 0.5]), []
 
-    def measured() -> None:
-        measure()
+    def measured(**how) -> None:
+        measure(**how)
         evaluations.curve[-1]["reward"] = next(rewards)
         kept.append(weights(evaluations.model))
 

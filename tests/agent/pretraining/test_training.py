@@ -4,7 +4,8 @@ import pytest
 import torch
 from agent_cases import tiny_backbone
 
-from agent.pretraining.training import MAX_NORM, RAMP, WARMUP, Pretraining
+from agent.pretraining.mix import RAMP
+from agent.pretraining.training import MAX_NORM, WARMUP, Pretraining
 
 
 def batch(seed: int = 0, clips: int = 4):
