@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agent.policies.policy import FusionPolicy
 from backbone import Decision, Ledger
+from backbone.common import ranks
 from envs.reward import Reward
 from envs.spaces import StepLayout
 
@@ -118,7 +119,17 @@ class FusionAlgorithm(BaseAlgorithm):
             self.policy_kwargs = {**self.policy_kwargs, "layout": self.layout}
         self._build_policy()
         self.gradient_watch = GradientWatch(self.policy.gates.parameters())
+        self.policy.optimizer.register_step_pre_hook(self._average_gradients)
         self.policy.optimizer.register_step_pre_hook(self.gradient_watch)
+
+    def _average_gradients(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """Over all ranks, so that whatever looks at gradients or steps along them is the same on each."""
+        ranks.average_gradients((p for group in optimizer.param_groups for p in group["params"]), self.row_weight)
+
+    @property
+    def row_weight(self) -> float:
+        """This rank's rows in the update under way, as a share of those that each would have of equal shares."""
+        return 1.0
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         if not self._custom_logger and self.tensorboard_log is None:
@@ -173,7 +184,7 @@ class FusionAlgorithm(BaseAlgorithm):
         self.policy.optimizer.zero_grad()
         loss.backward()
         self.policy.optimizer.step()
-        self.logger.record("train/loss", loss.item())
+        self.logger.record("train/loss", ranks.mean([loss.item()])[0])
 
     def log_rollouts(
         self, *, reward: Any, correct: Any, macs_ratio: Any, entropy: float, shares: Sequence[np.ndarray]
@@ -184,14 +195,17 @@ class FusionAlgorithm(BaseAlgorithm):
         :param entropy: of one decision, mean, in nats
         :param shares: per site, the shares of use, reuse and skip, (3,)
         """
-        record = self.logger.record_mean
-        record("rollout/reward", float(np.mean(reward)))
-        record("rollout/accuracy", 100 * float(np.mean(correct)))
-        record("rollout/cost", float(np.mean(macs_ratio)))
-        record("train/entropy", entropy)
+        figures = {
+            "rollout/reward": float(np.mean(reward)),
+            "rollout/accuracy": 100 * float(np.mean(correct)),
+            "rollout/cost": float(np.mean(macs_ratio)),
+            "train/entropy": entropy,
+        }
         for site, share in zip(self.layout.sites, shares, strict=True):
             for decision in Decision:
-                record(f"decisions/{site.name}/{decision.name.lower()}", float(share[decision]))
+                figures[f"decisions/{site.name}/{decision.name.lower()}"] = float(share[decision])
+        for tag, figure in zip(figures, ranks.mean(list(figures.values()))):
+            self.logger.record_mean(tag, figure)
 
     def dump_logs(self, iteration: int = 0) -> None:
         """Write what was recorded, at the number of rollouts."""

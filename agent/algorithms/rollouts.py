@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from agent.estimators.baselines import returns_after
 from agent.estimators.cost import step_cost
 from agent.policies.policy import FusionPolicy
 from backbone import one_hot
+from backbone.common import ranks
 from envs.spaces import Rows
 
 
@@ -31,7 +33,7 @@ class FusionRolloutBuffer(RolloutBuffer):
     """
 
     def __init__(self, *args: Any, columns: int | None = None, **kwargs: Any) -> None:
-        self.columns = columns
+        self.columns, self.weight = columns, 1.0
         super().__init__(*args, **kwargs)
 
     def reset(self) -> None:
@@ -41,6 +43,30 @@ class FusionRolloutBuffer(RolloutBuffer):
 
     def compute_returns_and_advantage(self, last_values: Tensor, dones: np.ndarray) -> None:
         """Left to the algorithm: episodes are whole, nothing is bootstrapped."""
+
+    def get(self, batch_size: int | None = None) -> Iterator[RolloutBufferSamples]:
+        """Minibatches in random order; of those of all ranks, this one's rows in each, however many, see ``weight``."""
+        many = ranks.dividing()
+        if many == 1:
+            yield from super().get(batch_size)
+            return
+        own = self.buffer_size * self.n_envs
+        size = -(-many * own // -(-own // (batch_size or own)))
+        order = np.random.permutation(many * own)  # noqa: NPY002 (as stable-baselines3 draws it)
+        self._flatten()
+        for start in range(0, many * own, size):
+            rows = order[start : start + size]
+            mine = rows[rows // own == ranks.rank()] - ranks.rank() * own
+            self.weight = many * len(mine) / len(rows)
+            yield self._get_samples(mine if len(mine) else order[:1] % own)  # one that weighs nothing, in place of none
+        self.weight = 1.0
+
+    def _flatten(self) -> None:
+        """As ``RolloutBuffer.get`` does first: (S, N, ...) -> (N * S, ...)."""
+        if not self.generator_ready:
+            for name in ("observations", "actions", "values", "log_probs", "advantages", "returns"):
+                setattr(self, name, self.swap_and_flatten(getattr(self, name)))
+            self.generator_ready = True
 
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> RolloutBufferSamples:
         data = (
@@ -76,6 +102,9 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
     ) -> bool:
         if not super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps):
             return False
+        self.num_timesteps += (
+            (ranks.dividing() - 1) * self.n_envs * n_rollout_steps
+        )  # which the other ranks have played
         buffer = self.rollout_buffer
         rows, actions = self.all_rows()
         with torch.no_grad():
@@ -88,6 +117,10 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
         mask = self.policy.decision_mask[rows.site]
         self._log(decisions, distribution.entropy(), mask, rows)
         return True
+
+    @property
+    def row_weight(self) -> float:
+        return self.rollout_buffer.weight  # type: ignore[attr-defined]  # a FusionRolloutBuffer
 
     def sample_loss(self) -> Tensor:
         self.collect_rollouts(env_of(self), self.callback, self.rollout_buffer, self.n_steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from agent.algorithms.schedules import Linear
 from agent.policies.distribution import log_softmax
+from backbone.common import ranks
 from backbone.common.registry import Registry
 
 RelaxationFunction = Callable[[Tensor, float], Tensor]
@@ -53,8 +54,15 @@ def find_relaxation(name: str) -> Relaxation:
 
 def gumbel_noise(like: Tensor) -> Tensor:
     """Standard Gumbel noise of the shape of ``like``."""
-    exponential = torch.empty_like(like, requires_grad=False).exponential_()
-    return -exponential.log()
+    if ranks.dividing() == 1:
+        exponential = torch.empty_like(like, requires_grad=False).exponential_()
+        return -exponential.log()
+    order = sorted(range(like.dim()), key=lambda axis: -like.stride(axis))  # in which memory is filled, as there
+
+    def draw(shape: Sequence[int]) -> Tensor:
+        return torch.empty_permuted(tuple(shape), order, dtype=like.dtype, device=like.device).exponential_()
+
+    return -ranks.drawn(draw, like.shape).log()
 
 
 def hardened(soft: Tensor) -> Tensor:

@@ -12,11 +12,17 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from backbone.common import ranks
 from backbone.common.naming import paths_nearby
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file aside, then rename it: an interruption or a full disk leaves what was there before."""
+    """Write a file aside, then rename it: an interruption or a full disk leaves what was there before.
+
+    Of a run's many ranks the first one writes.
+    """
+    if not ranks.writes():
+        return
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
