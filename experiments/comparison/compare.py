@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,10 @@ from experiments.comparison.jobs import (
     read_rates,
     train_and_judge,
 )
+from experiments.comparison.planning import describe_plan
 from experiments.comparison.report import write_report
 from experiments.comparison.results import Arm, gather, row_method
+from experiments.comparison.sweep import comparisons
 from experiments.config import Compare, Pretrain, SettledCompare, Train, to_json
 from experiments.executors.executor import Failed, Job
 from experiments.executors.lock import driving
@@ -65,20 +68,47 @@ class Planned:
 
 
 def compare(config: Compare) -> list[Failed]:
-    """Do what is missing of a comparison, then print the tables and write the report; returns the jobs that failed."""
+    """Do what is missing of a comparison, or of all those of a sweep file, then print the tables and write the reports.
+
+    :returns: the jobs that failed
+    """
     started = time.monotonic()
+    every = [settle(one) for one in comparisons(config)]
+    if config.plan:
+        for line in describe_plan([jobs_of(one) for one in every], every[0].run):
+            print(line)
+        return []
+    with ExitStack() as stack:
+        for settled in every:
+            stack.enter_context(driving(settled.run))
+        planned = [prepare(settled) for settled in every]
+        missing = [job for one in planned for job in one.missing()]
+        training = [job for _, job in missing if isinstance(job, Train)]
+        total = sum(job.rollouts for job in training)
+        failed = failed_of(run_jobs(missing, every[0], title=f"{len(training)} runs", total=total))
+        for one in planned:
+            conclude(one, started, [job for job in failed if Path(job.name).is_relative_to(one.config.run)])
+    return failed
+
+
+def settle(config: Compare) -> SettledCompare:
+    """Everything checked and settled that can be before any data are opened.
+
+    :raises ValueError: as ``check_options``
+    """
     import_plugins(config.plugin)
     check_options(config.settled())
     settled = config.settled()
-    settled = replace(settled, run=mirrored(settled.run), device=device_of(config), workers=config.workers or cores())
-    with driving(settled.run):
-        planned = prepare(settled)
-        missing = planned.missing()
-        training = [job for _, job in missing if isinstance(job, Train)]
-        total = sum(job.rollouts for job in training)
-        failed = failed_of(run_jobs(missing, settled, title=f"{len(training)} runs", total=total))
-        conclude(planned, started, failed)
-    return failed
+    return replace(settled, run=mirrored(settled.run), device=device_of(config), workers=config.workers or cores())
+
+
+def jobs_of(settled: SettledCompare) -> list[Pretrain | Train | Fixed]:
+    """What there is to do, as far as it is not done; without the runs of equal time, whose length is not known before."""
+    wanted = wanted_backbones(settled)
+    backbones = backbone_files(settled, wanted)
+    missing = [one for one in wanted.values() if not Run(one.run).backbone.exists()]
+    every: list[Train | Fixed] = [*plan(settled, backbones).jobs, *plan_fixed(settled, backbones)]
+    return [*missing, *(one for one in every if not Run(one.folder).judged)]
 
 
 def prepare(settled: SettledCompare) -> Planned:
@@ -155,10 +185,27 @@ def pretrained(config: SettledCompare) -> dict[int, Path]:
 
     The full preset has one of each seed, pretrained side by side; the default one, of seed 0, for all agents.
     """
+    wanted = wanted_backbones(config)
+    for one in wanted.values():
+        Run(one.run).check_same(one)
+    missing = [one for one in wanted.values() if not Run(one.run).backbone.exists()]
+    if len(wanted) == 1 and not config.job_gpus:  # alone, it may have all cores of this machine
+        for one in missing:
+            with sync(one):
+                pretrain(replace(one, resume=Run(one.run).exists))
+    else:
+        total = sum(one.clips for one in missing)
+        jobs = [(pretrain_backbone, one) for one in missing]
+        expect_all(run_jobs(jobs, config, title="pretraining", total=total, unit="clip"))
+    return backbone_files(config, wanted)
+
+
+def wanted_backbones(config: SettledCompare) -> dict[int, Pretrain]:
+    """The pretrainings of a comparison by their seeds; none where it is told a backbone."""
     if config.backbone is not None:
-        return dict.fromkeys(config.seeds, config.backbone)
+        return {}
     seeds = config.seeds if config.preset == "full" else (0,)
-    wanted = {
+    return {
         seed: Pretrain(
             data=config.data,
             clips=config.pretrain_clips,
@@ -171,18 +218,14 @@ def pretrained(config: SettledCompare) -> dict[int, Path]:
         )
         for seed in seeds
     }
-    for one in wanted.values():
-        Run(one.run).check_same(one)
-    missing = [one for one in wanted.values() if not Run(one.run).backbone.exists()]
-    if len(seeds) == 1 and not config.job_gpus:  # alone, it may have all cores of this machine
-        for one in missing:
-            with sync(one):
-                pretrain(replace(one, resume=Run(one.run).exists))
-    else:
-        total = sum(one.clips for one in missing)
-        jobs = [(pretrain_backbone, one) for one in missing]
-        expect_all(run_jobs(jobs, config, title="pretraining", total=total, unit="clip"))
-    return {seed: Run(wanted.get(seed, wanted[seeds[0]]).run).backbone for seed in config.seeds}
+
+
+def backbone_files(config: SettledCompare, wanted: Mapping[int, Pretrain]) -> dict[int, Path]:
+    """The file of each seed's backbone, there or to come."""
+    if config.backbone is not None:
+        return dict.fromkeys(config.seeds, config.backbone)
+    first = next(iter(wanted))
+    return {seed: Run(wanted.get(seed, wanted[first]).run).backbone for seed in config.seeds}
 
 
 def plan(config: SettledCompare, backbones: dict[int, Path]) -> Arm:

@@ -236,10 +236,10 @@ def command_of(config: dict[str, Any]) -> str:
     words = ["python", "-m", "experiments", "compare"]
     if config["preset"] != Compare().preset:
         words += ["--preset", config["preset"]]
-    executed = [option.name for option in fields(Executed)]
+    left_out = [*(option.name for option in fields(Executed)), "sweep", "plan"]
     usual = to_json(Compare(preset=config["preset"]).settled())
     for name, value in usual.items():
-        if name not in ("data", "device", "preset", "workers", *executed) and config.get(name, value) != value:
+        if name not in ("data", "device", "preset", "workers", *left_out) and config.get(name, value) != value:
             option, flag = name.replace("_", "-"), isinstance(getattr(Compare(), name), bool)
             given = config[name] if isinstance(config[name], list) else [config[name]]
             words += [f"--{'' if config[name] else 'no-'}{option}"] if flag else [f"--{option}", *map(str, given)]

@@ -58,6 +58,13 @@ class Compare(Videos, Processes, Executed):
     """Clips that this pretraining sees."""
     pretrain_batch_size: int | None = None
     """Clips in an update of it."""
+    sweep: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml|FILE.yaml")] = None
+    """File of these options by their names, and of two axes beyond one comparison: tables `backbones` (name = file) and
+    `datasets` (name = options of data). Each combination of these gets a report in a folder of its own within --run, and
+    all jobs are spread together. Options of the command line come first."""
+    plan: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the jobs, the time that each is likely to take by earlier runs of its kind beside --run, and their sum in machine
+    hours; run nothing."""
     run: Path | None = None
     """Folder to write, by default runs/compare, or runs/quick, runs/full. What is finished there is not repeated."""
 
