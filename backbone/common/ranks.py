@@ -34,6 +34,7 @@ class Traffic:
     """
 
     bytes: int = 0
+    reductions: int = 0
     seconds: float = 0.0
 
 
@@ -136,6 +137,7 @@ def reduce(tensor: Tensor) -> Tensor:
     started = time.perf_counter()
     dist.all_reduce(tensor)
     traffic.seconds += time.perf_counter() - started
+    traffic.reductions += 1
     traffic.bytes += tensor.numel() * tensor.element_size()
     return tensor
 

@@ -16,6 +16,7 @@ from experiments.bench.environment import environment_ratios
 from experiments.bench.episodes import episode_ratios
 from experiments.bench.measure import Ratio
 from experiments.bench.rollouts import rollout_ratios
+from experiments.bench.scaling import scaling_ratios
 from experiments.config import Bench
 from experiments.machine import provenance, set_up_cpu
 
@@ -26,9 +27,10 @@ PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
     "cnn": lambda config: cnn_ratios(config.repeats, config.size),
     "data": lambda config: data_ratios(config.repeats),
     "dataset": lambda config: dataset_ratios(config.videos, config.repeats),
+    "scaling": lambda config: scaling_ratios(config.repeats),
     "fuzz": lambda config: report_fuzz(config.files),
 }
-ON_REQUEST = ("fuzz",)  # takes many minutes
+ON_REQUEST = ("scaling", "fuzz")  # the first takes all cores, the other many minutes
 
 
 def run(config: Bench) -> None:

@@ -70,9 +70,10 @@ class Bench:
     parts: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|data|dataset|fuzz ..."),
+        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|data|dataset|scaling|fuzz ..."),
     ] = ()
-    """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
+    """What to measure; by default all but scaling, one run over several processes, and fuzz, which decodes damaged
+    files (the CNN's part takes minutes)."""
     clips: int = 32
     """Clips in a batch of the environment's part."""
     size: int = 224

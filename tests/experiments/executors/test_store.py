@@ -101,3 +101,39 @@ def test_a_folder_of_this_machine_is_left_alone(tmp_path):
     pull(tmp_path)
     push(tmp_path, {})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_real_s3_server_keeps_a_sweep(tmp_path, monkeypatch):
+    moto = pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.chdir(tmp_path)
+    try:
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket")
+        here = mirrored(Path("s3://bucket/sweep"))
+        with driving(here):
+            with pytest.raises(ValueError, match="expected to drive"), driving(here):
+                pass
+            job = Job(here / "run", here / "backbone.pt")
+            url_of(here / "backbone.pt").filesystem.pipe_file("bucket/sweep/backbone.pt", b"weights")
+            with sync(job) as look:
+                assert job.backbone.read_bytes() == b"weights"
+                job.run.mkdir(parents=True)
+                (job.run / "checkpoint.pt").write_bytes(b"half way")
+                look()
+            elsewhere = tmp_path / "elsewhere"
+            elsewhere.mkdir()
+            monkeypatch.chdir(elsewhere)
+            with sync(job):  # as a job that another machine has begun
+                assert (elsewhere / job.run / "checkpoint.pt").read_bytes() == b"half way"
+            monkeypatch.chdir(tmp_path)
+        assert "bucket/sweep/driver.json" not in url_of(here).filesystem.find("bucket/sweep")
+    finally:
+        server.stop()
+        fsspec.spec.AbstractFileSystem.clear_instance_cache()
