@@ -8,9 +8,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, NamedTuple
 
 from backbone.common.interruption import Interrupted
+from backbone.common.naming import printable
 from experiments import config
 from experiments.command_line import PROGRAM, parse
 
@@ -72,9 +74,11 @@ def parse_command(arguments: list[str] | None = None) -> tuple[Command, object]:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 if all went well, 1 after an error that one sentence explains, 130 after Ctrl-C.
 
-    check-data and doctor give 1 as well if they found something wrong.
+    check-data and doctor give 1 as well if they found something wrong, predict if some videos of a folder cannot be used.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
     command, options = parse_command(arguments)
     try:
         with joined(command, options):
@@ -86,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("\nStopped at once; what was written before is intact.", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print("Error:", "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
         return 1
     return code or 0
 

@@ -100,5 +100,5 @@ def _file_sampling(data: Data) -> dict[str, Any]:
 
 
 def _sampling(data: Data) -> dict[str, Any]:
-    names = ("num_frames", "size", "margin", "layout", "crop")
+    names = ("num_frames", "size", "margin", "layout", "crop", "pixels")
     return {**{name: getattr(data, name) for name in names}, "division": division_of(data)}

@@ -12,11 +12,12 @@ from functools import cache, reduce
 from itertools import pairwise
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from textwrap import dedent
+from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import tyro
 
-from backbone.common.naming import did_you_mean
+from backbone.common.naming import did_you_mean, printable
 
 PROGRAM = "adafuse-rl" if Path(sys.argv[0]).stem == "adafuse-rl" else "python -m experiments"
 """How this process was called, and so how what it prints calls it."""
@@ -34,15 +35,16 @@ def parse(
     :param commands: name -> dataclass with a sentence under each field
     :param arguments: by default those of this process
     :param examples: name -> a command line that a command's help shows
-    :raises SystemExit: 0 after --help; 2 after an explanation of what cannot be parsed, with the likely spelling
+    :raises SystemExit: 0 after --help; 2 after an explanation of what cannot be parsed, with the likely spelling, or of an
+        option that is not what its declaration says
     """
     arguments = sys.argv[1:] if arguments is None else list(map(str, arguments))
+    for before, word in pairwise(["", *arguments]):
+        if not word or (word.startswith("--") and word.endswith("=")):  # a variable of the shell that is not set
+            _refuse(f"expected a value for {word.removesuffix('=') or before or 'the command'}, got an empty one")
     if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
         suggestion = did_you_mean(arguments[0], commands)
-        print(
-            f"Error: expected a command among {', '.join(commands)}; got {arguments[0]!r}{suggestion}", file=sys.stderr
-        )
-        raise SystemExit(2)
+        _refuse(f"expected a command among {', '.join(commands)}; got {arguments[0][:80]!r}{suggestion}")
     asked = arguments[0] if arguments and arguments[0] in commands else None
     for name in commands if asked is None else [asked]:
         explain(commands[name])
@@ -64,6 +66,11 @@ def parse(
                 if known and value not in known and (suggestion := did_you_mean(value, known)):
                     print(f"{option} {value}{suggestion}", file=sys.stderr)
         raise
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(f"Error: {printable(sentence)}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 @cache  # once for each
@@ -96,7 +103,7 @@ def _sentences(kind: type) -> dict[str, str]:
     """The string that stands under each field, those of base classes too, on one line."""
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
-        (tree,) = ast.parse(inspect.cleandoc(inspect.getsource(base))).body
+        (tree,) = ast.parse(dedent(inspect.getsource(base))).body
         assert isinstance(tree, ast.ClassDef)
         for field, text in pairwise(tree.body):
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):

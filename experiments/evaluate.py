@@ -30,8 +30,6 @@ def evaluate_run(config: Evaluate) -> str:
 
     :raises ValueError: no run there, options that cannot be, or videos that cannot be read
     """
-    if config.clips < 1:
-        raise ValueError(f"expected --clips to be at least 1, got {config.clips}")
     set_up_cpu(config.threads)
     run, judgement = Run(config.run), judge_run(config)
     if run.is_first_test(judgement):

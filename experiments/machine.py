@@ -29,6 +29,10 @@ def import_plugins(modules: Sequence[str]) -> None:
     :raises ValueError: one cannot be imported
     """
     for module in modules:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError(
+                f"expected a Python module for --plugin, such as my_cnn or mine.my_cnn, got {module[:80]!r}"
+            )
         try:
             with redirect_stdout(sys.stderr):
                 importlib.import_module(module)

@@ -55,6 +55,7 @@ def pretrain(
     """
     import_plugins(config.plugin)
     check_names(config)
+    check_weights(config)
     set_up_cpu(config.threads)
     config = replace(config, device=settle_device(config.device))
     clips, validation = ranks.in_turn(lambda: (open_clips(config.data, "train"), open_clips(config.data, "val")))
@@ -94,12 +95,26 @@ def check_names(config: Pretrain) -> None:
     MIXES.find(config.mix)
 
 
+def check_weights(config: Pretrain) -> None:
+    """Before videos are decoded for them, too.
+
+    :raises ValueError: weights to start from that are not there, or do not fit the architecture
+    """
+    if config.weights is not None:
+        load_weights(create_cnn(config.architecture, num_classes=1, size=config.data.size), _weights_path(config))
+
+
+def _weights_path(config: Pretrain) -> Path:
+    assert config.weights is not None
+    return imagenet_weights(config.architecture) if config.weights == "imagenet" else find_weights(config.weights)
+
+
 def build_backbone(config: Pretrain, num_classes: int) -> FusionBackbone:
     """The backbone before it learns, with the weights that it starts from."""
     cnn = create_cnn(config.architecture, num_classes=num_classes, size=config.data.size)
     loaded = None
     if config.weights is not None:
-        path = imagenet_weights(config.architecture) if config.weights == "imagenet" else find_weights(config.weights)
+        path = _weights_path(config)
         loaded = load_weights(cnn, path)
         print(f"Starting from {path}: {loaded.in_words(num_classes)}.")
         if (

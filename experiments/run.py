@@ -20,6 +20,7 @@ from agent.callbacks.evaluations import read_curve
 from backbone.common.files import write_arrays, write_json
 from backbone.common.naming import paths_nearby
 from experiments.config import Data, Device, Pretrain, Train, from_json, to_json, with_defaults
+from experiments.config.ranges import AtLeast1, Checked, Cores, Seed, Units
 from experiments.config.shared import Executed
 from experiments.judgement import Judgement
 from experiments.machine import provenance
@@ -35,7 +36,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Checked):
     """Judge every fixed policy on a backbone.
 
     :param seed: of the backbone
@@ -45,10 +46,10 @@ class Fixed:
     backbone: Path
     data: Data = field(default_factory=Data)
     order: Literal["site", "frame"] = "site"
-    group_size: int = 1
-    seed: int = 0
+    group_size: Units = 1
+    seed: Seed = 0
     statistics: Literal["followed", "frozen"] = "followed"
-    threads: int = 1
+    threads: Cores = 1
     device: Device = "auto"
     plugin: tuple[str, ...] = ()
     run: Path | None = None
@@ -60,7 +61,7 @@ class Fixed:
 
 
 @dataclass(frozen=True)
-class Imported:
+class Imported(Checked):
     """An agent that was trained elsewhere, by another program: nothing is known of its training.
 
     What is no option here is what a table says of such an agent where it stands beside trained ones.
@@ -68,11 +69,11 @@ class Imported:
 
     backbone: Path
     data: Data = field(default_factory=Data)
-    hidden: int = 32
-    hidden_quota: int | None = None
+    hidden: Units = 32
+    hidden_quota: AtLeast1 | None = None
     gate_norm: Literal["layer", "batch"] = "layer"
     shared_gates: bool = False
-    threads: int = 1
+    threads: Cores = 1
     device: Device = "auto"
     plugin: tuple[str, ...] = ()
     run: Path | None = None

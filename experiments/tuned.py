@@ -6,7 +6,9 @@ Learning rate and updates per rollout are what methods differ most in, so each h
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 UNTUNED: dict[str, Any] = {"learning_rate": 1e-2, "num_clips": 8, "batch_size": 32, "n_epochs": 2, "warmup": 0.2}
@@ -48,3 +50,18 @@ def tuned(method: str, group_size: int) -> dict[str, Any]:
         return dict(UNTUNED)
     nearest = min(found, key=lambda size: abs(math.log(size / group_size)))
     return {**UNTUNED, **found[nearest]}
+
+
+def read_tuning(path: Path) -> dict[str, dict[str, Any]]:
+    """Method -> its settings, of a tuning.json.
+
+    :raises ValueError: no such file, or another
+    """
+    try:
+        chosen = json.loads(path.read_text())["chosen"]
+        return {method: dict(settings) for method, settings in chosen.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"expected a tuning.json that tune wrote in {path}, got {type(error).__name__}: {error}; make one by python -m "
+            "experiments tune"
+        ) from error

@@ -20,7 +20,7 @@ from torch import Tensor
 from agent.policies.gate import GateNetwork, GateOptions
 from agent.policies.policy import FusionPolicy
 from backbone import Decision, FusionBackbone, Site
-from backbone.weights.checkpoints import load_foreign_cnn, load_state, read_file
+from backbone.weights.checkpoints import load_foreign_cnn, load_state, read_file, registered_names
 from backbone.weights.foreign import ADAFUSE, translate
 from envs.spaces import StepLayout
 
@@ -57,7 +57,7 @@ def load_adafuse(
     :raises ValueError: no such checkpoint, weights that are not AdaFuse's or of no registered CNN, or gates that ours
         cannot be built like
     """
-    weights = translate(read_file(path), path)
+    weights = translate(read_file(path), path, registered_names())
     if weights.layout != ADAFUSE:
         raise ValueError(
             f"expected a checkpoint of AdaFuse with gates (policy_net) in {path}, got {weights.layout} without: to start "

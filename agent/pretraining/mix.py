@@ -52,7 +52,7 @@ class PretrainingMix:
     """
 
     def __init__(self, sites: Sequence[Site], device: torch.device, strength: float = 1.0) -> None:
-        self.sites = sites
+        self.sites, self.shallow = sites, SHALLOW
         never, level, kind, always, share = torch.rand(5, device=device).tolist()
         self.level = 0.0 if never < NEVER_SKIP else MAX_SKIP * level * strength
         self.kind = KINDS[int(kind * len(KINDS))]
@@ -81,7 +81,7 @@ class PretrainingMix:
             return place < rate * site.decisions
         if self.kind == "masked":
             return torch.rand(site.decisions, device=place.device) < rate
-        return _rand(shape, place.device) < rate * min(SHALLOW / len(self.sites), 1) ** 0.5
+        return _rand(shape, place.device) < rate * min(self.shallow / len(self.sites), 1) ** 0.5
 
 
 def _rand(shape: Sequence[int], device: torch.device) -> Tensor:

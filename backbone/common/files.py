@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 
 from backbone.common import ranks
+from backbone.common.identify import instead_of_tensors
 from backbone.common.naming import paths_nearby
+from backbone.common.safetensors import is_safetensors, load_safetensors
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -48,11 +50,13 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole, indented, with a newline at its end."""
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_bytes(path, text.encode(errors="backslashreplace"))  # of a path that is no text: JSON's own escape
 
 
 def save_checkpoint(path: Path, kind: str, content: dict, tensors: dict) -> None:
     """Save JSON ``content`` and a (nested) dict of ``tensors`` under a ``kind`` that ``load_checkpoint`` checks."""
+    import torch  # which whoever only reads videos does not wait for
+
     data = {"format": f"adafuse-rl/{kind}", "json": json.dumps(content), "tensors": tensors}
     write_whole(path, lambda file: torch.save(data, file))
 
@@ -72,16 +76,57 @@ def load_checkpoint(path: str | Path, kind: str) -> tuple[dict, dict]:
     if not isinstance(data, dict) or data.get("format") != expected:
         found = data.get("format", "another program's file") if isinstance(data, dict) else type(data).__name__
         raise ValueError(f"expected a checkpoint of format {expected} in {path}, got {found}: name another file")
-    return json.loads(data["json"]), data["tensors"]
+    try:
+        content, tensors = json.loads(data["json"]), data["tensors"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        content = tensors = None
+    if not isinstance(content, dict) or not isinstance(tensors, dict):
+        raise ValueError(f"expected facts and tensors in {path}, of format {expected}, got neither: it is damaged")
+    return content, tensors
+
+
+class Ignored:
+    """Stands for a harmless object beside the tensors of a checkpoint, and keeps nothing of it."""
+
+    def __init__(self, *arguments: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+# What most published checkpoints hold beside their tensors: the options of the program, scores as NumPy's scalars. None of
+# these is built: each name stands for Ignored.
+_HARMLESS = (
+    "argparse.Namespace",
+    "numpy.dtype",
+    "numpy.ndarray",
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+    *(f"numpy.dtypes.{kind.__name__}" for kind in map(type, map(np.dtype, "?bBhHiIlLqQefd"))),
+)
 
 
 def load_tensors(path: Path) -> Any:
-    """``torch.load`` with ``weights_only=True``, every failure told in one sentence."""
+    """What a file of PyTorch or safetensors holds, on the CPU: tensors, and what is around them. Never runs code from the file.
+
+    Namespaces and NumPy's values beside the tensors are ``Ignored``.
+
+    :raises ValueError: no such file, whatever is wrong with it; the message says what it is instead
+    """
+    import torch
+
+    path = Path(path)
+    if is_safetensors(path):
+        return load_safetensors(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        harmless = torch.serialization.safe_globals([(Ignored, name) for name in _HARMLESS])
+        with warnings.catch_warnings(), harmless:
+            warnings.simplefilter("ignore")  # of TorchScript: an error says it below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except (
         Exception
     ) as error:  # torch raises a dozen kinds on damaged files: IndexError, TypeError, UnpicklingError, ...
+        if found := instead_of_tensors(path, error):
+            what, remedy = found
+            raise ValueError(f"expected a file of tensors at {path}, got {what}: {remedy}") from error
         if refused := re.search(r"Unsupported global: GLOBAL (\S{1,80})", str(error)):
             raise ValueError(
                 f"expected a file of tensors alone at {path}, got one that holds {refused[1]} too, which is not read since "

@@ -1,4 +1,4 @@
-"""What an error adds to a name that nobody knows: the known one that it was probably meant to be."""
+"""Names in what is said: those that nobody knows, with the known one that was probably meant, and those that are no text."""
 
 from __future__ import annotations
 
@@ -44,3 +44,9 @@ def paths_nearby(path: str | Path, holding: str | None = None) -> str:
         chosen = list(names)
     more = ", ..." if len(chosen) > LISTED else ""
     return f"; nearby are {', '.join(chosen[:LISTED])}{more}" if chosen else ""
+
+
+def printable(text: str) -> str:
+    """Text for a terminal or a line of a table: what moves a cursor, ends a line, turns writing round or is no text at all
+    stands as an escape, such as ``\\x1b``. Names of files may hold all of that."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

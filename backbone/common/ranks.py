@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-from torch import Tensor
-from torch import distributed as dist
+if TYPE_CHECKING:  # who asks for the rank alone, as every file that is written does, waits for no torch
+    import torch
+    from torch import Tensor
 
 T = TypeVar("T")
 WAITING = timedelta(minutes=30)  # for the others: rank 0 may be decoding videos
@@ -39,6 +39,7 @@ class Traffic:
 
 
 traffic = Traffic()
+_count, _rank = 1, 0
 _opening = False  # whether inside ``in_turn``
 _divided = True  # whether batches are those of all ranks together
 
@@ -48,15 +49,24 @@ def start(backend: str) -> None:
 
     :param backend: "nccl" or "gloo"
     """
+    import torch
+    from torch import distributed as dist
+
+    global _count, _rank
     if backend == "nccl":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     dist.init_process_group(backend, timeout=WAITING)
+    _count, _rank = dist.get_world_size(), dist.get_rank()
 
 
 def leave() -> None:
     """The end of ``start``."""
+    from torch import distributed as dist
+
+    global _count, _rank
     if dist.is_initialized():
         dist.destroy_process_group()
+    _count, _rank = 1, 0
 
 
 def launched() -> int:
@@ -71,12 +81,12 @@ def restarted() -> bool:
 
 def count() -> int:
     """Ranks in all."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return _count
 
 
 def rank() -> int:
     """This one, from 0."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return _rank
 
 
 def first() -> bool:
@@ -134,6 +144,8 @@ def drawn(draw: Callable[[Sequence[int]], Tensor], shape: Sequence[int]) -> Tens
 
 def reduce(tensor: Tensor) -> Tensor:
     """The sum over all ranks, in place."""
+    from torch import distributed as dist
+
     started = time.perf_counter()
     dist.all_reduce(tensor)
     traffic.seconds += time.perf_counter() - started
@@ -146,6 +158,9 @@ def mean(values: Sequence[float]) -> list[float]:
     """Of each value over all ranks, which have equally many clips."""
     if dividing() == 1:
         return list(values)
+    import torch
+    from torch import distributed as dist
+
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     return (reduce(torch.tensor(values, dtype=torch.float64, device=device)) / count()).tolist()
 
@@ -162,6 +177,8 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter], weight: float = 
     """
     if dividing() == 1:
         return
+    import torch
+
     every = [parameter for parameter in parameters if parameter.requires_grad]
     have = torch.tensor([float(parameter.grad is not None) for parameter in every], device=every[0].device)
     absent = [parameter.grad is None or not weight for parameter in every]
@@ -180,6 +197,8 @@ def first_does(act: Callable[[], T]) -> T:
     """
     if count() == 1:
         return act()
+    from torch import distributed as dist
+
     found: list[Any] = [None, None]
     if first():
         try:
@@ -197,6 +216,8 @@ def in_turn(act: Callable[[], T]) -> T:
     global _opening
     if count() == 1:
         return act()
+    from torch import distributed as dist
+
     leads = int(os.environ.get("LOCAL_RANK", rank())) == 0
     _opening = True
     try:
@@ -221,6 +242,8 @@ def gathered(part: T) -> list[T]:
 
 
 def _everybody(part: T) -> list[T]:
+    from torch import distributed as dist
+
     found: list[Any] = [None] * count()
     dist.all_gather_object(found, part)
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from backbone.weights.published import PUBLISHED
 OURS = "a backbone of this project"
 WORDS = ("imagenet", *(published.name for published in PUBLISHED))  # that stand for a file in --weights
 SAVED_ELSEWHERE = "was it saved from another backbone or for another number of classes?"
+LISTED = 3  # keys of a kind, in messages
 CONSENSUS = "consensus."  # prefix of the consensus' tensors beside the CNN's
 
 
@@ -32,11 +34,13 @@ class LoadedWeights:
     :param layout: whose file it was, in words
     :param num_classes: of the file's classifier; None for a feature extractor, which has none
     :param fresh_classifier: the CNN has other classes, or the file has no classifier: it has kept its own
+    :param left_out: what else the file holds, that fits nothing: (what, tensors)
     """
 
     layout: str
     num_classes: int | None
     fresh_classifier: bool
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def in_words(self, classes: int) -> str:
         """``"a plain state dict without a classifier, a fresh classifier for 8 classes"``.
@@ -45,7 +49,9 @@ class LoadedWeights:
         """
         lacks = " without a classifier" if self.num_classes is None else ""
         fresh = f", a fresh classifier for {classes} classes" if self.fresh_classifier else ""
-        return f"{self.layout}{lacks}{fresh}"
+        left = ", ".join(f"{what} ({count})" for what, count in list(self.left_out.items())[:LISTED])
+        more = ", ..." if len(self.left_out) > LISTED else ""
+        return f"{self.layout}{lacks}{fresh}" + (f"; tensors left out that fit nothing: {left}{more}" if left else "")
 
     def warning(self, temporal: str) -> str | None:
         """A sentence where the CNN is about to run under another temporal option than its weights were trained for."""
@@ -61,20 +67,20 @@ def load_weights(cnn: FusibleModule, path: Path) -> LoadedWeights:
     """Load a CNN's weights from a local file of any layout that is known here.
 
     These are torchvision's state dicts, those of BN-Inception, TSN and TSM checkpoints in the layout of TSM's code
-    (Lin et al., 2019), EfficientNet-Lite0's published one, and backbones that ``save_backbone`` wrote (the CNN's part).
-    The classifier is taken only if its number of classes agrees; else, and where the file has none, the CNN keeps its
+    (Lin et al., 2019), MMAction2's, EfficientNet-Lite0's published one, and backbones that ``save_backbone`` wrote (the
+    CNN's part); wherever in the file they stand, and whatever their names begin with (``translate``). The classifier is taken only if its number of classes agrees; else, and where the file has none, the CNN keeps its
     fresh one.
 
     :raises ValueError: the file is missing, unreadable, of AdaFuse, or any other key is missing, unknown or of another
         shape
     """
-    layout, num_classes, tensors = _read(path)
+    name = _classifier_name(cnn)
+    layout, num_classes, tensors, left_out = _read(path, _shapes(cnn.state_dict(), name))
     if layout == ADAFUSE:
         raise ValueError(
             f"expected the weights of a CNN alone in {path}, got a checkpoint of AdaFuse with its gates: take it over "
             f"whole by python -m experiments import {path}"
         )
-    name = _classifier_name(cnn)
     if layout != OURS:
         tensors = _rename_classifier(tensors, name)
     fresh = num_classes != cnn.classifier.out_features
@@ -82,7 +88,7 @@ def load_weights(cnn: FusibleModule, path: Path) -> LoadedWeights:
         own = {key: value for key, value in cnn.state_dict().items() if key.startswith(f"{name}.")}
         tensors |= {key: own[key] for key in own.keys() & tensors.keys() or own}  # half a classifier stays half
     load_state(cnn, tensors, path, lambda: _whose(tensors, cnn))
-    return LoadedWeights(layout, num_classes, fresh)
+    return LoadedWeights(layout, num_classes, fresh, left_out)
 
 
 def num_classes_of(path: Path) -> int:
@@ -99,14 +105,24 @@ def num_classes_of(path: Path) -> int:
     return num_classes
 
 
-def _read(path: Path) -> tuple[str, int | None, dict[str, Tensor]]:
-    """Layout, number of classes if there are any, and the CNN's tensors; of foreign files under foreign.CLASSIFIER."""
+def _read(path: Path, names: Collection[str] = ()) -> tuple[str, int | None, dict[str, Tensor], Mapping[str, int]]:
+    """Layout, number of classes if there are any, the CNN's tensors (of foreign files under foreign.CLASSIFIER), what is left.
+
+    :param names: of the CNN's tensors; where none of them is in the file, those of every registered CNN are looked for
+    """
     data = read_file(path)
     if isinstance(data, dict) and "format" in data:
         content, tensors = load_checkpoint(path, "backbone")
-        return OURS, len(content["classes"]), _split_consensus(tensors)[0]
-    weights = translate(data, path)
-    return weights.layout, weights.num_classes, weights.tensors
+        return OURS, len(_facts(content, path)["classes"]), _split_consensus(tensors)[0], {}
+    weights = translate(data, path, names)
+    if not weights.known:
+        weights = translate(data, path, registered_names())
+    return weights.layout, weights.num_classes, weights.tensors, weights.left_out
+
+
+def registered_names() -> set[str]:
+    """Names of the tensors of all registered CNNs, but for their classifiers'."""
+    return {key for architecture in BACKBONES for key in _shapes_of(architecture)}
 
 
 def read_file(path: Path) -> object:
@@ -158,8 +174,13 @@ def _shapes(tensors: dict[str, Tensor], classifier: str) -> dict[str, torch.Size
 
 def _shapes_of(architecture: str) -> dict[str, torch.Size]:
     """The same of a registered CNN."""
+    return _shapes_built_by(BACKBONES.find(architecture))
+
+
+@cache
+def _shapes_built_by(build: Callable[..., Any]) -> dict[str, torch.Size]:
     with torch.device("meta"):
-        cnn = create_cnn(architecture, num_classes=1)
+        cnn = build(num_classes=1)
     return _shapes(cnn.state_dict(), _classifier_name(cnn))
 
 
@@ -184,9 +205,9 @@ def load_state(
     """``load_state_dict`` that lists what does not fit. ``num_batches_tracked`` may be absent: old files lack it.
 
     :param hint: asked for the end of the error's sentence
-    :raises ValueError: missing, unknown or misshapen keys, a few of each by name
+    :raises ValueError: missing, unknown or misshapen keys, tensors that are no plain finite numbers; a few of each by name
     """
-    own = module.state_dict()
+    own, state = module.state_dict(), {key: value for key, value in state.items() if isinstance(value, Tensor)}
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     extra = [key for key in state if key not in own]
     shapes = [
@@ -195,7 +216,7 @@ def load_state(
         if key in state and state[key].shape != own[key].shape
     ]
     complaints = [
-        f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        f"{len(keys)} {what} ({_few(keys)})"
         for what, keys in (("missing", missing), ("unknown", extra), ("of another shape", shapes))
         if keys
     ]
@@ -203,7 +224,31 @@ def load_state(
         raise ValueError(
             f"expected the weights of this architecture in {source}, got keys {'; '.join(complaints)}: {hint()}"
         )
+    if odd := [key for key, value in state.items() if not _is_plain(value)]:
+        raise ValueError(
+            f"expected plain real numbers in {source}, got sparse, quantized, complex or no numbers in {len(odd)} tensors "
+            f"({_few(odd)}): save the state dict of the model before it was converted"
+        )
+    if odd := [key for key, value in state.items() if not _is_finite(value)]:
+        raise ValueError(
+            f"expected finite numbers in {source}, got NaN or infinity in {len(odd)} tensors ({_few(odd)}): the training "
+            "that wrote it had diverged, or the file is damaged; take an earlier checkpoint"
+        )
     module.load_state_dict(state, strict=False)
+
+
+def _few(keys: list[str]) -> str:
+    return f"{', '.join(keys[:LISTED])}{', ...' if len(keys) > LISTED else ''}"
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Dense and real, with its numbers on the CPU."""
+    dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return dense and not tensor.is_quantized and not tensor.is_complex()
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor.float()).all())
 
 
 def save_backbone(path: Path, backbone: FusionBackbone, *, architecture: str, classes: list[str], **extra: Any) -> None:
@@ -236,6 +281,7 @@ def load_backbone(
     :raises ValueError: not one of our backbones, or weights that do not fit
     """
     content, tensors = load_checkpoint(path, "backbone")
+    _facts(content, path)
     cnn_tensors, consensus_tensors = _split_consensus(tensors)
     cnn = create_cnn(content["architecture"], num_classes=len(content["classes"]), size=content["size"])
     load_state(cnn, cnn_tensors, path)
@@ -245,6 +291,19 @@ def load_backbone(
     )
     load_state(backbone.consensus, consensus_tensors, path)
     return backbone.eval(), content
+
+
+_FACTS = {"architecture": str, "size": int, "classes": list, "sites": list, "history": str}
+
+
+def _facts(content: dict, path: Path | str) -> dict:
+    """The facts of a saved backbone.
+
+    :raises ValueError: one is missing, or of another kind
+    """
+    if odd := [name for name, kind in _FACTS.items() if type(content.get(name)) is not kind]:
+        raise ValueError(f"expected {_few(odd)} of a backbone in {path}, got none, or others: the file is damaged")
+    return content
 
 
 def _split_consensus(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -26,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from envs.clips.datasets import Division, Listing, find_clips
-from envs.clips.files import Crop, check_broken, check_sampling, hash_files, listed, locate, stat_files
+from envs.clips.files import Crop, Pixels, check_broken, check_sampling, hash_files, listed, locate, stat_files
 from envs.clips.sampling import gather
 from envs.clips.source import ClipError, ClipSource
 from envs.clips.transforms import crop_and_resize, multi_scale_box
@@ -39,6 +39,7 @@ except ImportError:  # Windows, where a file that is open cannot be removed anyw
 
 CLIPS_AT_ONCE = 256  # bounds the decoded clips that wait in memory
 GB = 10**9
+DECODING = 2  # of what decoding makes of the same files: a new number makes older caches unused
 
 
 class CacheTooLarge(ClipError):
@@ -57,6 +58,7 @@ class VideoClips(ClipSource):
     :param division: how class folders are divided, and what tells the clips of one source.
     :param crop: of training, from the middle square of size + margin that is kept: "random" takes size x size pixels,
         "multi_scale" TSN's crop.
+    :param pixels: "square" stretches pictures whose pixels are not, "stored" leaves them as they are.
     :param frames_per_segment: frames kept for each of the T segments, among which training draws; by default 4 for
         "train" and 1 (the exact centres) for "val" and "test". A shorter video keeps all its frames.
     :param on_broken: "skip" leaves out videos that cannot be read and says so in `skipped`; "error" raises.
@@ -81,6 +83,7 @@ class VideoClips(ClipSource):
         layout: str | None = None,
         division: Division | None = None,
         crop: Crop = "random",
+        pixels: Pixels = "square",
         frames_per_segment: int | None = None,
         on_broken: str = "skip",
         cache_dir: str | Path | None = None,
@@ -92,14 +95,15 @@ class VideoClips(ClipSource):
             frames_per_segment = 4 if split == "train" else 1
         if on_broken not in ("skip", "error"):
             raise ValueError(f"expected on_broken to be 'skip' or 'error', got {on_broken!r}")
-        check_sampling(num_frames=num_frames, size=size, margin=margin, workers=workers, crop=crop)
+        check_sampling(num_frames=num_frames, size=size, margin=margin, workers=workers, crop=crop, pixels=pixels)
         if frames_per_segment < 1:
             raise ValueError(f"expected frames_per_segment of at least 1, got {frames_per_segment}")
         root = Path(root)
         listing = find_clips(root, split, layout, division=division)
         self.note, self.crop = listing.note, crop
         side, keep = size + margin, num_frames * frames_per_segment
-        data_hash = hash_files(root, listing, num_frames=num_frames, keep=keep, side=side)
+        unusual = {} if pixels == "square" else {"pixels": pixels}
+        data_hash = hash_files(root, listing, num_frames=num_frames, keep=keep, side=side, **unusual)
         caches = Path(root / ".cache" if cache_dir is None else cache_dir).absolute()
         folder = caches / _key(data_hash, root, listing)
         limit = int(cache_gb * GB)
@@ -109,7 +113,7 @@ class VideoClips(ClipSource):
                 folder,
                 root,
                 listing,
-                _Kept(num_frames, keep, side),
+                _Kept(num_frames, keep, side, pixels),
                 limit=limit,
                 on_broken=on_broken,
                 workers=workers,
@@ -159,6 +163,7 @@ class _Kept(NamedTuple):
     num_frames: int
     keep: int
     side: int
+    pixels: Pixels
 
     def bytes_of(self, listing: Listing) -> int:
         """The most that a cache of these clips takes."""
@@ -168,7 +173,7 @@ class _Kept(NamedTuple):
 
 def _key(data_hash: str, root: Path, listing: Listing) -> str:
     changed = [when for _, when in stat_files(root, listing)]
-    return hashlib.sha256(json.dumps([data_hash, changed]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([DECODING, data_hash, changed]).encode()).hexdigest()
 
 
 def _open(folder: Path, side: int) -> tuple[dict, BinaryIO] | None:
@@ -272,7 +277,11 @@ def _decode_all(root: Path, listing: Listing, kept: _Kept, workers: int) -> Iter
     def attempt(clip: int) -> np.ndarray | ClipError:
         try:
             return decode_frames(
-                **locate(root, listing, clip), num_frames=kept.num_frames, size=kept.side, keep=kept.keep
+                **locate(root, listing, clip),
+                num_frames=kept.num_frames,
+                size=kept.side,
+                keep=kept.keep,
+                square=kept.pixels == "square",
             )
         except ClipError as error:
             return error

@@ -21,8 +21,11 @@ from envs.clips.source import BrokenClip, ClipError, ClipSource, select_reversal
 from envs.clips.transforms import crop_and_resize, cut, evaluation_boxes, multi_scale_box
 from envs.clips.video.decode import centre, sample_frames
 from envs.clips.video.read import open_video
+from envs.clips.video.video import Video
 
 Crop = Literal["random", "multi_scale"]
+Pixels = Literal["square", "stored"]
+"""What becomes of pictures whose pixels are not square, as the file says: stretched to what is shown, or left as they are."""
 
 CLIPS_AT_ONCE = 256  # bounds what waits while videos are checked
 
@@ -38,6 +41,7 @@ class VideoFiles(ClipSource):
         whole frame.
     :param sampling: "segments" of the video, or "dense": a window of 64 frames (TSM).
     :param short: what happens to a video of fewer than T frames: "error", or "repeat" some of them.
+    :param pixels: "square" stretches pictures whose pixels are not, "stored" leaves them as they are.
     :param check: read the frames of evaluation of every video now, and leave out, in `skipped`, those that cannot be
         read; otherwise they are found when they are asked for.
     :param workers: threads that check.
@@ -60,13 +64,14 @@ class VideoFiles(ClipSource):
         crop: Crop = "random",
         sampling: Sampling = "segments",
         short: Short = "error",
+        pixels: Pixels = "square",
         check: bool = False,
         workers: int = 1,
         progress: bool = True,
     ) -> None:
-        check_sampling(num_frames=num_frames, size=size, margin=margin, workers=workers, crop=crop)
+        check_sampling(num_frames=num_frames, size=size, margin=margin, workers=workers, crop=crop, pixels=pixels)
         self.num_frames, self.size, self.side, self.crop = num_frames, size, size + margin, crop
-        self.sampling, self.short = sampling, short
+        self.sampling, self.short, self.pixels = sampling, short, pixels
         self._root, self._listing = Path(root), find_clips(root, split, layout, division=division)
         self.note = self._listing.note
         self._clips, skipped = np.arange(len(self._listing.paths)), []
@@ -110,13 +115,16 @@ class VideoFiles(ClipSource):
         """Sampling that a cache does not have."""
         return {
             name: value
-            for name, value in (("sampling", self.sampling), ("short", self.short))
-            if value not in ("segments", "error")
+            for name, value in (("sampling", self.sampling), ("short", self.short), ("pixels", self.pixels))
+            if value not in ("segments", "error", "square")
         }
 
     @property
     def _fewest(self) -> int:
         return fewest_frames(self.num_frames, sampling=self.sampling, short=self.short)
+
+    def _open(self, clip: int) -> Video:
+        return open_video(**locate(self._root, self._listing, clip), square=self.pixels == "square")
 
     def _read_one(self, index: int, seed: int | None) -> np.ndarray:
         return self._read(int(self._clips[index]), seed)
@@ -131,7 +139,7 @@ class VideoFiles(ClipSource):
             return segment_indices(count, self.num_frames, rng, short=self.short)
 
         images = sample_frames(
-            open_video(**locate(self._root, self._listing, clip)),
+            self._open(clip),
             choose,
             fewest=self._fewest,
             size=self.side,
@@ -200,8 +208,7 @@ class VideoViews(VideoFiles):
                 count, self.num_frames, clips=self.views_of_clip, sampling=self.sampling, short=self.short
             )[choice]
 
-        video = open_video(**locate(self._root, self._listing, int(self._clips[clip])))
-        return sample_frames(video, choose, fewest=self._fewest, size=self.side)
+        return sample_frames(self._open(int(self._clips[clip])), choose, fewest=self._fewest, size=self.side)
 
 
 # What a source of listed videos is made of, with a cache or without.
@@ -209,8 +216,8 @@ class VideoViews(VideoFiles):
 VERSION = 1  # of what decoding yields, and of how a cache keeps it: a new number makes old caches unused
 
 
-def check_sampling(*, num_frames: int, size: int, margin: int, workers: int, crop: str) -> None:
-    """:raises ValueError: for numbers that cannot be, or an unknown crop."""
+def check_sampling(*, num_frames: int, size: int, margin: int, workers: int, crop: str, pixels: str) -> None:
+    """:raises ValueError: for numbers that cannot be, or an unknown crop or kind of pixels."""
     if min(num_frames, size, workers) < 1 or margin < 0:
         raise ValueError(
             "expected num_frames, size and workers of at least 1 and a margin of at least 0, got "
@@ -218,6 +225,8 @@ def check_sampling(*, num_frames: int, size: int, margin: int, workers: int, cro
         )
     if crop not in get_args(Crop):
         raise ValueError(f"expected a crop among {', '.join(get_args(Crop))}, got {crop!r}; choose one of them")
+    if pixels not in get_args(Pixels):
+        raise ValueError(f"expected pixels among {', '.join(get_args(Pixels))}, got {pixels!r}; choose one of them")
 
 
 def check_broken(skipped: Sequence[str], clips: int, on_broken: str) -> None:

@@ -11,12 +11,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from backbone.common.naming import printable
 from envs.clips.flips import random_flip
 from envs.clips.sampling import gather
 
 
 class ClipError(ValueError):
-    """Videos that cannot be used as they are: one sentence says what was expected, what came and what to do."""
+    """Videos that cannot be used as they are: one sentence says what was expected, what came and what to do.
+
+    It is printable, whatever the files are called.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
 
 
 class BrokenClip(ClipError):

@@ -13,20 +13,12 @@ from experiments.clips import division_of
 from experiments.config import CheckData
 from experiments.machine import cores, import_plugins
 
-LIKE = 16  # bits of 64: frames that differ in more are not alike in any sense
-
 
 def examine(config: CheckData) -> Report:
     """Look at all clips of all splits.
 
     :raises ClipError: when not even one split can be listed.
     """
-    if config.num_frames < 1 or config.workers < 0:
-        raise ValueError(
-            f"expected at least 1 frame and no fewer than 0 workers, got {config.num_frames} and {config.workers}"
-        )
-    if not -1 <= config.near <= LIKE:
-        raise ValueError(f"expected --near from -1 to {LIKE}, got {config.near}")
     import_plugins(config.plugin)
     listings, problems = _list(config)
     problems += odd_classes(listings)

@@ -15,7 +15,7 @@ import numpy as np
 from envs.clips import ClipError
 from envs.clips.datasets.places import frame_names
 from envs.clips.video.read import open_video
-from experiments.checking.likeness import Look, looks_of
+from experiments.checking.likeness import Look, compared, looks_of
 
 SIDE = 16  # pixels to which frames are scaled down; they are decoded to be sure that they can be
 
@@ -46,9 +46,10 @@ def inspect(clip: Clip, num_frames: int) -> Finding:
         status = clip.path.stat()
     except FileNotFoundError:
         return Finding("missing", f"{clip.path}: expected a clip, but there is nothing; restore it or correct the list")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a circle of links; a name that cannot be one
+        reason = getattr(error, "strerror", None) or error
         return Finding(
-            "unreadable", f"{clip.path}: expected a clip, but it cannot be read ({error.strerror}); correct the list"
+            "unreadable", f"{clip.path}: expected a clip, but it cannot be read ({reason}); correct the list"
         )
     if not clip.template and clip.path.is_file() and not status.st_size:
         return Finding("empty", f"{clip.path}: expected a video, but it is empty; replace it or take it off the list")
@@ -59,12 +60,13 @@ def inspect(clip: Clip, num_frames: int) -> Finding:
     digest = ""
     try:
         digest = _hash(clip)
-        images = _decode(clip)
+        count, images = _decode(clip)
     except ClipError as error:
         return Finding("unreadable", str(error), digest)
-    except OSError as error:
-        return Finding("unreadable", f"{clip.path}: expected a clip, but it cannot be read ({error})", digest)
-    count, looks = len(images), looks_of(images)
+    except Exception as error:  # whatever one clip does, the others are looked at
+        reason = f"{clip.path}: expected a clip, but it cannot be read ({type(error).__name__}: {error})"
+        return Finding("unreadable", reason, digest)
+    looks = looks_of(images)
     if clip.frames is not None and count < clip.frames:
         reason = f"{clip.path}: expected {clip.frames} frames, as listed, but there are {count}"
         return Finding("short", reason, digest, looks)
@@ -74,23 +76,31 @@ def inspect(clip: Clip, num_frames: int) -> Finding:
     return Finding(digest=digest, looks=looks)
 
 
-def _decode(clip: Clip) -> np.ndarray:
-    """All frames, scaled down: (T, rows, columns, 3) uint8."""
+def _decode(clip: Clip) -> tuple[int, np.ndarray]:
+    """How many frames decode, and those that are compared, scaled down: (at most FRAMES, rows, columns, 3) uint8."""
     video = open_video(clip.path, template=clip.template)
     while True:
         count = video.num_frames
-        images = video.frames(range(count), size=SIDE) if count else np.empty((0, SIDE, SIDE, 3), np.uint8)
+        if not count:
+            return 0, np.empty((0, SIDE, SIDE, 3), np.uint8)
+        images = video.frames(compared(count), size=SIDE, whole=True)
         if video.num_frames == count:
-            return images  # else decoding has found another count than the file tells: once more
+            return count, images  # else decoding has found another count than the file tells: once more
 
 
 def _hash(clip: Clip) -> str:
-    """The sha256 of a file's bytes, or of those of a folder's frames; "" for what is neither."""
+    """The sha256 of a file's bytes, or of those of a folder's frames; "" for what is neither, such as a pipe."""
     if clip.path.is_file():
-        with open(clip.path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _hash_file(clip.path).hex()
     digest = hashlib.sha256()
-    names = frame_names(clip.path)
-    for name in names:
-        digest.update(hashlib.sha256((clip.path / name).read_bytes()).digest())
-    return digest.hexdigest() if names else ""
+    files = [clip.path / name for name in frame_names(clip.path)]
+    if not files or not all(file.is_file() for file in files):
+        return ""
+    for file in files:
+        digest.update(_hash_file(file))
+    return digest.hexdigest()
+
+
+def _hash_file(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

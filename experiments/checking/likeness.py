@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-FRAMES = 3  # of a clip: the middles of its thirds
+FRAMES = 3  # of a clip
 CELLS = 9
 CONTRAST = 2.0  # of 255, by which neighbours must differ to tell anything
 TELLING = 16  # neighbours of 64 that must differ so
@@ -42,13 +42,17 @@ class Alike(NamedTuple):
     others: int
 
 
-def looks_of(images: np.ndarray) -> tuple[Look, ...]:
-    """The hashes of some frames of a clip, without those that are flat.
+def compared(count: int) -> list[int]:
+    """The numbers of the frames that stand for a clip of so many: the middles of its thirds."""
+    return [count * (2 * k + 1) // (2 * FRAMES) for k in range(FRAMES) if count]
 
-    :param images: (T, H, W, 3) uint8, all frames of the clip
+
+def looks_of(images: np.ndarray) -> tuple[Look, ...]:
+    """The hashes of the frames that stand for a clip, without those that are flat.
+
+    :param images: (at most FRAMES, H, W, 3) uint8
     """
-    chosen = [images[len(images) * (2 * k + 1) // (2 * FRAMES)] for k in range(FRAMES) if len(images)]
-    return tuple(look for look in map(look_of, chosen) if look is not None)
+    return tuple(look for look in map(look_of, images) if look is not None)
 
 
 def look_of(image: np.ndarray) -> Look | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.table import Table
 
+from backbone.common.naming import printable
 from experiments.checking.report import KINDS, SHOWN, Compared, Report, Split
 
 FEW = 20  # classes that are shown one by one
@@ -20,18 +21,18 @@ CAUTION = (
 
 def show(report: Report, console: Console) -> None:
     """A table of the splits, then every kind of problem with its first examples."""
-    title = f"{report.root} ({report.layout}), {report.classes} classes"
+    title = printable(f"{report.root} ({report.layout}), {report.classes} classes")
     console.print(_table(title, ["split", *COLUMNS], [[name, *_cells(split)] for name, split in report.splits.items()]))
     if report.classes <= FEW:
         console.print(_table("Clips of each class", ["class", *report.splits], _by_class(report)))
     for sentence in _remarks(report):
-        console.print(_printable(sentence))
+        console.print(printable(sentence))
     for kind, count in report.count().items():
         if count:
             console.print(f"\n{KINDS[kind]}: {count}", style="bold red")
             of_kind = [problem for problem in report.problems if problem.kind == kind]
             for problem in of_kind[:SHOWN]:
-                console.print(f"  {_printable(str(problem))}")
+                console.print(f"  {printable(str(problem))}")
             if count > SHOWN:
                 console.print(f"  and {count - SHOWN} more: --json lists them all")
     if any(problem.kind in LEAKS for problem in report.problems):
@@ -54,7 +55,7 @@ def _cells(split: Split) -> list[str]:
 
 def _by_class(report: Report) -> Iterator[list[str]]:
     for name in dict.fromkeys(name for split in report.splits.values() for name in split.clips_of):
-        yield [_printable(name), *(str(split.clips_of.get(name, "-")) for split in report.splits.values())]
+        yield [printable(name), *(str(split.clips_of.get(name, "-")) for split in report.splits.values())]
 
 
 def _table(title: str, columns: Iterable[str], rows: Iterable[list[str]]) -> Table:
@@ -97,8 +98,3 @@ def _tell(compared: Compared) -> str:
     sample = f" ({compared.left_out} of validation and testing were left out by chance)" if compared.left_out else ""
     flat = f"; {compared.flat} have no frame with contrast enough to tell" if compared.flat else ""
     return f"Looks compared across splits: {compared.frames} frames of each of {compared.clips} clips{sample}{flat}."
-
-
-def _printable(text: str) -> str:
-    """File names may hold bytes that are no text."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -52,14 +52,10 @@ def count(config: Describe) -> dict[str, Any]:
     others; ``cost_all_use`` and ``cost_all_skip`` are shares of ``dense_macs``, the gates included: every policy's cost
     lies between them. Parameters are of what runs: with an LSTM the CNN's own classifier does not.
 
-    :raises ValueError: an unknown architecture, site or option, a size that is not positive, or a file that is no
+    :raises ValueError: an unknown architecture, site or option, or a file that is no
         backbone of ours
     """
     import_plugins(config.plugin)
-    for name in ("num_classes", "size", "num_frames"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise ValueError(f"expected --{name.replace('_', '-')} to be at least 1, got {value}")
     options = gate_options(config)
     backbone, architecture = open_backbone(config)
     with torch.device("meta"):

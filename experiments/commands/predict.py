@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backbone import Decision, one_hot
+from backbone.common.naming import printable
 from envs.clips.sampling import DENSE_WINDOW
 from envs.clips.video.decode import write_video
 from envs.rendering.overlay import PICTURE, draw_overlay
@@ -27,18 +28,20 @@ OVERLAY_FPS = 4
 HOLD = (0.5, 2.0)  # seconds, the shortest and the longest that a frame of an overlay stays
 
 
-def run(config: Predict) -> None:
+def run(config: Predict) -> int:
     """Classify a video or the videos of a folder; print what was found.
 
+    :return: the exit code: 1 if some videos of a folder cannot be used, otherwise 0
     :raises ValueError: no run, no video, or options that do not fit together
     :raises Interrupted: Ctrl-C while a folder is classified; what was done is kept
     """
-    if config.top < 1:
-        raise ValueError(f"expected --top to be at least 1, got {config.top}")
     if not os.path.lexists(config.video):  # of a link that leads nowhere the reader tells more
         raise ValueError(f"expected a video or a folder of videos at {config.video}, found nothing: check the path")
     Run(config.run).agent()  # a wrong path is told at once
-    (predict_folder if config.video.is_dir() else predict_video)(config)
+    if config.video.is_dir():
+        return predict_folder(config)
+    predict_video(config)
+    return 0
 
 
 def predict_video(config: Predict) -> None:
@@ -50,7 +53,7 @@ def predict_video(config: Predict) -> None:
     target = None if config.no_overlay else config.overlay or Run(config.run).overlays / f"{config.video.stem}.mp4"
     if target is not None and target.is_dir():
         raise ValueError(f"expected a file to write for --overlay, {target} is a folder: name a file in it")
-    if target is not None and target.exists() and target.samefile(config.video):
+    if target is not None and target.exists() and config.video.exists() and target.samefile(config.video):
         raise ValueError(f"expected another file for --overlay than the video itself, got {target}: name another")
     trained = open_trained(config)
     prediction = play(trained, config.video)
@@ -108,15 +111,18 @@ def show(facts: dict[str, Any], console: Console) -> None:
     prefix = "M" if facts["dense_macs"] < SMALL else "G"
     spent, dense, own = (f"{facts[name] / UNITS[prefix]:.4f}" for name in ("macs", "dense_macs", "agent_macs"))
     parts = [
-        f"{facts['video']}: {facts['num_frames']} frames of {facts['size']} x {facts['size']} pixels, "
-        f"greedy decisions of {facts['run']}\n",
+        printable(
+            f"{facts['video']}: {facts['num_frames']} frames of {facts['size']} x {facts['size']} pixels, "
+            f"greedy decisions of {facts['run']}"
+        )
+        + "\n",
         _table_of_classes(facts),
         f"\ncost {facts['macs_ratio']:.4f} of the dense CNN: {spent} of {dense} {prefix}MACs a frame, "
         f"{own} of them the agent's own\n",
         _table_of_sites(facts),
     ]
     if facts["overlay"] is not None:
-        parts.append(f"\noverlay: {facts['overlay']}")
+        parts.append("\n" + printable(f"overlay: {facts['overlay']}"))
     for part in parts:
         console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
 
@@ -128,7 +134,7 @@ def _table_of_classes(facts: dict[str, Any]) -> Table:
     table.add_column("probability", justify="right", no_wrap=True)
     for place, row in enumerate(facts["top"], start=1):
         style = "bold" if place == 1 else None
-        table.add_row(str(place), row["class"], f"{row['probability']:.4f}", style=style)
+        table.add_row(str(place), printable(row["class"]), f"{row['probability']:.4f}", style=style)
     return table
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from experiments.comparison.folds import pool
 from experiments.comparison.report import write_report
+from experiments.comparison.results import load_results
 from experiments.config import Report
 from experiments.gradients.report import rebuild as write_gradients
 from experiments.probing.summary import rebuild as write_probes
@@ -21,17 +23,37 @@ REPORTS: dict[str, Callable[[Path, Path], object]] = {
 
 
 def run(config: Report) -> None:
-    """Write every report that the files in a folder allow.
+    """Write every report that the files in a folder allow, or one of the folds in several.
 
     :raises ValueError: there are none
     """
-    found = [name for name in REPORTS if (config.results / name).is_file()]
+    if len(config.results) > 1:
+        pooled(config.results, config.out)
+        return
+    (results,) = config.results
+    found = [name for name in REPORTS if (results / name).is_file()]
     if not found:
         raise ValueError(
-            f"expected a folder with {' or '.join(REPORTS)}, found none in {config.results}: check the path, or let the "
+            f"expected a folder with {' or '.join(REPORTS)}, found none in {results}: check the path, or let the "
             "command that makes it finish"
         )
-    out = config.out or config.results
+    out = config.out or results
     for name in found:
-        REPORTS[name](config.results, out)
-        print(f"Made again from {config.results / name}, in {out}")
+        REPORTS[name](results, out)
+        print(f"Made again from {results / name}, in {out}")
+
+
+def pooled(folders: Sequence[Path], out: Path | None) -> None:
+    """Write the folds of a comparison as one.
+
+    :raises ValueError: a folder without results, or nowhere to write
+    """
+    missing = [str(folder) for folder in folders if not (folder / "results.json").is_file()]
+    if missing:
+        raise ValueError(
+            f"expected folds that `compare` has finished, found no results.json in {', '.join(missing)}: check the paths"
+        )
+    if out is None:
+        raise ValueError("expected --out, a folder for the folds together, got none: name one")
+    pool([load_results(folder) for folder in folders]).save(out)
+    write_report(out, out)

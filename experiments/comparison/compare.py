@@ -38,6 +38,7 @@ from experiments.machine import cores, import_plugins, provenance
 from experiments.methods import METHODS
 from experiments.pretrain import pretrain
 from experiments.run import Fixed, Run
+from experiments.tuned import read_tuning
 
 SECONDS = "seconds.json"  # in the folder of a comparison
 TENSORBOARD_RUNS = 40  # that it shows without being asked to
@@ -231,6 +232,8 @@ def backbone_files(config: SettledCompare, wanted: Mapping[int, Pretrain]) -> di
 def plan(config: SettledCompare, backbones: dict[int, Path]) -> Arm:
     """A run of equal rollouts for each method, group size, cost weight and seed; then the rows of one setting only."""
 
+    chosen = {} if config.tuning is None else read_tuning(config.tuning)
+
     def job(method: str, group: int, weight: float, seed: int, **kwargs: Any) -> Train:
         one = Train(
             backbone=backbones[seed],
@@ -246,6 +249,7 @@ def plan(config: SettledCompare, backbones: dict[int, Path]) -> Arm:
             validation_clips=VALIDATION_CLIPS,
             device=config.device,
             plugin=config.plugin,
+            **chosen.get(method, {}),
             **kwargs,
         ).settled()
         reward = "" if one.reward == "log_prob" else f"-{one.reward}"

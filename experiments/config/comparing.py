@@ -10,6 +10,7 @@ import tyro
 
 from experiments.config.data import DEFAULT_ROOT, QUICK_ROOT, Data, Videos
 from experiments.config.presets import COMPARISONS
+from experiments.config.ranges import AtLeast1, Batch, Checked, Percent, Rate, Seed, Units, Weight
 from experiments.config.shared import Executed, Groups, Plugins, Processes, shared_last
 
 
@@ -26,7 +27,7 @@ class Compare(Videos, Processes, Executed):
     """Methods to train at every cost weight and group size; one of your own must be registered by --plugin."""
     more_methods: tuple[str, ...] | None = None
     """Methods to train as well, at one cost weight and the last group size."""
-    more_cost_weight: float = 1.0
+    more_cost_weight: Weight = 1.0
     """The cost weight of those, and of the rows of other rewards."""
     regimes: tuple[Literal["frozen", "joint"], ...] = ("frozen",)
     """Train the methods on a frozen CNN, with one that learns too (rows such as reinforce-joint), or both ways."""
@@ -34,29 +35,32 @@ class Compare(Videos, Processes, Executed):
     """Whose BatchNorm statistics the CNN has, as in `train`; fixed policies too."""
     reuse: bool = True
     """Whether the agents may reuse, as in `train`: --no-reuse shows what passes through their decisions alone."""
-    cost_weights: tuple[float, ...] | None = None
+    cost_weights: tuple[Weight, ...] | None = None
     """Rewards that a densely computed clip costs."""
-    seeds: tuple[int, ...] | None = None
+    seeds: tuple[Seed, ...] | None = None
     """Seeds of the agents; full pretrains a backbone of each seed, too."""
-    group_sizes: tuple[int, ...] | None = None
+    group_sizes: tuple[Units, ...] | None = None
     """Channels that share one decision."""
-    rollouts: int | None = None
+    rollouts: AtLeast1 | None = None
     """Rollouts that each agent plays."""
-    seconds: float | None = None
+    seconds: Weight | None = None
     """Train every method once more, for as many rollouts as it plays in so many seconds on this machine; 0 does not."""
     correctness_row: bool | None = None
     """Train REINFORCE on 0/1 correctness as well."""
     more_rewards: tuple[str, ...] = ()
     """Rewards to train REINFORCE on as well, such as one you registered, at that one cost weight and group size."""
-    accuracies: tuple[float, ...] | None = None
+    accuracies: tuple[Percent, ...] | None = None
     """Accuracies, in percent, at which costs are compared."""
-    budgets: tuple[float, ...] | None = None
+    budgets: tuple[Rate, ...] | None = None
     """Costs, as shares of dense, at which accuracies are compared."""
     backbone: Path | None = None
     """One backbone for all seeds, which `pretrain` wrote; by default small ResNets are pretrained in the run's folder."""
-    pretrain_clips: int | None = None
+    tuning: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """tuning.json that `tune` wrote, for the settings of the methods in it; the others', by default all, are those chosen on
+    the embedded data."""
+    pretrain_clips: AtLeast1 | None = None
     """Clips that this pretraining sees."""
-    pretrain_batch_size: int | None = None
+    pretrain_batch_size: Batch | None = None
     """Clips in an update of it."""
     sweep: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml|FILE.yaml")] = None
     """File of these options by their names, and of two axes beyond one comparison: tables `backbones` (name = file) and
@@ -90,16 +94,16 @@ if TYPE_CHECKING:
 
         methods: tuple[str, ...]
         more_methods: tuple[str, ...]
-        cost_weights: tuple[float, ...]
-        seeds: tuple[int, ...]
-        group_sizes: tuple[int, ...]
-        rollouts: int
-        seconds: float
+        cost_weights: tuple[Weight, ...]
+        seeds: tuple[Seed, ...]
+        group_sizes: tuple[Units, ...]
+        rollouts: AtLeast1
+        seconds: Weight
         correctness_row: bool
-        accuracies: tuple[float, ...]
-        budgets: tuple[float, ...]
-        pretrain_clips: int
-        pretrain_batch_size: int
+        accuracies: tuple[Percent, ...]
+        budgets: tuple[Rate, ...]
+        pretrain_clips: AtLeast1
+        pretrain_batch_size: Batch
         run: Path
 
 else:
@@ -113,18 +117,22 @@ class Tune(Videos, Groups, Processes, Executed):
 
     methods: tuple[str, ...] = ("reinforce", "ppo", "rebar", "gumbel", "static")
     """Methods to tune."""
-    cost_weights: tuple[float, ...] = (1.0, 4.0)
+    cost_weights: tuple[Weight, ...] = (1.0, 4.0)
     """Rewards that a densely computed clip costs; what counts is the mean reward over them."""
-    rollouts: int = 8_000
+    rollouts: AtLeast1 = 8_000
     """Rollouts that each agent plays."""
-    pretrain_clips: int = 80_000
-    """Clips that the backbone's pretraining sees."""
-    seed: int = 100
+    learning_rates: tuple[Rate, ...] | None = None
+    """Learning rates to try, in place of each method's own list: deep CNNs ask for lower ones."""
+    backbone: Path | None = None
+    """One that `pretrain` wrote on these clips; by default a small ResNet is pretrained in the run's folder."""
+    pretrain_clips: AtLeast1 = 80_000
+    """Clips that this pretraining sees."""
+    seed: Seed = 100
     """Of backbone and agents; not one that a comparison uses."""
     run: Path = Path("runs/tune")
     """Folder to write: tuning.json, tuning.md and the runs. What is finished there is not repeated."""
     _: KW_ONLY
-    group_size: int = 8
+    group_size: Units = 8
 
 
 @shared_last
@@ -144,19 +152,20 @@ class Gradients(Plugins, Executed):
     and full train them again to get there, and quick looks at their start and their end alone."""
     data: Data = field(default_factory=Data)
     """The videos of that part."""
-    cost_weight: float = 1.0
+    cost_weight: Weight = 1.0
     """Reward that a densely computed clip costs."""
-    seed: int = 0
+    seed: Seed = 0
     """Of gates, samples and the order of clips."""
     run: Path = Path("runs/gradients")
     """Folder to write: gradients.json, gradients.md, pictures. Parts that are finished there are not repeated."""
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Checked):
     """Make tables and pictures again from results that are there: trains nothing, judges nothing."""
 
-    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS")]
-    """Folder of results that `compare`, `gradients`, `probe` or `tune` wrote."""
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULTS [RESULTS ...]")]
+    """Folder of results that `compare`, `gradients`, `probe` or `tune` wrote; several, of `compare` on one fold each, become
+    one report, in which every clip was judged once."""
     out: Path | None = None
-    """Folder to write, by default the same."""
+    """Folder to write, by default the same; needed where there are several."""

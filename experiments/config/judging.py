@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments.config.data import Data
+from experiments.config.ranges import Batch
 from experiments.config.shared import Executed, JsonOutput, Plugins, Split, Threads, shared_last
 
 
@@ -22,7 +23,7 @@ class Evaluate(Split, Threads):
     selection: Literal["greedy", "sampled", "top_k"] = "greedy"
     """The likeliest decision of each channel; or sampled ones; or at each site and frame as many of each kind as the
     probabilities say, where they are the likeliest."""
-    clips: int = 1
+    clips: Batch = 1
     """Clips of each video, whose scores are averaged with those of the crops."""
     crops: Literal[1, 3] = 1
     """Crops of each frame: its centre, or three along its longer side."""
@@ -69,7 +70,7 @@ class Inspect(Split, Threads):
     """Clips of the most cost."""
     paths: tuple[Path, ...] = ()
     """Videos of your own, sampled as the run samples its own."""
-    count: int | None = None
+    count: Batch | None = None
     """Clips of each kind; by default four."""
 
 
@@ -82,7 +83,7 @@ class Predict(JsonOutput, Threads):
     """A video, or a folder in which all videos are classified."""
     run: Path
     """Folder of a training run, or of an imported one."""
-    top: int = 5
+    top: Batch = 5
     """Classes to name, the most probable first."""
     overlay: Path | None = None
     """Video to write of one video: its frames beside decisions and prediction; by default RUN/predictions/NAME.mp4."""

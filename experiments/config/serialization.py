@@ -47,19 +47,22 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(hint: Any, value: Any) -> Any:
-    """The value of that type which JSON stored: JSON knows neither paths nor tuples nor dataclasses."""
+    """The value of that type which JSON stored: JSON knows neither paths nor tuples nor dataclasses. What does not fit stays as
+    it is, and is refused by who is made of it."""
     if value is None:
         return None
     kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    if get_origin(hint) in (tuple, list) and not isinstance(value, list):
+        return value
     if get_origin(hint) is tuple:
         return tuple(_typed(kinds[0], inner) for inner in value)
     if get_origin(hint) is list:
         return [_typed(kinds[0], inner) for inner in value]
     if NoneType in get_args(hint):
         return _typed(kinds[0], value)
-    if is_dataclass(hint) and isinstance(hint, type):
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
         return from_json(hint, value)
-    return Path(value) if hint is Path else value
+    return Path(value) if hint is Path and isinstance(value, str) else value
 
 
 def _renamed(kind: type, content: dict[str, Any]) -> dict[str, Any]:

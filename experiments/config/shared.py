@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from experiments.config.ranges import AtLeast1, Checked, Cores, Units, Within
+
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -25,7 +27,7 @@ def shared_last(options: type[T]) -> type[T]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnDevice:
+class OnDevice(Checked):
     """Computes."""
 
     device: Device = "auto"
@@ -36,7 +38,7 @@ class OnDevice:
 class Threads(OnDevice):
     """Computes in one process."""
 
-    threads: int = 2
+    threads: Cores = 2
     """CPU threads; 0 takes all cores."""
 
 
@@ -44,12 +46,12 @@ class Threads(OnDevice):
 class Processes(OnDevice):
     """Computes in several processes."""
 
-    workers: int = 0
+    workers: Cores = 0
     """Processes of one thread each, 0 for as many as cores; with CUDA they are dealt out to the GPUs in turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Executed:
+class Executed(Checked):
     """Fans out into jobs that do not need each other."""
 
     executor: Annotated[str, tyro.conf.arg(metavar="local|ray")] = "local"
@@ -57,14 +59,14 @@ class Executed:
     a URL such as s3://BUCKET/NAME, is then for --run."""
     address: str = "auto"
     """Of the Ray cluster: auto, the one that this machine belongs to; HOST:PORT; or local, this machine alone."""
-    job_cpus: float = 1.0
+    job_cpus: Annotated[float, Within(0, 1024)] = 1.0
     """CPUs of the cluster that a job holds; a job computes on one thread whatever they are."""
-    job_gpus: float = 0.0
+    job_gpus: Annotated[float, Within(0, 1024)] = 0.0
     """GPUs that a job holds, a fraction where several share one; above 0 jobs compute on CUDA."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plugins:
+class Plugins(Checked):
     """Takes what a user registers: whoever has an option that names such a thing, or takes data of any layout, has this too.
 
     Whoever gets such options imports the modules before it looks anything up (``experiments.machine.import_plugins``), and
@@ -76,7 +78,7 @@ class Plugins:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
+class Split(Checked):
     """Plays the clips of a split."""
 
     split: Literal["train", "val", "test"] = "test"
@@ -98,15 +100,15 @@ class Sources(LayoutName):
     group_pattern: str | None = None
     """Tells clips of one source by their names, in place of groups.csv (lines "path,group" beside the videos): a regular
     expression whose first parentheses hold the source's name, such as "(.*)_c[0-9]+"."""
-    folds: int | None = None
+    folds: Annotated[int, Within(3, 1000)] | None = None
     """Folds into which sources of class folders are divided, for cross-validation, in place of tenths for test and
     validation."""
-    fold: int | None = None
+    fold: Annotated[int, Within(1, 1000)] | None = None
     """The fold to test on, from 1; the next one is for validation, the others are trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class JsonOutput:
+class JsonOutput(Checked):
     """Prints what it found, for people or for programs."""
 
     json: bool = False
@@ -114,10 +116,10 @@ class JsonOutput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Groups:
+class Groups(Checked):
     """Has an agent that decides for groups of channels."""
 
-    group_size: int = 1
+    group_size: Units = 1
     """Channels that share one decision."""
 
 
@@ -125,9 +127,9 @@ class Groups:
 class Gates(Groups):
     """Has gates: the networks that decide."""
 
-    hidden: int = 32
+    hidden: Units = 32
     """Hidden units of a gate."""
-    hidden_quota: int | None = None
+    hidden_quota: AtLeast1 | None = None
     """In place of hidden: hidden units times decisions of a site (AdaFuse: 196608), so that wide sites get few units."""
     gate_norm: Literal["layer", "batch"] = "layer"
     """LayerNorm of a gate's input, or BatchNorm of its hidden units (AdaFuse)."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from experiments.config.ranges import AtLeast1, Batch, Checked, Cores, Frames, Pixels, Units, Within
 from experiments.config.shared import Gates, JsonOutput, LayoutName, Plugins, Sources, shared_last
 
 
@@ -18,11 +19,11 @@ class Describe(Gates, Plugins):
 
     architecture: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
     """Name of the CNN: resnet50, ..., or one you registered; or a backbone.pt that `pretrain` wrote."""
-    num_classes: int | None = None
+    num_classes: Units | None = None
     """Classes; by default 174 as in Something-Something V1 and V2, or as many as the file has."""
-    size: int | None = None
+    size: Pixels | None = None
     """Frames are size x size pixels; by default as the architecture is commonly run, or as the file says."""
-    num_frames: int = 8
+    num_frames: Frames = 8
     """Frames T in a clip, for the totals."""
     sites: Annotated[tuple[str, ...], tyro.conf.arg(metavar="all|both|last_stage|NAME ...")] = ()
     """Where the agent decides, as in `pretrain`; by default all, or as the file says."""
@@ -32,7 +33,7 @@ class Describe(Gates, Plugins):
     """Temporal shift, which costs nothing; by default tsn, or as the file says."""
     consensus: Annotated[str | None, tyro.conf.arg(metavar="mean|lstm|NAME")] = None
     """From frames to a clip; by default mean, or as the file says."""
-    lstm_hidden: int | None = None
+    lstm_hidden: Units | None = None
     """Units of that LSTM; by default 512, or as the file says."""
     json: bool = False
     """Print JSON in place of the tables: every count a whole number, MACs per frame."""
@@ -45,11 +46,11 @@ class CheckData(Sources, Plugins, JsonOutput):
 
     root: Annotated[Path, tyro.conf.Positional]
     """Folder of videos."""
-    num_frames: int = 8
+    num_frames: Frames = 8
     """Frames T in a clip: shorter videos are reported."""
-    workers: int = 0
+    workers: Cores = 0
     """Processes that decode; 0 takes all cores."""
-    near: int = 8
+    near: Annotated[int, Within(-1, 16)] = 8
     """Bits of 64 by which frames of two clips may differ, in two perceptual hashes, and still look alike: splits should not
     share such clips; -1 compares none."""
 
@@ -64,7 +65,7 @@ class Flips(LayoutName, Plugins, JsonOutput):
 
 
 @dataclass(frozen=True)
-class Bench:
+class Bench(Checked):
     """Measure speeds as ratios, side by side in one process, with medians of interleaved pairs."""
 
     parts: Annotated[
@@ -74,15 +75,15 @@ class Bench:
     ] = ()
     """What to measure; by default all but scaling, one run over several processes, and fuzz, which decodes damaged
     files (the CNN's part takes minutes)."""
-    clips: int = 32
+    clips: Batch = 32
     """Clips in a batch of the environment's part."""
-    size: int = 224
+    size: Pixels = 224
     """Pixels of the frames of the CNN's part."""
-    files: int = 2000
+    files: AtLeast1 = 2000
     """Damaged files of fuzz."""
-    videos: int = 400
+    videos: AtLeast1 = 400
     """Videos of dataset, written in the layout of Something-Something V2; those beyond 400 are hard links to the 400."""
-    repeats: int = 21
+    repeats: AtLeast1 = 21
     """Interleaved pairs; a third of them where a pair takes seconds."""
     json: Path | None = None
     """File to write the figures to."""

@@ -65,8 +65,6 @@ def inspect(config: Inspect) -> None:
 
     :raises ValueError: no run, no checkpoint, no such class or clip, or a video that cannot be read
     """
-    if config.count is not None and config.count < 1:
-        raise ValueError(f"expected --count to be at least 1, got {config.count}")
     for folder in config.runs:
         page = inspect_folder(folder, config)
         print(f"{page}: open it in any browser. In TensorBoard: tensorboard --logdir {folder}")

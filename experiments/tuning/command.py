@@ -61,18 +61,15 @@ def tune(config: Tune) -> str:
 def _search(config: Tune) -> str:
     Run(config.run).check_same(config)
     Run(config.run).write_manifest(config)
-    backbone = _backbone(config)
+    backbone = config.backbone or _backbone(config)
     validation = open_clips(config.data, "val")
+    grids = {method: _grid(method, config.learning_rates) for method in config.methods}
     best: dict[str, Settings] = {
-        method: {option: UNTUNED[option] for option in GRIDS[method]} for method in config.methods
+        method: {option: UNTUNED[option] for option in grids[method]} for method in config.methods
     }
     tried: dict[str, list[dict[str, Any]]] = {method: [] for method in config.methods}
-    for stage in range(max(len(GRIDS[method]) for method in config.methods)):
-        wanted = {
-            method: _candidates(best[method], stage, GRIDS[method])
-            for method in config.methods
-            if stage < len(GRIDS[method])
-        }
+    for stage in range(max(map(len, grids.values()))):
+        wanted = {method: _candidates(best[method], stage, grid) for method, grid in grids.items() if stage < len(grid)}
         jobs = [
             _job(config, backbone, method, settings, weight)
             for method, candidates in wanted.items()
@@ -97,6 +94,11 @@ def rebuild(folder: Path, out: Path) -> str:
     text = _markdown(json.loads((folder / "tuning.json").read_text()))
     write_whole(out / "tuning.md", lambda file: file.write(text.encode()))
     return text
+
+
+def _grid(method: str, learning_rates: Sequence[float] | None) -> dict[str, tuple[float, ...]]:
+    grid = dict(GRIDS[method])
+    return {**grid, "learning_rate": tuple(learning_rates)} if learning_rates else grid
 
 
 def _backbone(config: Tune) -> Path:
@@ -164,12 +166,13 @@ def _markdown(found: dict[str, Any]) -> str:
     config = found["config"]
     weights, group = config["cost_weights"], config["group_size"]
     command = f"python -m experiments tune --group-size {group}"
+    whose = "a backbone of that seed" if config.get("backbone") is None else f"the backbone {config['backbone']}"
     decisions = "one decision per channel" if group == 1 else f"groups of {group}"
     lines = [
         "# How each method is best trained",
         "",
-        f"`{command}`, commit {found['commit']}, {found['machine']}. Seed {config['seed']} and a backbone of "
-        f"that seed, which no comparison uses; {config['rollouts']:,} rollouts, {decisions}. Options are "
+        f"`{command}`, commit {found['commit']}, {found['machine']}. Seed {config['seed']}, which no comparison "
+        f"uses, and {whose}; {config['rollouts']:,} rollouts, {decisions}. Options are "
         "chosen one after the other, each at the best of those before it. Reward: of the sampled policy, log-probability of "
         f"the true class minus cost weight times cost, on all {found['clips']:,} validation clips; one run each. The best of each "
         f"step goes on; what is within {TIE:g} of it cannot be told from it, and of that the fewest updates, which train "

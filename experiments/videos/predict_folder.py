@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from backbone.common.files import write_whole
 from backbone.common.interruption import Interrupted
+from backbone.common.naming import printable
 from envs.clips import ClipError
 from envs.clips.datasets.places import find_videos
 from experiments.config import Predict
@@ -21,8 +22,11 @@ from experiments.videos.prediction import Trained, open_trained, play, ranking
 ENCODING, ERRORS = "utf-8", "surrogateescape"  # names of files may be any bytes
 
 
-def predict_folder(config: Predict) -> None:
-    """Write a line for each video of a folder, as they come; a broken video's line says why."""
+def predict_folder(config: Predict) -> int:
+    """Write a line for each video of a folder, as they come; a broken video's line says why, and the next one follows.
+
+    :return: the exit code: 0 if every video has its classes now, 1 otherwise
+    """
     if config.overlay is not None:
         raise ValueError(f"expected one video for --overlay, got the folder {config.video}: name one in it")
     target = config.csv or Run(config.run).predictions
@@ -41,11 +45,10 @@ def predict_folder(config: Predict) -> None:
             open(target, "a", encoding=ENCODING, errors=ERRORS, newline="") as file,
             tqdm(todo, "predicting", unit="video", disable=None) as bar,
         ):
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
             for video in bar:
                 row = rows[str(video)] = row_of(trained, video, columns)
                 failed += bool(row["error"])
-                writer.writerow(row)
+                file.write(line_of(row, columns))
                 file.flush()
     except KeyboardInterrupt:
         raise Interrupted from None
@@ -57,7 +60,8 @@ def predict_folder(config: Predict) -> None:
     else:
         kept = f", {len(videos) - len(todo)} were there already" if len(todo) < len(videos) else ""
         broken = f", {failed} cannot be used (column error)" if failed else ""
-        print(f"{target}: {len(videos)} videos of {config.video}{kept}{broken}")
+        print(printable(f"{target}: {len(videos)} videos of {config.video}{kept}{broken}"))
+    return 1 if failed else 0
 
 
 def columns_of(top: int) -> list[str]:
@@ -72,7 +76,9 @@ def row_of(trained: Trained, video: Path, columns: Sequence[str]) -> dict[str, s
     try:
         prediction = play(trained, video)
     except (ClipError, OSError) as error:
-        return {**row, "error": " ".join(str(error).split())}
+        return {**row, "error": printable(str(error))}
+    except Exception as error:  # whatever one video does, those behind it have their turn
+        return {**row, "error": printable(f"{video}: expected a video, got {type(error).__name__}: {error}")}
     final = prediction.probabilities[-1]
     for place, label in enumerate(ranking(final, len(final)), start=1):
         if f"label_{place}" in row:
@@ -103,8 +109,13 @@ def read_rows(path: Path, columns: Sequence[str], fingerprint: str) -> dict[str,
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[dict[str, str]]) -> None:
     """Write header and lines, whole."""
+    lines = [dict(zip(columns, columns)), *rows]
+    text = "".join(line_of(row, columns) for row in lines)
+    write_whole(path, lambda file: file.write(text.encode(ENCODING, ERRORS)))
+
+
+def line_of(row: dict[str, str], columns: Sequence[str]) -> str:
+    """A line of the csv; a name that holds the end of a line, of whatever system, stands in quotes."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, lambda file: file.write(text.getvalue().encode(ENCODING, ERRORS)))
+    csv.DictWriter(text, columns, lineterminator="\r\n").writerow(row)  # quotes what holds either of the two
+    return f"{text.getvalue()[:-2]}\n"

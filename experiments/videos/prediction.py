@@ -99,7 +99,8 @@ def read_frames(path: Path, data: Data, *, size: int) -> np.ndarray:
         return evaluation_indices(count, data.num_frames, **how)[0]
 
     fewest = fewest_frames(data.num_frames, **how)
-    return sample_frames(open_video(path), choose, fewest=fewest, size=size, convert=partial(centre, size=size))
+    video = open_video(path, square=data.pixels == "square")
+    return sample_frames(video, choose, fewest=fewest, size=size, convert=partial(centre, size=size))
 
 
 def play(trained: Trained, path: Path) -> Prediction:

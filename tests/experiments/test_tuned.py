@@ -5,7 +5,7 @@ import pytest
 
 from experiments.config import Train
 from experiments.methods import METHODS
-from experiments.tuned import FAMILIES, TUNED, UNTUNED, tuned
+from experiments.tuned import FAMILIES, TUNED, UNTUNED, read_tuning, tuned
 
 RESULTS = Path(__file__).parents[2] / "experiments" / "results"
 
@@ -56,3 +56,12 @@ def test_what_is_given_stays_and_what_is_left_out_is_settled():
 @pytest.mark.parametrize("name", UNTUNED)
 def test_a_setting_has_one_owner(name):
     assert Train.__dataclass_fields__[name].default is None
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"chosen": 3}', '{"chosen": {"ppo": 3}}'])
+def test_a_file_that_tune_did_not_write_is_refused(tmp_path, content):
+    path = tmp_path / "tuning.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=r"expected a tuning\.json that tune wrote in .*; make one by"):
+        read_tuning(path)

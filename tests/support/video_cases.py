@@ -1,11 +1,14 @@
 """Videos of every kind, and files that are none."""
 
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from envs.clips import ClipError
 
 
 def scene(t: int, height: int, width: int) -> np.ndarray:
@@ -63,6 +66,57 @@ def sound(path: Path, picture: bool) -> None:
         file.mux(stream.encode())
 
 
+def truth(path: Path) -> np.ndarray:
+    """Every frame of a full sequential decode, on its own code."""
+    images = []
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for frame in file.decode(stream):
+            images.append(np.rot90(frame.to_ndarray(format="rgb24", interpolation="BICUBIC"), frame.rotation // 90))
+    return np.stack(images)
+
+
+def remuxed(source: Path, target: Path, change) -> Path:
+    """The packets in another container after `change(number, packet)`."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(old.demux(old.streams.video[0])):
+            if packet.size:
+                change(number, packet)
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
+def cut_at(source: Path, target: Path, key: int, container: dict[str, str]) -> Path:
+    """The packets from a key picture on, in another container."""
+    with av.open(str(source)) as old, av.open(str(target), "w", options=container) as new:
+        stream, keys, start = new.add_stream_from_template(old.streams.video[0]), -1, None
+        for packet in old.demux(old.streams.video[0]):
+            keys += packet.is_keyframe
+            if packet.size and keys >= key:
+                start = packet.dts if start is None else start
+                packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, stream
+                new.mux(packet)
+    return target
+
+
+def jpeg(t: int, height: int = 48, width: int = 64) -> bytes:
+    context = av.CodecContext.create("mjpeg", "w")
+    context.height, context.width, context.pix_fmt, context.time_base = height, width, "yuvj420p", Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(scene(t, height, width), format="rgb24").reformat(format="yuvj420p")
+    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode()])
+
+
+def assert_one_sentence(error: ClipError, path: Path) -> None:
+    sentence = str(error)
+    assert sentence.startswith(f"{path}")
+    assert ": expected " in sentence
+    assert "; " in sentence  # what to do
+    assert "\n" not in sentence
+
+
 def circle(path: Path) -> None:
     path.symlink_to(path.with_name("other.mp4"))
     path.with_name("other.mp4").symlink_to(path)
@@ -86,3 +140,11 @@ BAD = {
     "circle of links": (circle, "cannot be read"),
     "pipe": (os.mkfifo, "it is a pipe"),
 }
+
+
+def gif(path: Path, width: int, height: int, num_frames: int) -> Path:
+    """A large picture of which each frame changes one pixel: 23 bytes each."""
+    head = b"GIF89a" + struct.pack("<2H", width, height) + b"\x80\0\0" + bytes([0, 0, 0, 255, 255, 255])
+    frame = b"\x21\xf9\x04\x04\x04\0\0\0\x2c" + struct.pack("<4HB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
+    path.write_bytes(head + frame * num_frames + b";")
+    return path

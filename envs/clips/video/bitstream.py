@@ -110,6 +110,11 @@ class HEVC(_Units):
 
     config_size, length_at = 23, 21
 
+    def frames(self, packet: bytes | memoryview) -> int | None:
+        """None where streams were joined (a picture after a broken link, an end of sequence): leading ones may be dropped."""
+        kinds = {unit[0] >> 1 & 63 for unit in self.units(packet)}
+        return None if kinds & {16, 17, 18, 36, 37} else super().frames(packet)
+
     def starts(self, packet: bytes | memoryview) -> bool:
         kinds = (unit[0] >> 1 & 63 for unit in self.units(packet))
         return 16 <= next((kind for kind in kinds if kind < 32), 0) <= 21
@@ -196,24 +201,3 @@ CODINGS: dict[str, Callable[[bytes], Coding]] = {
     "vp8": VP8,
     "vp9": VP9,
 }
-
-
-def matroska_end(head: bytes) -> int | None:
-    """Where a Matroska or WebM file must end by its own header (RFC 8794, section 6); None where that is not said."""
-    if not head.startswith(b"\x1a\x45\xdf\xa3"):
-        return None
-    size, at = _vint(head, 4)
-    if size is None or head[at + size : at + size + 4] != b"\x18\x53\x80\x67":
-        return None
-    size, at = _vint(head, at + size + 4)
-    return None if size is None else at + size
-
-
-def _vint(data: bytes, at: int) -> tuple[int | None, int]:
-    """A number of variable length and the place after it; all ones mean that it is not known."""
-    if at >= len(data) or not data[at]:
-        return None, at
-    length = 9 - data[at].bit_length()
-    mask = (1 << 7 * length) - 1
-    value = int.from_bytes(data[at : at + length], "big") & mask
-    return (None if value == mask or at + length > len(data) else value), at + length

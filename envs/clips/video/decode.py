@@ -13,7 +13,9 @@ from av.video.reformatter import VideoReformatter
 
 from envs.clips.sampling import segment_indices
 from envs.clips.source import ClipError
-from envs.clips.video.read import Convert, Video, open_video
+from envs.clips.video.canvas import Convert
+from envs.clips.video.read import open_video
+from envs.clips.video.video import Video
 
 
 def decode_frames(
@@ -24,6 +26,7 @@ def decode_frames(
     keep: int | None = None,
     frames: int | None = None,
     template: str | None = None,
+    square: bool = True,
 ) -> np.ndarray:
     """Evenly spread frames of a video, in the order in which they are shown.
 
@@ -34,13 +37,13 @@ def decode_frames(
     :param size: side of the square frames, in pixels.
     :param keep: the most frames to return (T by default): the centres of that many equal segments, or every frame of a
         video that has fewer.
-    :param frames: of a folder of pictures, as in `open_video`; `template` likewise.
+    :param frames: of a folder of pictures, as in `open_video`; `template` and `square` likewise.
     :return: (F, size, size, 3) uint8 with T <= F <= keep.
     :raises ClipError: when there is no whole video of at least T frames at `path`.
     """
     keep = num_frames if keep is None else keep
     return sample_frames(
-        open_video(path, frames=frames, template=template),
+        open_video(path, frames=frames, template=template, square=square),
         lambda count: segment_indices(count, min(count, keep)),
         fewest=num_frames,
         size=size,

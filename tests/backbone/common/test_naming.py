@@ -3,7 +3,7 @@ import pytest
 from agent import fixed_policy
 from agent.estimators.baselines import BASELINES
 from backbone.cnns.registry import create_cnn
-from backbone.common.naming import did_you_mean, paths_nearby
+from backbone.common.naming import did_you_mean, paths_nearby, printable
 from backbone.weights.checkpoints import read_file
 from envs.clips.datasets.registry import find_clips
 from envs.reward import find_outcome
@@ -76,3 +76,10 @@ def test_a_missing_plugin_names_the_module_that_was_meant(tmp_path, monkeypatch)
     (tmp_path / "broken_plugin.py").write_text("import no_such_module_at_all")
     with pytest.raises(ValueError, match=r"No module named 'no_such_module_at_all'$"):
         import_plugins(["broken_plugin"])
+
+
+def test_what_a_terminal_would_obey_stands_as_an_escape():
+    assert printable("a b/ü中.mp4") == "a b/ü中.mp4"
+    assert printable("\x1b]0;title\x07\r\n\t") == r"\x1b]0;title\x07\r\n\t"
+    assert printable("\u202egp4.\x9b\udcff") == r"\u202egp4.\x9b\udcff"
+    assert printable(printable("\x1b")) == printable("\x1b")

@@ -4,6 +4,7 @@ import json
 import re
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,13 +111,13 @@ def test_a_file_without_a_cnns_weights_is_refused(tmp_path, stored):
 def test_a_truncated_file_is_refused(tmp_path):
     path = foreign_file(tmp_path, thin_resnet().state_dict())
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"could not read it .* is it whole\?"):
+    with pytest.raises(ValueError, match=r"got one cut off or damaged, of 1000 bytes: get the file again"):
         load_weights(thin_resnet(), path)
 
 
 def test_a_pickled_model_is_refused(tmp_path):
     path = foreign_file(tmp_path, thin_resnet())
-    with pytest.raises(ValueError, match="expected a file of tensors"):
+    with pytest.raises(ValueError, match=r"got a whole pickled object \(.*ResNet\), .* its state_dict\(\)"):
         load_weights(thin_resnet(), path)
 
 
@@ -212,11 +213,28 @@ def test_wrappers_and_prefixes_are_taken_off(tmp_path, wrapper, prefix):
 
 
 @pytest.mark.parametrize(
-    ("beside", "named"),
-    [(Namespace(lr=0.1), "argparse.Namespace"), (np.float64(76.1), r"numpy\._core\.multiarray\.scalar")],
+    "beside",
+    [
+        Namespace(lr=0.1, gpu=None, schedule=[120, 160]),
+        np.float64(76.1),
+        np.arange(6.0, dtype=np.float32).reshape(2, 3),
+        {"history": [np.int64(3)], "names": np.array(["a", "b"], dtype=object)},
+    ],
+    ids=lambda beside: type(beside).__name__,
 )
-def test_a_checkpoint_with_more_than_tensors_is_refused_in_one_sentence(tmp_path, beside, named):
-    path = foreign_file(tmp_path, {"state_dict": thin_resnet().state_dict(), "beside": beside})
+@pytest.mark.parametrize("zipped", [True, False])
+def test_harmless_objects_beside_the_tensors_are_passed_over(tmp_path, beside, zipped):
+    source, cnn, path = thin_resnet(seed=1), thin_resnet(), tmp_path / "model_best.pth.tar"
+    torch.save(
+        {"args": beside, "state_dict": source.state_dict(), "best": beside}, path, _use_new_zipfile_serialization=zipped
+    )
+    load_weights(cnn, path)
+    assert equal_states(cnn, source.state_dict())
+
+
+def test_what_could_run_code_is_refused_in_one_sentence(tmp_path):
+    path = foreign_file(tmp_path, {"state_dict": thin_resnet().state_dict(), "beside": Path("x")})
+    named = r"pathlib\.\w+"
     with pytest.raises(ValueError, match=rf"tensors alone at .*foreign\.pth, got one that holds {named} too") as caught:
         load_weights(thin_resnet(), path)
     assert "\n" not in str(caught.value)

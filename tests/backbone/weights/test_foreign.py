@@ -5,14 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from backbone.weights.foreign import ADAFUSE, PLAIN, TSM, TSN, translate
+from backbone.weights.checkpoints import registered_names
+from backbone.weights.foreign import ADAFUSE, PLAIN, TSM, TSN, ForeignWeights, translate
 
 FILE = Path("x.pth")
+NAMES = registered_names()
+
+
+def translated(data: object) -> ForeignWeights:
+    return translate(data, FILE, NAMES)
 
 
 def names(*keys: str) -> set[str]:
     state = {**{key: torch.ones(1) for key in keys}, "fc.weight": torch.ones(4, 2)}
-    return set(translate(state, FILE).tensors) - {"classifier.weight"}
+    return set(translated(state).tensors) - {"classifier.weight"}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def test_squeeze_and_excitation_keeps_its_name_and_so_is_unknown():
 
 @pytest.mark.parametrize("name", ["fc", "_fc", "classifier", "classifier.1", "module.new_fc", "module.base_model.fc"])
 def test_the_classifier_is_found_whatever_its_name(name):
-    weights = translate({f"{name}.weight": torch.ones(4, 2), f"{name}.bias": torch.ones(4)}, FILE)
+    weights = translated({f"{name}.weight": torch.ones(4, 2), f"{name}.bias": torch.ones(4)})
     assert set(weights.tensors) == {"classifier.weight", "classifier.bias"}
     assert weights.num_classes == 4
 
@@ -82,13 +88,13 @@ def test_the_classifier_is_found_whatever_its_name(name):
     ],
 )
 def test_the_layout_is_told_by_the_keys(key, layout):
-    weights = translate({"state_dict": {key: torch.ones(1), "module.new_fc.weight": torch.ones(4, 2)}}, FILE)
+    weights = translated({"state_dict": {key: torch.ones(1), "module.new_fc.weight": torch.ones(4, 2)}})
     assert weights.layout == layout
     assert bool(weights.gates) == (layout == ADAFUSE)
 
 
 def test_convolutions_without_a_classifier_are_a_feature_extractor():
-    weights = translate({"conv1.weight": torch.ones(4, 3, 1, 1), "bn1.weight": torch.ones(4)}, FILE)
+    weights = translated({"conv1.weight": torch.ones(4, 3, 1, 1), "bn1.weight": torch.ones(4)})
     assert weights.num_classes is None
     assert set(weights.tensors) == {"conv1.weight", "bn1.weight"}
 
@@ -96,4 +102,4 @@ def test_convolutions_without_a_classifier_are_a_feature_extractor():
 @pytest.mark.parametrize("data", [[1], None, {}, {"a": 1}, {"state_dict": {"a": 1}}, {"a": torch.ones(1)}])
 def test_what_is_no_cnns_state_dict_is_said_in_one_sentence(data):
     with pytest.raises(ValueError, match=r"expected .*x\.pth.*is it a checkpoint of a CNN"):
-        translate(data, FILE)
+        translated(data)

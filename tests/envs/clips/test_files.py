@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from layout_cases import frames as folder_of_frames
 from layout_cases import write
+from video_cases import write as write_any
 
 from envs.clips import ClipError, VideoClips, VideoFiles, VideoViews, files
 from envs.clips.sampling import evaluation_indices
@@ -49,6 +50,21 @@ def test_evaluation_gives_the_frames_of_the_cache_bit_for_bit(root, sampling):
     for name in ("labels", "reversals"):
         np.testing.assert_array_equal(getattr(files, name), getattr(cached, name))
     assert [path.name for path in root.iterdir() if path.is_dir()] == [".cache"]  # that of the other
+
+
+@pytest.mark.parametrize("pixels", ["square", "stored"])
+def test_pixels_that_are_not_square_are_made_so_before_the_crop_or_left(tmp_path, pixels):
+    write_any(tmp_path / "0.mp4", 9, aspect="2:1")  # 48 x 64 stored, 48 x 128 shown
+    write(tmp_path, {"train.txt": "0.mp4 0\n", "val.txt": "0.mp4 0\n", "classes.txt": "one\n"})
+    stored = open_video(tmp_path / "0.mp4", square=False)
+    assert stored.frames([0], size=24).shape == (1, 24, 32, 3)
+    shown = open_video(tmp_path / "0.mp4").frames(range(9), size=24)
+    assert shown.shape == (9, 24, 64, 3)
+    expected = (shown[:, :, 20:44] if pixels == "square" else stored.frames(range(9), size=24)[:, :, 4:28])[:8]
+    options = {"num_frames": 9, "size": 24, "pixels": pixels}
+    for source in (VideoFiles(tmp_path, "val", **options), VideoClips(tmp_path, "val", **options)):
+        np.testing.assert_array_equal(source.frames([0])[0, :8], expected)
+    assert VideoClips(tmp_path, "val", **options).data_hash == VideoFiles(tmp_path, "val", **options).data_hash
 
 
 def test_nothing_is_written(root):
@@ -166,7 +182,9 @@ def test_the_missing_test_split_is_noted(root):
     assert "val" in VideoFiles(root, "test").note
 
 
-@pytest.mark.parametrize("wrong", [{"num_frames": 0}, {"margin": -1}, {"workers": 0}, {"crop": "corner"}])
+@pytest.mark.parametrize(
+    "wrong", [{"num_frames": 0}, {"margin": -1}, {"workers": 0}, {"crop": "corner"}, {"pixels": "round"}]
+)
 def test_arguments_that_cannot_be(root, wrong):
     with pytest.raises(ValueError, match="expected"):
         VideoFiles(root, "val", **wrong)
@@ -236,5 +254,8 @@ def test_dense_windows_and_repeated_frames_make_clips_of_short_videos(videos, rn
 
 
 def test_unusual_sampling_is_told_by_the_hash(videos):
-    hashes = {VideoFiles(videos, "val", **kind).data_hash for kind in ({}, {"short": "repeat"}, {"sampling": "dense"})}
-    assert len(hashes) == 3
+    hashes = {
+        VideoFiles(videos, "val", **kind).data_hash
+        for kind in ({}, {"short": "repeat"}, {"sampling": "dense"}, {"pixels": "stored"})
+    }
+    assert len(hashes) == 4

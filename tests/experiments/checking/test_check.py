@@ -98,7 +98,7 @@ def test_a_layout_can_be_named(tmp_path):
     [
         ({"near": 17}, "expected --near from -1 to 16, got 17"),
         ({"near": -2}, "expected --near from -1 to 16, got -2"),
-        ({"num_frames": 0}, "expected at least 1 frame"),
+        ({"num_frames": 0}, "expected --num-frames from 1 to 4096, got 0"),
         ({"folds": 3}, "expected a fold from 1 to 3, got none"),
         ({"folds": 3, "fold": 1}, "expected class folders to divide into 3 folds, got the layout lists"),
         ({"group_pattern": "("}, "expected a regular expression as group pattern"),

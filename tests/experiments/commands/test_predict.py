@@ -133,6 +133,8 @@ def test_errors_of_a_single_video_say_what_is_wrong(one_run, tmp_path):
         with pytest.raises(ClipError, match=expected):
             predict(options(video, one_run))
         assert not (one_run / "predictions" / video.name).exists()
+        with pytest.raises(ClipError, match=expected):  # over a file that is there
+            predict(options(video, one_run, overlay=shutil.copy(broken, tmp_path / "overlay.mp4")))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_errors_of_a_single_video_say_what_is_wrong(one_run, tmp_path):
         ("nothing.mp4", "run", {}, "found nothing: check the path"),
         ("00000.mp4", "nowhere", {}, "check the path"),
         ("empty", "run", {}, "found none that ends in"),
-        ("00000.mp4", "run", {"top": 0}, "--top to be at least 1"),
+        ("00000.mp4", "run", {"top": 0}, "--top from 1 to 1e6, got 0"),
         ("00000.mp4", "run", {"csv": "x.csv"}, "expected a folder of videos for --csv"),
         ("empty", "run", {"overlay": "x.mp4"}, "expected one video for --overlay"),
         ("empty", "run", {"csv": "empty"}, "is a folder: name a file in it"),

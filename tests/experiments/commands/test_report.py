@@ -37,3 +37,12 @@ def test_a_folder_without_results_is_told_in_a_sentence(tmp_path, capsys, folder
     assert said.startswith("Error: expected a folder with results.json")
     assert said.count("\n") == 1
     assert str(tmp_path / folder) in said
+
+
+def test_folds_without_results_or_without_a_place_are_told_in_a_sentence(tmp_path, capsys):
+    results_of(gumbel=(0.9, 0.4), facts=facts_of()).save(tmp_path / "fold1")
+    assert main(["report", str(tmp_path / "fold1"), str(tmp_path / "fold2"), "--out", str(tmp_path / "all")]) == 1
+    assert "expected folds that `compare` has finished, found no results.json in" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "fold1"), str(tmp_path / "fold1")]) == 1
+    assert "expected --out, a folder for the folds together" in capsys.readouterr().err
+    assert not (tmp_path / "all").exists()

@@ -198,6 +198,18 @@ def test_the_plan_has_a_run_for_each_method_group_size_weight_and_seed():
     assert len(plan_fixed(config, {0: Path("a.pt"), 1: Path("b.pt")})) == 4
 
 
+def test_settings_of_a_search_of_ones_own_are_taken_for_the_methods_in_it(tmp_path):
+    file = tmp_path / "tuning.json"
+    file.write_text(json.dumps({"chosen": {"ppo": {"learning_rate": 0.003, "num_clips": 2}}}))
+    config = Compare(methods=("ppo", "gumbel"), tuning=file, run=tmp_path).settled()
+    usual = Compare(methods=("ppo", "gumbel"), run=tmp_path).settled()
+    for one, other in zip(*(plan(each, dict.fromkeys(each.seeds, tmp_path)).jobs for each in (config, usual))):
+        if one.method == "ppo":
+            assert (one.learning_rate, one.num_clips, one.n_epochs) == (0.003, 2, other.n_epochs)
+        else:
+            assert one == other
+
+
 def test_a_cnn_that_learns_too_has_rows_of_its_own():
     config = Compare(methods=("ppo",), regimes=("frozen", "joint"), cost_weights=(1.0,), seeds=(0,)).settled()
     frozen, joint = plan(config, {0: Path("b.pt")}).jobs

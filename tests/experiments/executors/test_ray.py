@@ -184,7 +184,7 @@ def test_a_machine_that_cannot_take_part_ends_the_sweep():
 
 
 QUICK = {
-    "methods": ("gumbel", "static"), "cost_weights": (1.0,), "seeds": (0, 1), "rollouts": 512, "pretrain_clips": 64,
+    "methods": ("gumbel", "static"), "cost_weights": (1.0,), "seeds": (0,), "rollouts": 512, "pretrain_clips": 64,
     "group_sizes": (1,), "workers": 2, "device": "cpu", "preset": "quick",
 }  # fmt: skip
 
@@ -209,7 +209,7 @@ def test_a_machine_dies_in_the_middle_and_the_table_is_the_local_one(local_table
     run = tmp_path / "run"
     with cluster(2, monkeypatch) as found:
         node = next(node for node in found.worker_nodes)
-        dies = threading.Thread(target=lambda: wait_for(run.glob, "*-s[01]/checkpoint.pt") and found.remove_node(node))
+        dies = threading.Thread(target=lambda: wait_for(run.glob, "*-s0/checkpoint.pt") and found.remove_node(node))
         dies.start()
         assert not compare(Compare(**QUICK, data=Data(root=videos), executor="ray", address=found.address, run=run))
         dies.join()
@@ -235,7 +235,7 @@ def test_the_driver_dies_and_is_started_again_and_the_table_is_the_local_one(
         code = f"from pathlib import *; from experiments.config import *; from experiments.comparison.compare import *; compare({config!r})"
         code = code.replace("PosixPath(", "Path(")
         driver = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
-        wait_for(run.glob, "*-s[01]/checkpoint.pt")
+        wait_for(run.glob, "*-s0/checkpoint.pt")
         driver.kill()
         assert not compare(config)
         driver.wait()

@@ -63,7 +63,6 @@ def test_a_second_inspection_replaces_the_first(one_run, videos, tmp_path):
     ("words", "said"),
     [
         (["--label", "lefft"], "did you mean 'left'"),
-        (["--count", "0"], "--count to be at least 1"),
         (["--paths", "{run}/config.json"], "config.json"),
         (["--paths", "{run}/nothing.mp4"], "found no file"),
     ],

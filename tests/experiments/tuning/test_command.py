@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -23,8 +24,14 @@ def tuned(videos, backbone_file, tmp_path, monkeypatch):
             (job.run / "validation.json").write_text(json.dumps(found))
 
     monkeypatch.setattr(command, "run_jobs", run_jobs)
-    monkeypatch.setattr(command, "_backbone", lambda config: backbone_file)
-    config = Tune(methods=("reinforce",), rollouts=64, data=Data(root=videos), device="cpu", run=tmp_path / "tune")
+    config = Tune(
+        methods=("reinforce",),
+        rollouts=64,
+        backbone=backbone_file,
+        data=Data(root=videos),
+        device="cpu",
+        run=tmp_path / "tune",
+    )
     return config, tune(config), played
 
 
@@ -38,6 +45,13 @@ def test_options_are_chosen_one_after_the_other(tuned):
     )  # each step holds the best
     assert text.count("chosen |") == 1
     assert "| 4 | 0.02 | 0 |" in text
+
+
+def test_learning_rates_of_ones_own_take_the_place_of_the_list(tuned, tmp_path):
+    config, _, played = tuned
+    tune(replace(config, learning_rates=(0.003, 0.018), run=tmp_path / "other"))
+    assert {job.learning_rate for job in played if job.run.parent == tmp_path / "other"} == {0.003, 0.018, 0.01}
+    assert {job.backbone for job in played} == {config.backbone}
 
 
 def test_what_is_done_is_not_repeated_and_the_page_needs_no_runs(tuned, tmp_path):

@@ -170,3 +170,57 @@ def test_interrupted_is_what_a_folder_raises(one_run, video_folder, tmp_path, mo
     count_plays(monkeypatch, stop_at=0)
     with pytest.raises(Interrupted):
         predict(options(video_folder, one_run, csv=tmp_path / "out.csv"))
+
+
+def test_one_video_that_trips_it_does_not_stop_those_behind_it(one_run, video_folder, tmp_path, monkeypatch, capsys):
+    def trip(trained, path):
+        if path.name == "00001.mp4":
+            raise AttributeError("no\nsuch thing")
+        return play(trained, path)
+
+    monkeypatch.setattr(predict_folder, "play", trip)
+    target = tmp_path / "out.csv"
+    words = ["predict", str(video_folder), "--run", str(one_run), "--csv", str(target), "--device", "cpu"]
+    assert main(words) == 1
+    assert "1 cannot be used" in capsys.readouterr().out
+    rows = read_csv(target)
+    assert [bool(row["label_1"]) for row in rows] == [True, False, True, True, True]
+    assert rows[1]["error"].endswith(r"expected a video, got AttributeError: no\nsuch thing")
+    monkeypatch.undo()
+    assert main(words) == 0
+    assert all(row["label_1"] for row in read_csv(target))
+
+
+NAMES = ["carriage\rreturn.mp4", "new\nline.mp4", "\x1b]0;title\x07.mp4", 'quote",.mp4', " .mp4", "\udcff.mp4"]
+
+
+def test_a_name_may_hold_anything(one_run, video_folder, tmp_path, monkeypatch, capsys):
+    target, folder = tmp_path / "out.csv", tmp_path / "a\x1b[2Jb"
+    folder.mkdir()
+    for name in NAMES:
+        shutil.copy(video_folder / "00000.mp4", folder / name)
+    (folder / "bad\n\x1b.mp4").write_bytes(b"no video")
+    assert predict(options(folder, one_run, csv=target)) == 1
+    assert (said := capsys.readouterr().out).count("\n") == 1
+    assert "\x1b" not in said
+    assert r"a\x1b[2Jb" in said
+    with open(target, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["path"] for row in rows) == sorted(str(folder / name) for name in [*NAMES, "bad\n\x1b.mp4"])
+    assert not any(set("\r\n\x1b") & set(row["error"]) for row in rows)
+    played = count_plays(monkeypatch)
+    predict(options(folder, one_run, csv=target))
+    assert [path.name for path in played] == ["bad\n\x1b.mp4"]  # none of the others anew
+
+
+@pytest.mark.parametrize("cut", range(1, 40, 3))
+def test_a_line_cut_inside_a_name_is_no_line(tmp_path, cut):
+    columns = columns_of(1)
+    rows = [{**dict.fromkeys(columns, ""), "path": path, "run": "r"} for path in ("a\nb\rc.mp4", "d\r\n\re.mp4")]
+    predict_folder.write_rows(tmp_path / "out.csv", columns, rows)
+    assert list(predict_folder.read_rows(tmp_path / "out.csv", columns, "r").values()) == rows
+    content = (tmp_path / "out.csv").read_bytes()
+    (tmp_path / "out.csv").write_bytes(content[:-cut])
+    found = list(predict_folder.read_rows(tmp_path / "out.csv", columns, "r").values())
+    assert found in (rows[:1], [])
+    assert bool(found) == (cut <= len(content) - content.index(b"r,\n") - 3)

@@ -1,7 +1,7 @@
 import av
 import pytest
 
-from envs.clips.video.bitstream import CODINGS, H264, HEVC, JPEG, MPEG4, VP8, VP9, Coding, matroska_end
+from envs.clips.video.bitstream import CODINGS, H264, HEVC, JPEG, MPEG4, VP8, VP9, Coding
 
 AVC = bytes([1, 100, 0, 30, 0xFF, 0xE1, 0])  # lengths of four bytes
 HVC = bytes([1, *[0] * 20, 0xFF, 0])
@@ -117,12 +117,13 @@ def test_the_names_are_the_decoders():
         assert av.codec.Codec(name, "r").canonical_name == name
 
 
-def test_where_a_matroska_file_ends():
-    head = b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67"
-    assert matroska_end(head + b"\x85xxxxx") == len(head) + 1 + 5
-    assert matroska_end(head + b"\x40\x07") == len(head) + 2 + 7
-    assert matroska_end(head + b"\xff") is None  # not known
-    assert matroska_end(head + b"\x01" + b"\xff" * 7) is None
-    assert matroska_end(head) is None
-    assert matroska_end(head[:6]) is None
-    assert matroska_end(b"RIFF") is None
+def test_joined_hevc_streams_are_left_to_the_decoder():
+    coding = HEVC(bytes([1]) + bytes(20) + b"\x03" + bytes(1))
+
+    def packet(*kinds: int) -> bytes:
+        return b"".join(b"\0\0\0\x02" + bytes([kind << 1, 1]) for kind in kinds)
+
+    for kind in (0, 1, 8, 9, 19, 20, 21):  # trailing, leading, key pictures
+        assert coding.frames(packet(35, kind)) == 1
+    for kinds in ((16,), (17,), (18,), (1, 36), (1, 37)):  # after a broken link; before an end
+        assert coding.frames(packet(*kinds)) is None
