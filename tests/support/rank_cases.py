@@ -25,7 +25,7 @@ from experiments.config import Train
 from experiments.methods import build_method, env_of
 
 UPDATES, CLIPS = 10, 4  # of a batch
-WAITING = 150  # seconds for a rank's results
+WAITING = 400  # seconds for a rank's results
 
 
 def over_ranks(count, work, *args):
