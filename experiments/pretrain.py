@@ -62,7 +62,7 @@ def pretrain(
     torch.manual_seed(config.seed)
     backbone = build_backbone(config, len(clips.classes))
     run = Run(config.run)
-    hashes = {"train": clips.data_hash, "val": validation.data_hash}
+    hashes: dict[str, Any] = {"train": clips.data_hash, "val": validation.data_hash}
     ranks.first_does(lambda: run.begin(config, resume=config.resume, **hashes))
     progress = train_backbone(backbone, clips, validation, config, report=report, stop=stop)
     write_json(run.curve, progress.curve)
@@ -237,7 +237,9 @@ def _writer(folder: Path, purge_step: int) -> AbstractContextManager[SummaryWrit
 
 
 def _write(writer: SummaryWriter | None, scalars: Mapping[str, float], seen: int) -> None:
-    for tag, value in scalars.items() if writer is not None else ():
+    if writer is None:
+        return
+    for tag, value in scalars.items():
         writer.add_scalar(tag, value, seen)
 
 

@@ -109,7 +109,7 @@ def train(
     clips, validation = ranks.in_turn(lambda: (open_clips(settled.data, "train"), open_clips(settled.data, "val")))
     check_classes(settled, clips)
     learner = build_learner(settled, clips, run.checkpoint if resume and run.checkpoint.exists() else None)
-    hashes = {"train": clips.data_hash, "val": validation.data_hash}
+    hashes: dict[str, Any] = {"train": clips.data_hash, "val": validation.data_hash}
     ranks.first_does(lambda: run.begin(settled, resume=resume, seconds=seconds, **hashes))
     seconds_before = _take_up(learner)
     evaluations = _evaluations(settled, run, learner, validation)

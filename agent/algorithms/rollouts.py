@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class FusionRolloutBuffer(RolloutBuffer):
     def compute_returns_and_advantage(self, last_values: Tensor, dones: np.ndarray) -> None:
         """Left to the algorithm: episodes are whole, nothing is bootstrapped."""
 
-    def get(self, batch_size: int | None = None) -> Iterator[RolloutBufferSamples]:
+    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
         """Minibatches in random order; of those of all ranks, this one's rows in each, however many, see ``weight``."""
         many = ranks.dividing()
         if many == 1:

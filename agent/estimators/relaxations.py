@@ -62,7 +62,8 @@ def gumbel_noise(like: Tensor) -> Tensor:
     def draw(shape: Sequence[int]) -> Tensor:
         return torch.empty_permuted(tuple(shape), order, dtype=like.dtype, device=like.device).exponential_()
 
-    return -ranks.drawn(draw, like.shape).log()
+    exponential = ranks.drawn(draw, like.shape)
+    return -exponential.log()
 
 
 def hardened(soft: Tensor) -> Tensor:

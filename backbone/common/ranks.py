@@ -181,8 +181,8 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter], weight: float = 
 
     every = [parameter for parameter in parameters if parameter.requires_grad]
     have = torch.tensor([float(parameter.grad is not None) for parameter in every], device=every[0].device)
-    absent = [parameter.grad is None or not weight for parameter in every]
-    parts = [(torch.zeros_like(p) if gone else p.grad * weight).flatten() for p, gone in zip(every, absent)]
+    found = [torch.zeros_like(p) if p.grad is None or not weight else p.grad * weight for p in every]
+    parts = [part.flatten() for part in found]
     flat = reduce(torch.cat([*parts, have.to(parts[0].dtype)]))
     gradients = (flat[: -len(every)] / count()).split([len(part) for part in parts])
     for parameter, gradient, ranks in zip(every, gradients, flat[-len(every) :].tolist()):

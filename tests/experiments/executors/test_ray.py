@@ -209,14 +209,25 @@ def test_a_machine_dies_in_the_middle_and_the_table_is_the_local_one(local_table
     run = tmp_path / "run"
     with cluster(2, monkeypatch) as found:
         node = next(node for node in found.worker_nodes)
-        dies = threading.Thread(target=lambda: wait_for(run.glob, "*-s0/checkpoint.pt") and found.remove_node(node))
+        gone = []
+
+        def die():
+            wait_for(run.glob, "*-s0/checkpoint.pt")
+            found.remove_node(node)
+            gone.append(node)
+
+        dies = threading.Thread(target=die)
         dies.start()
         assert not compare(Compare(**QUICK, data=Data(root=videos), executor="ray", address=found.address, run=run))
         dies.join()
+        assert gone
+        assert not (
+            set(run.glob("*-s0/checkpoint.pt")) - {path.parent / "checkpoint.pt" for path in run.glob("*/result.json")}
+        )
     assert table(run) == local_table
 
 
-def wait_for(look, *how, seconds=120):
+def wait_for(look, *how, seconds=600):
     """Until there is something to see."""
     deadline = time.monotonic() + seconds
     while not any(look(*how)):
