@@ -15,6 +15,7 @@ from backbone.common.interruption import Interrupted
 from backbone.common.naming import printable
 from experiments import config
 from experiments.command_line import PROGRAM, parse
+from experiments.config.shared import Runs
 
 
 class Command(NamedTuple):
@@ -81,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
     command, options = parse_command(arguments)
     try:
+        if isinstance(options, Runs):
+            import_module("experiments.machine").trust_runs(options)
         with joined(command, options):
             code = import_module(f"experiments.commands.{command.file}").run(options)
     except Interrupted:

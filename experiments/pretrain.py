@@ -38,6 +38,7 @@ from envs.clips.sampler import ClipSampler
 from experiments.clips import open_clips
 from experiments.command_line import PROGRAM
 from experiments.config import Pretrain, to_json
+from experiments.events import Events
 from experiments.machine import import_plugins, set_up_cpu, settle_device
 from experiments.run import Run
 
@@ -233,7 +234,7 @@ def train_backbone(
 
 def _writer(folder: Path, purge_step: int) -> AbstractContextManager[SummaryWriter | None]:
     """TensorBoard's, of the rank that writes."""
-    return SummaryWriter(str(folder), purge_step=purge_step) if ranks.first() else nullcontext()
+    return Events(folder, purge_step=purge_step) if ranks.first() else nullcontext()
 
 
 def _write(writer: SummaryWriter | None, scalars: Mapping[str, float], seen: int) -> None:

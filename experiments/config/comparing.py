@@ -11,7 +11,7 @@ import tyro
 from experiments.config.data import DEFAULT_ROOT, QUICK_ROOT, Data, Videos
 from experiments.config.presets import COMPARISONS
 from experiments.config.ranges import AtLeast1, Batch, Checked, Percent, Rate, Seed, Units, Weight
-from experiments.config.shared import Executed, Groups, Plugins, Processes, shared_last
+from experiments.config.shared import Executed, Groups, Plugins, Processes, Runs, shared_last
 
 
 @shared_last
@@ -137,7 +137,7 @@ class Tune(Videos, Groups, Processes, Executed):
 
 @shared_last
 @dataclass(frozen=True)
-class Gradients(Plugins, Executed):
+class Gradients(Plugins, Runs, Executed):
     """Measure what every estimator's gradient is worth: bias, variance, direction, cost; exactly, and on real clips."""
 
     preset: Literal["quick", "default", "full"] = "default"

@@ -80,7 +80,7 @@ class Watch(BaseCallback):
     def _on_rollout_end(self) -> None:
         buffer = getattr(self.model, "rollout_buffer", None)
         if buffer is not None:
-            self.decided.append(buffer.actions.astype(np.int8))
+            self.decided.append(np.array(buffer.actions, np.int8))
 
     def _on_step(self) -> bool:
         return True
@@ -111,8 +111,8 @@ def trajectory(method="pretraining", *, joint=False, follow=False, **options):
     epochs = config.n_epochs * 2 if method.startswith("ppo") else 1
     model.learn(-(-UPDATES // epochs) * per_update * model.layout.num_steps, callback=callbacks)
     env_of(model).close()
-    # a bias in front of a BatchNorm changes nothing: its gradient is rounding, of which Adam makes steps all the same
-    idle = "hidden.bias" if config.gate_norm == "batch" else "nothing"
+    # a bias in front of a BatchNorm changes nothing but the mean there: its gradient is rounding, of which Adam makes steps
+    idle = ("hidden.bias", "norm.running_mean") if config.gate_norm == "batch" else ()
     own = [part for name, part in model.policy.state_dict().items() if not name.endswith(idle)]
     parts = [*own, *(source.state_dict().values() if joint or follow else ())]
     flat = torch.cat([part.detach().flatten().double() for part in parts])

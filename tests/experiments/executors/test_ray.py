@@ -221,9 +221,6 @@ def test_a_machine_dies_in_the_middle_and_the_table_is_the_local_one(local_table
         assert not compare(Compare(**QUICK, data=Data(root=videos), executor="ray", address=found.address, run=run))
         dies.join()
         assert gone
-        assert not (
-            set(run.glob("*-s0/checkpoint.pt")) - {path.parent / "checkpoint.pt" for path in run.glob("*/result.json")}
-        )
     assert table(run) == local_table
 
 
