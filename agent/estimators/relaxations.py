@@ -70,7 +70,7 @@ def hardened(soft: Tensor) -> Tensor:
 def _exponential(like: Tensor) -> Tensor:
     if ranks.dividing() == 1:
         return torch.empty_like(like, requires_grad=False).exponential_()
-    order = sorted(range(like.dim()), key=lambda axis: -like.stride(axis))  # in which memory is filled, as there
+    order = sorted(range(like.dim()), key=lambda axis: -like.stride()[axis])  # in which memory is filled, as there
 
     def draw(shape: Sequence[int]) -> Tensor:
         return torch.empty_permuted(tuple(shape), order, dtype=like.dtype, device=like.device).exponential_()
