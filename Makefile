@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 IN_VENV := $(VENV)/bin/python
 
-.PHONY: quick compare test test-browser screenshots chromium docs bench lock campaign clean
+.PHONY: quick compare test test-ray test-browser screenshots chromium docs bench lock campaign clean
 
 quick: $(VENV)/.run  ## see everything once: data, pretraining, four methods, table, pictures (a minute and a half on 2 cores)
 	$(IN_VENV) -m experiments compare --preset quick
@@ -17,6 +17,9 @@ test: $(VENV)/.dev  ## formatting, lint, types and every test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n 2 --durations 10
+
+test-ray: $(VENV)/.ray  ## Ray clusters of two machines on this one, of which one is lost (minutes)
+	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest tests/experiments/executors
 
 test-browser: $(VENV)/.browser chromium  ## what TensorBoard and inspect's page really show, of a quick run or of RUN=FOLDER
 	BROWSER_RUN=$(RUN) $(IN_VENV) -m pytest -m browser tests/test_browser.py
@@ -47,6 +50,10 @@ $(VENV)/.run: requirements.txt
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.ray: requirements-ray.txt $(VENV)/.dev
+	$(IN_VENV) -m pip install --quiet --disable-pip-version-check -r requirements-ray.txt
 	touch $@
 
 $(VENV)/.docs: requirements-docs.txt $(VENV)/.dev

@@ -13,6 +13,7 @@ from torch import nn
 
 from agent.policies.policy import FusionPolicy
 from backbone import FusionBackbone
+from backbone.common import ranks
 from backbone.common.naming import did_you_mean
 from backbone.cost.adafuse import clip_macs
 from envs.clips import ClipSource
@@ -68,6 +69,13 @@ class Evaluation:
             logits=played.logits[rows],
             decisions=played.decisions.take(rows),
         )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Evaluation]) -> Evaluation:
+        """Those of several parts of the clips, one after the other."""
+        names = [name for name in cls.__dataclass_fields__ if name != "decisions"]
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(**arrays, decisions=Decisions.concatenate([part.decisions for part in parts]))
 
     @property
     def shares(self) -> np.ndarray:
@@ -153,6 +161,18 @@ def evaluate(
     return results[selection]
 
 
+def evaluate_together(model: Predictor, backbone: FusionBackbone, clips: ClipSource, **kwargs: Any) -> Evaluation:
+    """``evaluate`` of a greedy policy, the clips divided among all ranks; the whole result on each.
+
+    :param kwargs: of ``evaluate``
+    """
+    parts = np.array_split(np.arange(len(clips)), ranks.count())
+    if len(parts) == 1 or not len(parts[-1]):
+        return evaluate(model, backbone, clips, **kwargs)
+    own = evaluate(model, backbone, clips.subset(parts[ranks.rank()]), **kwargs)
+    return Evaluation.concatenate(ranks.gathered(own))
+
+
 def evaluate_selections(
     model: Predictor,
     backbone: FusionBackbone,
@@ -174,7 +194,7 @@ def evaluate_selections(
         return np.stack(chosen, 1).reshape(len(observation), -1)
 
     device = backbone.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), ranks.undivided():
         torch.manual_seed(seed)
         played = rollout(episodes, decide, batch_size=batch_size, progress=progress)
     return {kind: Evaluation.of(played, slice(k, None, many)) for k, kind in enumerate(selections)}

@@ -15,10 +15,12 @@ import torch
 
 from agent.evaluation import Predictor, episodes_for, select
 from backbone import FusionBackbone
+from backbone.common import ranks
 from backbone.weights.recalibrate import estimating, norms
+from backbone.weights.synchronise import synchronised
 from envs.clips import ClipSource
 from envs.clips.sampler import ClipSampler
-from envs.rollout import rollout
+from envs.rollout import clips_at_once, rollout
 
 CLIPS = 512  # that an estimate is made from; all, where there are fewer
 
@@ -65,7 +67,18 @@ def estimate(
     :param momentum: as ``estimating`` takes it
     """
     episodes = episodes_for(model, backbone, clips, order=order)
-    device = backbone.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), estimating(backbone, momentum):
+    device, at_once = backbone.device, min(clips_at_once(episodes), len(indices))
+    even = len(indices) % at_once == 0 and at_once % ranks.count() == 0
+    if even:  # each rank plays its part of every batch, whose statistics are those of the whole; else all play all
+        batches = np.asarray(indices).reshape(-1, at_once)
+        indices, at_once = ranks.own(batches.T).T.ravel(), at_once // ranks.count()
+    divided = synchronised(backbone) if even else ranks.undivided()
+    forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with forked, divided, estimating(backbone, momentum):
         torch.manual_seed(seed)
-        rollout(episodes, lambda observation, _: select(model, observation, selection, episodes.layout), indices)
+        rollout(
+            episodes,
+            lambda observation, _: select(model, observation, selection, episodes.layout),
+            indices,
+            batch_size=at_once,
+        )

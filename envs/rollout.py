@@ -95,8 +95,7 @@ def rollout(
     indices = np.arange(len(source)) if clips is None else np.asarray(clips, np.int64)
     if not len(indices):
         raise ValueError("expected at least one clip to play, got none")
-    pixels = episodes.rollouts_per_clip * source.num_frames * source.size**2
-    batch_size = batch_size or min(64, max(1, PIXELS_AT_ONCE // pixels))
+    batch_size = batch_size or clips_at_once(episodes)
     parts = []
     with tqdm(total=len(indices), desc=progress, unit="clip", disable=None if progress else True, leave=False) as bar:
         for start in range(0, len(indices), batch_size):
@@ -104,6 +103,12 @@ def rollout(
             parts.append(_play(episodes, decide, batch, detailed))
             bar.update(len(batch))
     return Rollout.concatenate(parts)
+
+
+def clips_at_once(episodes: Episodes) -> int:
+    """Clips that are played side by side where nothing else is said."""
+    source = episodes.clips
+    return min(64, max(1, PIXELS_AT_ONCE // (episodes.rollouts_per_clip * source.num_frames * source.size**2)))
 
 
 def _play(episodes: Episodes, decide: Decide, clips: np.ndarray, detailed: bool) -> Rollout:

@@ -29,6 +29,7 @@ class FusionVecEnv(VecEnv):
     :param train: True draws shuffled clips and random segments, False plays them in their order, centred
     :param seed: of the order of clips
     :param workers: processes that read clips ahead; 0 reads them when they are needed
+    :param part: (k, n): these num_clips are the k-th of n parts, counted from 0, of each batch that the sampler takes
     :param backbone, clips, order, reward, cost_weight, agent_macs: as in FusionEnv
     """
 
@@ -46,6 +47,7 @@ class FusionVecEnv(VecEnv):
         train: bool = True,
         seed: int = 0,
         workers: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if num_clips < 1:
             raise ValueError(f"expected at least one clip at a time, got num_clips = {num_clips}")
@@ -62,7 +64,9 @@ class FusionVecEnv(VecEnv):
         self.layout = self.episodes.layout
         self.sampler = ClipSampler(len(clips), seed=seed, shuffle=train)
         pin_memory = backbone.device.type == "cuda"
-        self.loader = Loader(clips, self.sampler, num_clips, train=train, workers=workers, pin_memory=pin_memory)
+        self.loader = Loader(
+            clips, self.sampler, num_clips, train=train, workers=workers, pin_memory=pin_memory, part=part
+        )
         self.render_mode = None
         self._untouched: int | None = None  # sampler's position of the batch in play, while nobody has stepped it
         self._actions: np.ndarray | None = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from importlib import import_module
 from io import TextIOWrapper
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from backbone.common.interruption import Interrupted
 from backbone.common.naming import printable
@@ -82,7 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if isinstance(options, Runs):
             import_module("experiments.machine").trust_runs(options)
-        code = import_module(f"experiments.commands.{command.file}").run(options)
+        with joined(command, options):
+            code = import_module(f"experiments.commands.{command.file}").run(options)
     except Interrupted:
         print(f"\nStopped; nothing is lost. To go on: {_how_to_resume(options)}", file=sys.stderr)
         return 130
@@ -93,6 +96,36 @@ def main(arguments: list[str] | None = None) -> int:
         print("Error:", "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
         return 1
     return code or 0
+
+
+@contextmanager
+def joined(command: Command, options: Any) -> Iterator[None]:
+    """As one rank of a run, where torchrun has started several; only the first of them prints.
+
+    :raises ValueError: a command that knows no ranks
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield
+        return
+    if command.options not in (config.Pretrain, config.TrainCommand):
+        raise ValueError(
+            f"expected pretrain or train under torchrun, got {command.file}: start it by python -m experiments; compare "
+            "spreads its jobs by --executor"
+        )
+    from backbone.common import ranks
+    from experiments.machine import settle_device
+
+    ranks.start("nccl" if settle_device(options.device) == "cuda" else "gloo")
+    with open(os.devnull, "w") as nowhere, nullcontext() if ranks.first() else redirect_stdout(nowhere):
+        try:
+            yield
+        except RuntimeError as error:
+            reason = str(error).strip().split("\n")[0][:200]
+            raise ValueError(
+                f"rank {ranks.rank()} of {ranks.count()} stops: {reason}. If it lost the others, one of them has died, and "
+                "says why; what was saved is intact, and --resume, or torchrun's --max-restarts, goes on from there"
+            ) from error
+    ranks.leave()
 
 
 def _how_to_resume(options: object) -> str:

@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agent import REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseGradient, WarmupCosine, gate_macs
 from agent.estimators.relaxations import RelaxationFunction, find_relaxation
 from backbone import FusionBackbone
+from backbone.common import ranks
 from backbone.common.registry import Registry
 from envs import FusionVecEnv
 from envs.clips import ClipSource
@@ -95,7 +96,8 @@ def _env(
     return FusionVecEnv(
         backbone,
         clips,
-        num_clips=num_clips,
+        num_clips=ranks.share(num_clips, "the clips of a batch (--num-clips, or --batch-size of methods without)"),
+        part=(ranks.rank(), ranks.count()),
         rollouts_per_clip=rollouts_per_clip,
         order=order,
         reward=config.reward,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from backbone import (
     load_weights,
     save_backbone,
 )
+from backbone.common import ranks
 from backbone.common.files import load_checkpoint, save_checkpoint, write_json
 from backbone.common.interruption import Interrupted
 from backbone.fusion.consensus import CONSENSUS
@@ -58,11 +59,12 @@ def pretrain(
     check_weights(config)
     set_up_cpu(config.threads)
     config = replace(config, device=settle_device(config.device))
-    clips, validation = open_clips(config.data, "train"), open_clips(config.data, "val")
+    clips, validation = ranks.in_turn(lambda: (open_clips(config.data, "train"), open_clips(config.data, "val")))
     torch.manual_seed(config.seed)
     backbone = build_backbone(config, len(clips.classes))
     run = Run(config.run)
-    run.begin(config, resume=config.resume, train=clips.data_hash, val=validation.data_hash)
+    hashes: dict[str, Any] = {"train": clips.data_hash, "val": validation.data_hash}
+    ranks.first_does(lambda: run.begin(config, resume=config.resume, **hashes))
     progress = train_backbone(backbone, clips, validation, config, report=report, stop=stop)
     write_json(run.curve, progress.curve)
     for path, tensors in ((run.last_backbone, backbone.state_dict()), (run.backbone, progress.best)):
@@ -74,8 +76,9 @@ def pretrain(
             classes=list(clips.classes),
             pretraining=to_json(config),
         )
-    run.pretraining.unlink(missing_ok=True)
-    if report is None:
+    if ranks.first():
+        run.pretraining.unlink(missing_ok=True)
+    if report is None and ranks.first():
         found = {name: value for name, value in progress.best_point.items() if name != "clips"}
         print(in_words(found, validation.labels))
         print(f"Backbone saved to {run.backbone}. Train an agent on it: {PROGRAM} train --backbone {run.backbone}")
@@ -181,19 +184,27 @@ def train_backbone(
     )
     sampler, progress = ClipSampler(len(clips), seed=config.seed), Progress()
     pin_memory = device.type == "cuda"
-    loader = Loader(clips, sampler, config.batch_size, workers=config.data.workers, pin_memory=pin_memory)
+    loader = Loader(
+        clips,
+        sampler,
+        ranks.share(config.batch_size, "--batch-size"),
+        workers=config.data.workers,
+        pin_memory=pin_memory,
+        part=(ranks.rank(), ranks.count()),
+    )
     if config.resume and run.pretraining.exists():
         progress = _load(run.pretraining, training, sampler)
     first = training.done
     every = max((config.evaluate_every or config.clips // EVALUATIONS) // config.batch_size, 1)
-    bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=True if report else None)
+    silent = True if report or not ranks.first() else None
+    bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=silent)
     with (
-        Events(config.run, purge_step=first * config.batch_size + 1) as writer,
+        _writer(config.run, first * config.batch_size + 1) as writer,
         _deferred_interrupt() as asked,
         closing(loader),
     ):
         while training.done < steps and not progress.exhausted(config.patience):
-            if asked() or (stop is not None and stop()):
+            if ranks.any_of(asked() or (stop is not None and stop())):
                 _save(run.pretraining, training, sampler, progress)
                 raise Interrupted
             batch = next(loader)
@@ -221,7 +232,14 @@ def train_backbone(
     return progress
 
 
-def _write(writer: SummaryWriter, scalars: Mapping[str, float], seen: int) -> None:
+def _writer(folder: Path, purge_step: int) -> AbstractContextManager[SummaryWriter | None]:
+    """TensorBoard's, of the rank that writes."""
+    return Events(folder, purge_step=purge_step) if ranks.first() else nullcontext()
+
+
+def _write(writer: SummaryWriter | None, scalars: Mapping[str, float], seen: int) -> None:
+    if writer is None:
+        return
     for tag, value in scalars.items():
         writer.add_scalar(tag, value, seen)
 

@@ -21,6 +21,7 @@ from backbone.common.files import write_arrays, write_json
 from backbone.common.naming import paths_nearby
 from experiments.config import Data, Device, Pretrain, Train, from_json, to_json, with_defaults
 from experiments.config.ranges import AtLeast1, Checked, Cores, Seed, Units
+from experiments.config.shared import Executed
 from experiments.judgement import Judgement
 from experiments.machine import provenance
 
@@ -253,13 +254,13 @@ class Run:
     def check_same(self, wanted: Any) -> None:
         """Is what the folder holds, if anything, the run that is wanted?
 
-        Threads and workers, which change no result, may differ; an option that is younger than the run had its default.
+        Threads, workers and executors, which change no result, may differ; an option that is younger than the run had its default.
 
         :raises ValueError: it is another, which must not pass for the one wanted
         """
         if not self.exists:
             return
-        free = {"run", "resume", "threads", "workers"}
+        free = {"run", "resume", "threads", "workers", *(option.name for option in fields(Executed))}
         if isinstance(wanted, Fixed):
             free.add("plugin")  # which judge by what the backbone is; before 0.2.0 they were not written down
 

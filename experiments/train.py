@@ -11,6 +11,7 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
 from agent.algorithms.fusion_algorithm import FusionAlgorithm
@@ -26,6 +27,7 @@ from agent.callbacks.following import FollowStatistics
 from agent.callbacks.progress import Progress
 from agent.checkpoint import load_agent, load_cnn, load_gates, load_statistics
 from backbone import FusionBackbone, load_backbone, save_backbone
+from backbone.common import ranks
 from backbone.common.deprecation import moved_names
 from backbone.common.files import write_json
 from backbone.common.naming import paths_nearby
@@ -106,10 +108,11 @@ def train(
     """
     settled = _prepare(config)
     run = Run(settled.run)
-    clips, validation = open_clips(settled.data, "train"), open_clips(settled.data, "val")
+    clips, validation = ranks.in_turn(lambda: (open_clips(settled.data, "train"), open_clips(settled.data, "val")))
     check_classes(settled, clips)
     learner = build_learner(settled, clips, run.checkpoint if resume and run.checkpoint.exists() else None)
-    run.begin(settled, resume=resume, seconds=seconds, train=clips.data_hash, val=validation.data_hash)
+    hashes: dict[str, Any] = {"train": clips.data_hash, "val": validation.data_hash}
+    ranks.first_does(lambda: run.begin(settled, resume=resume, seconds=seconds, **hashes))
     seconds_before = _take_up(learner)
     evaluations = _evaluations(settled, run, learner, validation)
     checkpoints = Checkpoints(
@@ -267,10 +270,10 @@ def _callbacks(
         *learner.followers,
         CostWarmup(config.cost_weight, config.warmup),
         evaluations,
-        EpisodeLog(evaluations, reward=config.reward, cost_weight=config.cost_weight),
+        *([EpisodeLog(evaluations, reward=config.reward, cost_weight=config.cost_weight)] if ranks.first() else []),
         checkpoints,
         EarlyStopping(evaluations, config.patience),
-        Progress(config.rollouts, title=config.run.name, report=report),
+        Progress(config.rollouts, title=config.run.name, report=report if ranks.first() else _nobody),
         *([] if learner.joint is None else [learner.joint]),
     ]
 
@@ -279,7 +282,8 @@ def _learn(config: SettledTrain, learner: Learner, callbacks: list[BaseCallback]
     """Play the rollouts that are left."""
     model, resumed = learner.model, learner.checkpoint is not None
     played = model.num_timesteps if resumed else 0
-    model.set_logger(open_logger(config.run, from_rollouts=played // learner.steps_per_clip))
+    started = played // learner.steps_per_clip
+    model.set_logger(open_logger(config.run, from_rollouts=started) if ranks.first() else Logger(None, []))
     remaining = max(config.rollouts * learner.steps_per_clip - played, 0)
     try:
         every = LOG_EVERY
@@ -293,12 +297,18 @@ def _learn(config: SettledTrain, learner: Learner, callbacks: list[BaseCallback]
 
 def _finish(config: SettledTrain, run: Run, learner: Learner, last: dict[str, float], seconds: float | None) -> None:
     """Write what a finished run has beside its checkpoint: TensorBoard's settings, a CNN of its own, the result."""
+    if not ranks.first():
+        return
     model = learner.model
     log_hparams(model.logger, config, rollouts=int(last["rollouts"]))
     if learner.own_cnn is not None:
         _export_cnn(config, run)
     clipped = getattr(model, "clipped_updates", 0.0)
     write_json(run.result, {**effort(model), "clipped_updates": clipped, "seconds": seconds, "validation": last})
+
+
+def _nobody(rollouts: int) -> None:
+    """Whom ranks report to that show no bar."""
 
 
 def _export_cnn(config: SettledTrain, run: Run) -> None:

@@ -23,6 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 SETS = {  # pins, and the ranges that must hold them
     "requirements.txt": PROJECT["dependencies"],
     "requirements-dev.txt": PROJECT["optional-dependencies"]["dev"],
+    "requirements-ray.txt": PROJECT["optional-dependencies"]["ray"],
     "requirements-browser.txt": PROJECT["optional-dependencies"]["browser"],
     "requirements-docs.txt": PROJECT["optional-dependencies"]["docs"],
 }
@@ -78,8 +79,9 @@ def test_what_is_pinned_is_what_the_ranges_hold(pins):
 
 
 def test_nothing_is_imported_that_is_not_declared():
-    """By its top-level name; of what is imported where it is used, too."""
-    declared = {Requirement(line).name.lower().replace("-", "_") for line in PROJECT["dependencies"]}
+    """By its top-level name; of what is imported where it is used, too. What an extra brings is imported there alone."""
+    needed = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["ray"]]
+    declared = {Requirement(line).name.lower().replace("-", "_") for line in needed}
     providers = metadata.packages_distributions()
     imports = r"^\s*(?:from|import) (\w+)"
     found = {

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from agent.policies.policy import FusionPolicy
 from backbone import Decision, Ledger
+from backbone.common import ranks
 from envs.reward import Reward
 from envs.spaces import StepLayout
 
@@ -164,7 +165,17 @@ class FusionAlgorithm(BaseAlgorithm):
         self._build_policy()
         self._recorded: list[tuple[str, list[str], Tensor]] = []
         self.gradient_watch = GradientWatch(self.policy.gates.parameters())
+        self.policy.optimizer.register_step_pre_hook(self._average_gradients)
         self.policy.optimizer.register_step_pre_hook(self.gradient_watch)
+
+    def _average_gradients(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """Over all ranks, so that whatever looks at gradients or steps along them is the same on each."""
+        ranks.average_gradients((p for group in optimizer.param_groups for p in group["params"]), self.row_weight)
+
+    @property
+    def row_weight(self) -> float:
+        """This rank's rows in the update under way, as a share of those that each would have of equal shares."""
+        return 1.0
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         if not self._custom_logger and self.tensorboard_log is None:
@@ -236,7 +247,7 @@ class FusionAlgorithm(BaseAlgorithm):
         recorded, self._recorded = self._recorded, []
         if not recorded:
             return
-        numbers = iter(torch.cat([values for *_, values in recorded]).tolist())
+        numbers = iter(ranks.mean(torch.cat([values for *_, values in recorded]).tolist()))
         for kind, names, _ in recorded:
             for name in names:
                 getattr(self.logger, kind)(name, next(numbers))

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from agent.algorithms.pathwise import PathwiseGradient
 from agent.algorithms.rollouts import RolloutMixin
 from backbone import FusionBackbone
+from backbone.common import ranks
 from envs.decisions import Decisions
 
 PIXELS_AT_ONCE = 64 * 8 * 32**2  # of a pass with gradients, over all rollouts and frames; at least one clip
@@ -130,6 +131,7 @@ class JointTraining(BaseCallback):
 
     def step(self) -> None:
         """Along the gradient that stands in the CNN's parameters; removes it."""
+        ranks.average_gradients(self.backbone.parameters())
         norm = float(torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), self.max_gradient_norm))
         if not math.isfinite(norm):
             raise ValueError(

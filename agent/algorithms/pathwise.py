@@ -13,6 +13,7 @@ from agent.estimators.cost import check_cost_gradient, site_costs
 from agent.estimators.relaxations import Relaxation, find_relaxation
 from agent.policies.distribution import log_softmax
 from backbone import Observation
+from backbone.weights.synchronise import synchronised
 
 
 class PathwiseGradient(WholeClips):
@@ -54,7 +55,8 @@ class PathwiseGradient(WholeClips):
             return self.relaxation(logits, temperature)
 
         self.policy.gates.train()  # BatchNorms read the batch's statistics, as in AdaFuse
-        result = self.backbone(frames, decide, agent_macs=self.episodes.agent_macs)
+        with synchronised(self.policy.gates):
+            result = self.backbone(frames, decide, agent_macs=self.episodes.agent_macs)
         self.policy.gates.eval()
         outcome = self.reward.of_outcome(result.logits, labels)
         macs_ratio = result.macs / self.episodes.clip_dense_macs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from agent.estimators.baselines import returns_after
 from agent.estimators.cost import step_cost
 from agent.policies.policy import FusionPolicy
 from backbone import one_hot
+from backbone.common import ranks
 from envs import FusionVecEnv
 from envs.spaces import Rows, StepLayout
 
@@ -38,7 +40,7 @@ class FusionRolloutBuffer(RolloutBuffer):
     advantages: Tensor  # type: ignore[assignment]
 
     def __init__(self, *args: Any, layout: StepLayout, columns: int | None = None, **kwargs: Any) -> None:
-        self.layout, self.columns = layout, columns
+        self.layout, self.columns, self.weight = layout, columns, 1.0
         super().__init__(*args, **kwargs)
 
     def reset(self) -> None:
@@ -83,6 +85,30 @@ class FusionRolloutBuffer(RolloutBuffer):
 
     def compute_returns_and_advantage(self, last_values: Tensor, dones: np.ndarray) -> None:
         """Left to the algorithm: episodes are whole, nothing is bootstrapped."""
+
+    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
+        """Minibatches in random order; of those of all ranks, this one's rows in each, however many, see ``weight``."""
+        many = ranks.dividing()
+        if many == 1:
+            yield from super().get(batch_size)
+            return
+        own = self.buffer_size * self.n_envs
+        size = -(-many * own // -(-own // (batch_size or own)))
+        order = np.random.permutation(many * own)  # noqa: NPY002 (as stable-baselines3 draws it)
+        self._flatten()
+        for start in range(0, many * own, size):
+            rows = order[start : start + size]
+            mine = rows[rows // own == ranks.rank()] - ranks.rank() * own
+            self.weight = many * len(mine) / len(rows)
+            yield self._get_samples(mine if len(mine) else order[:1] % own)  # one that weighs nothing, in place of none
+        self.weight = 1.0
+
+    def _flatten(self) -> None:
+        """As ``RolloutBuffer.get`` does first: (S, N, ...) -> (N * S, ...)."""
+        if not self.generator_ready:
+            for name in ("observations", "actions", "values", "log_probs", "advantages", "returns"):
+                setattr(self, name, self.swap_and_flatten(getattr(self, name)))
+            self.generator_ready = True
 
     def _get_samples(self, batch_inds: np.ndarray, env: Any = None) -> RolloutBufferSamples:
         rows = self._on_device(batch_inds)
@@ -136,6 +162,9 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
             whole = super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
         if not whole:
             return False
+        self.num_timesteps += (
+            (ranks.dividing() - 1) * self.n_envs * n_rollout_steps
+        )  # which the other ranks have played
         buffer = self.rollout_buffer
         rows, actions = self.all_rows()
         with torch.no_grad():
@@ -147,6 +176,10 @@ class RolloutMixin(FusionAlgorithm, OnPolicyAlgorithm):
         self._credit(actions, distribution.probs)
         self._log(decisions, distribution.entropy())
         return True
+
+    @property
+    def row_weight(self) -> float:
+        return self.rollout_buffer.weight
 
     def _play(self, env: FusionVecEnv, callback: BaseCallback) -> bool:
         """One episode of every row into the buffer; False where a callback has stopped it."""

@@ -13,6 +13,7 @@ from agent.algorithms.fusion_algorithm import FusionAlgorithm, check_env, env_of
 from agent.algorithms.schedules import WarmupCosine
 from agent.policies.policy import FusionPolicy
 from backbone import FusionBackbone
+from backbone.common import ranks
 from envs.episodes import Episodes
 
 
@@ -101,7 +102,7 @@ class WholeClips(FusionAlgorithm, BaseAlgorithm):
         while self.num_timesteps < total_timesteps:
             callback.on_rollout_start()
             frames, labels = self.take_clips()
-            self.num_timesteps += len(frames) * self.layout.num_steps
+            self.num_timesteps += len(frames) * self.layout.num_steps * ranks.dividing()
             self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
             self._update_learning_rate(self.policy.optimizer)
             self.policy.set_training_mode(True)

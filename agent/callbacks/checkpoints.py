@@ -14,6 +14,7 @@ from torch import Tensor
 from agent.callbacks.between_rollouts import BetweenRollouts
 from agent.callbacks.evaluations import Evaluations
 from agent.checkpoint import save_agent
+from backbone.common import ranks
 from backbone.common.interruption import Interrupted
 
 
@@ -59,7 +60,7 @@ class Checkpoints(BetweenRollouts):
         self.release()
 
     def act(self) -> None:
-        if self.interrupted or (self.stop is not None and self.stop()):
+        if ranks.any_of(self.interrupted or (self.stop is not None and self.stop())):
             self.save()
             self.release()
             raise Interrupted

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from agent.callbacks.between_rollouts import BetweenRollouts, effort
-from agent.evaluation import Evaluation, evaluate
+from agent.evaluation import Evaluation, evaluate_together
 from agent.statistics import CLIPS, fit
 from backbone import FusionBackbone, fold_batchnorm
 from backbone.common.files import write_json
@@ -81,7 +81,7 @@ class Evaluations(BetweenRollouts):
         if self.fit_on is not None:
             self.fitted = fit(self.model, self.source, self.fit_on, order=order, count=count)
             self.backbone = fold_batchnorm(self.fitted)
-        result = self.result = evaluate(self.model, self.backbone, self.clips, order=order)
+        result = self.result = evaluate_together(self.model, self.backbone, self.clips, order=order)
         logits, labels = torch.from_numpy(result.logits), torch.from_numpy(result.label)
         point: dict[str, Any] = {
             **effort(self.model),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from backbone.common import ranks
 from backbone.common.registry import Registry
 
 MOVING_AVERAGE = 0.95
@@ -117,6 +118,8 @@ class MovingAverage(Baseline):
 
     def advantages(self, returns: np.ndarray, values: np.ndarray) -> np.ndarray:
         batch = returns.mean(1)
+        if ranks.dividing() > 1:
+            batch = np.asarray(ranks.mean(batch.tolist()), returns.dtype)
         before = batch if self.average is None else self.average
         self.average = MOVING_AVERAGE * before + (1 - MOVING_AVERAGE) * batch
         return returns - before[:, None]

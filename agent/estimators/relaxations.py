@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from agent.algorithms.schedules import Linear
 from agent.policies.distribution import softmax
 from backbone import one_hot
+from backbone.common import ranks
 from backbone.common.registry import Registry
 
 RelaxationFunction = Callable[[Tensor, float], Tensor]
@@ -67,7 +68,14 @@ def hardened(soft: Tensor) -> Tensor:
 
 
 def _exponential(like: Tensor) -> Tensor:
-    return torch.empty_like(like, requires_grad=False).exponential_()
+    if ranks.dividing() == 1:
+        return torch.empty_like(like, requires_grad=False).exponential_()
+    order = sorted(range(like.dim()), key=lambda axis: -like.stride()[axis])  # in which memory is filled, as there
+
+    def draw(shape: Sequence[int]) -> Tensor:
+        return torch.empty_permuted(tuple(shape), order, dtype=like.dtype, device=like.device).exponential_()
+
+    return ranks.drawn(draw, like.shape)
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -12,6 +12,7 @@ from stable_baselines3.common.distributions import Distribution
 from torch import Tensor, nn
 
 from backbone import Decision
+from backbone.common import ranks
 
 
 def log_softmax(logits: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ class FactoredCategorical(Distribution):
     def sample(self) -> Tensor:
         """(R, M) integers, by the inverse of the cumulative distribution: one uniform number a decision."""
         probs = self.probs
-        uniform = torch.rand(probs.shape[:-1], device=probs.device)
+        uniform = ranks.drawn(lambda shape: torch.rand(shape, device=probs.device), probs.shape[:-1])
         actions = (uniform > probs[..., 0]).long() + (uniform > probs[..., 0] + probs[..., 1]).long()
         return torch.where(self.mask, actions, Decision.USE)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from agent.policies.distribution import FactoredCategorical
 from agent.policies.gate import GateNetwork, GateOptions
 from backbone import Decision, Observation
+from backbone.weights.synchronise import synchronised
 from envs.spaces import Rows, StepLayout
 
 MOMENTUM = 0.1  # weight of the latest batch in running statistics, as in every BatchNorm of PyTorch
@@ -91,11 +92,12 @@ class FusionPolicy(ActorCriticPolicy):
         for norm in norms:  # the mean of all batches at first: those of a fresh BatchNorm, 0 and 1, stand for nothing
             norm.momentum = max(MOMENTUM, 1 / (int(norm.num_batches_tracked or 0) + 1))
         self.gates.train()
-        if isinstance(seen, Rows):
-            self.distribution(seen)
-        else:
-            for observation in seen:
-                self.gates(observation.site, observation.v, observation.v_previous)
+        with synchronised(self.gates):
+            if isinstance(seen, Rows):
+                self.distribution(seen)
+            else:
+                for observation in seen:
+                    self.gates(observation.site, observation.v, observation.v_previous)
         self.gates.eval()
 
     @property

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from backbone import Decision, Observation, Site, one_hot
+from backbone.common import ranks
 from backbone.common.registry import Registry
 
 REUSE_SHARE = 1 / 4  # the first channels of each site reuse: a one-frame temporal shift, as in TSM
@@ -63,7 +64,7 @@ class PretrainingMix:
         shape, shifted = (*observation.v.shape[:2], site.decisions), round(site.decisions * REUSE_SHARE)
         channel = torch.arange(site.decisions, device=device)
         reuse = (channel < shifted) & (torch.rand(site.decisions, device=device) < self.reused)
-        reuse = reuse ^ (torch.rand(shape, device=device) < FLIPPED)
+        reuse = reuse ^ (_rand(shape, device) < FLIPPED)
         chosen = torch.where(reuse, Decision.REUSE, Decision.USE)
         return one_hot(
             torch.where(self._skipped(site, shape, (channel - shifted) % site.decisions), Decision.SKIP, chosen)
@@ -80,7 +81,12 @@ class PretrainingMix:
             return place < rate * site.decisions
         if self.kind == "masked":
             return torch.rand(site.decisions, device=place.device) < rate
-        return torch.rand(shape, device=place.device) < rate * min(self.shallow / len(self.sites), 1) ** 0.5
+        return _rand(shape, place.device) < rate * min(self.shallow / len(self.sites), 1) ** 0.5
+
+
+def _rand(shape: Sequence[int], device: torch.device) -> Tensor:
+    """Uniform numbers for this rank's clips, which are the first axis."""
+    return ranks.drawn(lambda shape: torch.rand(tuple(shape), device=device), shape)
 
 
 def ramp(done: float) -> float:

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from agent.pretraining.mix import MIXES
 from backbone import FusionBackbone
+from backbone.common import ranks
+from backbone.weights.synchronise import synchronised
 
 WARMUP = 0.05  # share of training over which the learning rate rises
 MAX_NORM = 5.0  # of the gradient
@@ -56,16 +58,20 @@ class Pretraining:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * group["share"] * _schedule(share)
         self.backbone.train()
-        logits = self.backbone(frames, self.mix(self.backbone.sites, frames.device, share)).logits
+        with synchronised(self.backbone):
+            logits = self.backbone(frames, self.mix(self.backbone.sites, frames.device, share)).logits
         loss = F.cross_entropy(logits, labels)
-        if not math.isfinite(loss.item()):
-            raise ValueError(f"expected a finite loss, got {loss.item()} at batch {self.done}: lower --learning-rate")
+        right = float((logits.argmax(-1) == labels).float().mean())
+        mean_loss, mean_right = ranks.mean([loss.item(), right])
+        if not math.isfinite(mean_loss):
+            raise ValueError(f"expected a finite loss, got {mean_loss} at batch {self.done}: lower --learning-rate")
         self.optimizer.zero_grad()
         loss.backward()
+        ranks.average_gradients(self.backbone.parameters())
         torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), MAX_NORM)
         self.optimizer.step()
         self.done += 1
-        return loss.item(), 100 * float((logits.argmax(-1) == labels).float().mean())
+        return mean_loss, 100 * mean_right
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors that a checkpoint must hold, beside ``done``."""

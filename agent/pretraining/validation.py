@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 
-from agent.evaluation import evaluate
+from agent.evaluation import evaluate_together
 from agent.policies.fixed import fixed_policy
 from agent.pretraining.mix import MIXES
 from agent.statistics import CLIPS, fit
@@ -51,7 +51,7 @@ def accuracies(
     found = {}
     for name in POLICIES:
         policy = fixed_policy(name, StepLayout(backbone.sites, clips.num_frames, "site"))
-        found[name] = evaluate(policy, fit(policy, backbone, train), clips).accuracy
+        found[name] = evaluate_together(policy, fit(policy, backbone, train), clips).accuracy
     found[MIX] = _play_mix(copy.deepcopy(backbone), clips, len(clips), mix=mix, seed=seed)
     return found
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from backbone.common import ranks
 from backbone.common.identify import instead_of_tensors
 from backbone.common.naming import paths_nearby
 
@@ -23,8 +24,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file aside, then rename it: an interruption or a full disk leaves what was there before.
 
+    Of a run's many ranks the first one writes.
+
     :raises OSError: it cannot be written; the message says which file, why, and what to do
     """
+    if not ranks.writes():
+        return
     path = Path(path)
     aside = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:

@@ -93,7 +93,16 @@ class VideoFiles(ClipSource):
 
     def frames(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         indices = np.asarray(indices, dtype=np.int64)
-        seeds = [None] * len(indices) if rng is None else rng.integers(2**63, size=len(indices)).tolist()
+        return self._frames(indices, _seeds(len(indices), rng))
+
+    def draw_part(
+        self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator | None, part: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        indices = np.asarray(indices, dtype=np.int64)
+        frames = self._frames(indices[part], _seeds(len(indices), rng)[part])
+        return self._flipped(frames, indices, rng, part)
+
+    def _frames(self, indices: np.ndarray, seeds: Sequence[int | None]) -> np.ndarray:
         frames = np.empty((len(indices), self.num_frames, self.size, self.size, 3), dtype=np.uint8)
         for row, (index, seed) in enumerate(zip(indices.tolist(), seeds)):
             try:
@@ -274,3 +283,8 @@ def stat_files(root: Path, listing: Listing) -> list[tuple[int, int]]:
         return (0 if stat.S_ISDIR(found.st_mode) else found.st_size), found.st_mtime_ns
 
     return [look(path) for path in listing.paths]
+
+
+def _seeds(count: int, rng: np.random.Generator | None) -> list[Any]:
+    """Of each clip of a batch one, None in evaluation."""
+    return [None] * count if rng is None else rng.integers(2**63, size=count).tolist()

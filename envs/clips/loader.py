@@ -60,6 +60,8 @@ class Loader:
     :param train: random segments and crops; False takes the centred ones of evaluation.
     :param workers: processes, of one thread each; 0 reads when asked.
     :param prefetch: batches that each worker reads ahead.
+    :param part: (k, n): of the n * B clips that the sampler takes for a batch, the k-th B of them, counted from 0. The
+        segments and crops are drawn for all, so that n changes none.
     :param pin_memory: put what the workers read where CUDA copies it from without a detour.
     :raises ClipError: from `next`: a clip that cannot be read, or a worker that died.
     """
@@ -74,6 +76,7 @@ class Loader:
         workers: int = 0,
         prefetch: int = 2,
         pin_memory: bool = False,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if batch < 1 or workers < 0 or prefetch < 1:
             raise ValueError(
@@ -81,15 +84,15 @@ class Loader:
             )
         self.sampler, self.batch, self.workers, self.prefetch, self.pin_memory = (
             sampler,
-            batch,
+            batch * part[1],
             workers,
             prefetch,
             pin_memory,
         )
         self.broken: dict[int, str] = {}  # clips found broken so far, and why
         self.waited = 0.0  # seconds, in all
-        self._batches = _Batches(source, copy.copy(sampler), batch, train)
-        self._keys = _Keys(batch)
+        self._batches = _Batches(source, copy.copy(sampler), batch * part[1], train, part)
+        self._keys = _Keys(batch * part[1])
         self._data_loader: DataLoader | None = None
         self._stream: Iterator | None = None
         self._ahead: Key | None = None  # the batch that the stream gives next
@@ -171,8 +174,10 @@ class Loader:
 class _Batches(Dataset):
     """A batch as a function of its key, in whatever process. What it finds broken it does not try again."""
 
-    def __init__(self, source: ClipSource, sampler: ClipSampler, count: int, train: bool) -> None:
-        self.source, self.sampler, self.count, self.train = source, sampler, count, train
+    def __init__(
+        self, source: ClipSource, sampler: ClipSampler, count: int, train: bool, part: tuple[int, int] = (0, 1)
+    ) -> None:
+        self.source, self.sampler, self.count, self.train, self.part = source, sampler, count, train, part
         self.broken: dict[int, str] = {}
 
     def __getitem__(self, key: Key) -> tuple[Batch | Exception, dict[int, str]]:
@@ -183,16 +188,18 @@ class _Batches(Dataset):
             return error, self.broken
 
     def _read(self, key: Key) -> Batch:
+        number, parts = self.part
+        part = slice(number * self.count // parts, (number + 1) * self.count // parts)
         while True:
             indices, rng = self._take(key)
             try:
-                frames, labels = self.source.draw(indices, rng if self.train else None)
+                frames, labels = self.source.draw_part(indices, rng if self.train else None, part)
             except BrokenClip as error:
                 if not self.train:
                     raise
                 self.broken[error.clip] = str(error)
             else:
-                return Batch(indices, torch.from_numpy(frames), torch.from_numpy(labels))
+                return Batch(indices[part], torch.from_numpy(frames), torch.from_numpy(labels))
 
     def _take(self, key: Key) -> tuple[np.ndarray, np.random.Generator]:
         self.sampler.seed, self.sampler.position = key

@@ -114,11 +114,30 @@ class ClipSource(ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Frames as `frames` gives them, and what they show, (B,) int64: with `flips` and a generator every second clip
         is mirrored, and its label may be another then."""
-        frames, labels = self.frames(indices, rng), self.labels[np.asarray(indices, dtype=np.int64)]
+        indices = np.asarray(indices, dtype=np.int64)
+        return self._flipped(self.frames(indices, rng), indices, rng, slice(None))
+
+    def draw_part(
+        self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator | None, part: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Some rows of what ``draw`` gives of a batch, the very same; a subclass that reads slowly reads no others."""
+        frames, labels = self.draw(indices, rng)
+        return frames[part], labels[part]
+
+    def _flipped(
+        self, frames: np.ndarray, indices: np.ndarray, rng: np.random.Generator | None, part: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Frames of a part of a batch, flipped in place, and their labels; the generator is asked for all of the batch."""
+        labels = self.labels[indices]
         if rng is not None and self.flips is not None:
+            own = range(len(indices))[part]
             for row, label in enumerate(labels):
-                frames[row], labels[row] = random_flip(frames[row], int(label), self.flips, rng)
-        return frames, labels
+                if row in own:
+                    place = row - own.start
+                    frames[place], labels[row] = random_flip(frames[place], int(label), self.flips, rng)
+                else:
+                    rng.random()
+        return frames, labels[part]
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> ClipSource:
         """The clips at `indices`, in that order; a partner that is left out becomes -1 in `reversals`."""

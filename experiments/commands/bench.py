@@ -19,6 +19,7 @@ from experiments.bench.gpu import gpu_ratios
 from experiments.bench.measure import Ratio
 from experiments.bench.operators import operator_ratios
 from experiments.bench.rollouts import rollout_ratios
+from experiments.bench.scaling import scaling_ratios
 from experiments.bench.sparse import sparse_ratios
 from experiments.config import Bench
 from experiments.machine import provenance, set_up_cpu
@@ -31,13 +32,14 @@ PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
     "cpu-ops": lambda config: operator_ratios(),
     "data": lambda config: data_ratios(config.repeats),
     "dataset": lambda config: dataset_ratios(config.videos, config.repeats),
+    "scaling": lambda config: scaling_ratios(config.repeats),
     "sparse": lambda config: sparse_ratios(
         config.architectures, config.groups, config.runs, config.repeats, config.size, torch.get_num_threads()
     ),
     "gpu": lambda config: gpu_ratios(config.repeats, size=config.size),
     "fuzz": lambda config: report_fuzz(config.files),
 }
-ON_REQUEST = ("sparse", "gpu", "fuzz")  # take many minutes, or a GPU
+ON_REQUEST = ("scaling", "sparse", "gpu", "fuzz")  # take all cores, many minutes, or a GPU
 
 
 def run(config: Bench) -> None:

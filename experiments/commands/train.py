@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from backbone.common import ranks
 from experiments.command_line import PROGRAM
 from experiments.config import Train, TrainCommand
+from experiments.run import Run
 from experiments.train import resume_training, train
 
 
@@ -12,5 +14,6 @@ def run(options: TrainCommand) -> None:
     if options.resume is not None:
         folder = resume_training(options.resume)
     else:
-        folder = train(Train(**{name: getattr(options, name) for name in Train.__dataclass_fields__}))
+        config = Train(**{name: getattr(options, name) for name in Train.__dataclass_fields__})
+        folder = train(config, resume=ranks.restarted() and Run(config.folder).exists)
     print(f"Run finished in {folder}. Judge it: {PROGRAM} evaluate {folder}")

@@ -1,21 +1,13 @@
-"""The jobs of a comparison, in worker processes of one thread each: pretrain, train and judge, judge fixed policies, time."""
+"""The jobs of a comparison, wherever an executor runs them: pretrain, train and judge, judge fixed policies, time."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from queue import Empty
 from typing import Any
-
-import torch
-from tqdm import tqdm
 
 from agent import FIXED, evaluate, fixed_policy
 from agent.evaluation import selections_of
@@ -28,9 +20,11 @@ from envs.spaces import StepLayout
 from experiments.board import log_test
 from experiments.clips import open_clips
 from experiments.config import Pretrain, Train
+from experiments.executors import worker
+from experiments.executors.store import pull, send
 from experiments.judgement import judge
 from experiments.loading import Loaded, backbones_for, freeze, load_trained
-from experiments.machine import import_plugins, provenance, resolve_device, set_up_cpu
+from experiments.machine import import_plugins, provenance, resolve_device
 from experiments.pretrain import pretrain
 from experiments.run import Fixed, Run
 from experiments.train import train
@@ -39,82 +33,11 @@ TIMED_SECONDS = 10  # of training, to tell a method's speed; a fifth of them to 
 
 RATES = "rates.json"  # in the folder of a comparison
 
-Job = tuple[Callable[[Any], None], Pretrain | Train | Fixed]
-"""One of the functions below, which are called in a worker, and its configuration."""
-
-
-def run_jobs(jobs: Sequence[Job], workers: int, *, title: str, total: int = 0, unit: str = "rollout") -> None:
-    """Do them in so many processes, in this order, under one progress bar.
-
-    :param total: of all jobs together, in this unit, for the bar
-    :param unit: what jobs report the number of: rollouts, or clips of pretraining
-    :raises Interrupted: after Ctrl-C, once every worker has saved its checkpoint
-    """
-    if not jobs:
-        return
-    context = multiprocessing.get_context("spawn")
-    progress, stop, turns = context.Queue(), context.Event(), context.Queue()
-    for turn in range(workers):
-        turns.put(turn)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(progress, stop, turns))
-    before = signal.signal(signal.SIGINT, lambda number, frame: stop.set())
-    try:
-        futures = [pool.submit(function, config) for function, config in jobs]
-        _watch(futures, progress, total=total, title=title, unit=unit)
-        done, pending = wait(futures, return_when=FIRST_EXCEPTION)
-        failed = [error for future in done if (error := future.exception()) is not None]
-        if failed:
-            stop.set()
-            for future in pending:
-                future.cancel()
-            raise failed[0]
-    finally:
-        pool.shutdown(cancel_futures=True)
-        signal.signal(signal.SIGINT, before)
-
-
-def _watch(futures: Sequence[Future[None]], progress: Any, *, total: int, title: str, unit: str) -> None:
-    """Show the progress of all workers together until every job has ended or one has failed."""
-    seen: dict[str, int] = {}
-    with tqdm(total=total, desc=title, unit=unit, disable=None, smoothing=0.05) as bar:
-        while True:
-            done = sum(future.done() for future in futures)
-            over = done == len(futures)
-            bar.set_postfix_str(f"{done} of {len(futures)} jobs done")  # judging, after training, takes a while too
-            failed = any(future.done() and future.exception() is not None for future in futures)
-            try:
-                run, count = progress.get(timeout=0.5)
-            except Empty:
-                if over or failed:
-                    return
-                continue
-            seen[run] = count
-            bar.update(min(sum(seen.values()), total) - bar.n)
-
-
-_progress: Any = None
-_stop: Any = None
-
-
-def _start_worker(progress: Any, stop: Any, turns: Any) -> None:
-    global _progress, _stop
-    _progress, _stop = progress, stop
-    turn = turns.get()
-    if torch.cuda.is_available():
-        torch.cuda.set_device(turn % torch.cuda.device_count())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C, and asks for a stop
-    set_up_cpu(1)
-
 
 def _begin(config: Any) -> None:
     """What every job does first: a worker is a fresh process, which knows a user's plugins by the configuration alone."""
-    _go_on()
+    worker.go_on()
     import_plugins(config.plugin)
-
-
-def _go_on() -> None:
-    if _stop.is_set():
-        raise Interrupted
 
 
 def pretrain_backbone(config: Pretrain) -> None:
@@ -122,8 +45,8 @@ def pretrain_backbone(config: Pretrain) -> None:
     _begin(config)
     pretrain(
         replace(config, resume=Run(config.run).exists),
-        report=lambda clips: _progress.put((config.run.name, clips)),
-        stop=_stop.is_set,
+        report=lambda clips: worker.report(str(config.run), clips),
+        stop=worker.stopping,
     )
 
 
@@ -159,8 +82,8 @@ def _trained(config: Train, *, seconds: float | None = None) -> Loaded:
             config,
             resume=run.exists,
             seconds=seconds,
-            report=lambda rollouts: _progress.put((config.folder.name, rollouts)),
-            stop=_stop.is_set,
+            report=lambda rollouts: worker.report(str(config.folder), rollouts),
+            stop=worker.stopping,
         )
     return load_trained(config.folder, device=config.device)
 
@@ -192,7 +115,7 @@ def measure_rate(config: Train) -> None:
         times.setdefault(rollouts, time.monotonic())
 
     def enough() -> bool:
-        return _stop.is_set() or (len(times) > 2 and time.monotonic() - min(times.values()) > TIMED_SECONDS)
+        return worker.stopping() or (len(times) > 2 and time.monotonic() - min(times.values()) > TIMED_SECONDS)
 
     config.folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=config.folder.parent) as folder:
@@ -202,10 +125,10 @@ def measure_rate(config: Train) -> None:
         try:
             train(short, report=note, stop=enough)
         except Interrupted:
-            _go_on()
+            worker.go_on()
     warm = sorted(times.items())[min(len(times) // 5, len(times) - 2) :]
     (before, first), (after, last) = warm[0], warm[-1]
-    rates = read_rates(config.folder.parent)
+    rates = read_rates(config.folder.parent)  # of other machines too
     rates[config.folder.name] = {
         "rollouts_per_second": (after - before) / (last - first),
         "rollouts": after - before,
@@ -213,9 +136,11 @@ def measure_rate(config: Train) -> None:
         "machine": provenance()["machine"],
     }
     write_json(config.folder.parent / RATES, rates)
+    send(config.folder.parent / RATES)
 
 
 def read_rates(folder: Path) -> dict[str, dict[str, Any]]:
     """What ``measure_rate`` has found in the folder of a comparison: name of method and group size -> its speed."""
     path = folder / RATES
+    pull(path)
     return json.loads(path.read_text()) if path.exists() else {}

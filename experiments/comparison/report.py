@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from experiments.comparison.pictures import draw_confusions, draw_learning, draw
 from experiments.comparison.results import JudgedClips, load_results
 from experiments.comparison.tables import Table, tables_of
 from experiments.config import Compare, to_json
+from experiments.config.shared import Executed
 
 CLAIMS = (
     "The report makes {count} claims. A difference is called one where p < 0.05 after Holm's correction for all of them "
@@ -107,6 +109,8 @@ def write_report(folder: Path, out: Path) -> None:
     print(f"{CLAIMS.format(count=len(claims_of(sentences)))}\n\n{_answer(sentences, '{}:')}")
     if warning := demonstration(config):
         print(f"\n{warning}")
+    for line in _failures(results.facts):
+        print(f"\n{line}")
     print(f"\nReport: {out / 'report.md'}   pictures: {out / 'pareto.png'}, {out / 'learning.png'}")
 
 
@@ -148,7 +152,17 @@ def markdown(tables: Sequence[Table], sentences: Sequence[Sentence], facts: dict
         if class_grid(table)[1] and table.arm == tables[0].arm:
             text += ["### Greedy accuracy % per class", as_markdown(*class_grid(table))]
             text += [HOW_CONFUSION, "![what clips of each class are taken for](confusion.png)"] * (table is tables[0])
+    text += ["## What failed", *_failures(facts)] if "failed" in facts else []
     return "\n\n".join([*text, "## How it was made", _bullets(_how_it_was_made(facts))]) + "\n"
+
+
+def _failures(facts: dict[str, Any]) -> list[str]:
+    """Of each job that failed for good, its last lines; its row is in no table, whatever its other seeds did."""
+    return [
+        f"{one['name']} failed {one['tries']} times, and its row is left out. Its last lines:\n\n"
+        + "\n".join(f"    {line}" for line in one["lines"])
+        for one in facts.get("failed", ())
+    ]
 
 
 def _how_to_read(config: dict[str, Any], test: JudgedClips) -> list[str]:
@@ -222,9 +236,10 @@ def command_of(config: dict[str, Any]) -> str:
     words = ["python", "-m", "experiments", "compare"]
     if config["preset"] != Compare().preset:
         words += ["--preset", config["preset"]]
+    left_out = [*(option.name for option in fields(Executed)), "sweep", "plan"]
     usual = to_json(Compare(preset=config["preset"]).settled())
     for name, value in usual.items():
-        if name not in ("data", "device", "preset", "workers") and config.get(name, value) != value:
+        if name not in ("data", "device", "preset", "workers", *left_out) and config.get(name, value) != value:
             option, flag = name.replace("_", "-"), isinstance(getattr(Compare(), name), bool)
             given = config[name] if isinstance(config[name], list) else [config[name]]
             words += [f"--{'' if config[name] else 'no-'}{option}"] if flag else [f"--{option}", *map(str, given)]

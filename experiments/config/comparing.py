@@ -11,12 +11,12 @@ import tyro
 from experiments.config.data import DEFAULT_ROOT, QUICK_ROOT, Data, Videos
 from experiments.config.presets import COMPARISONS
 from experiments.config.ranges import AtLeast1, Batch, Checked, Percent, Rate, Seed, Units, Weight
-from experiments.config.shared import Groups, Plugins, Processes, Runs, shared_last
+from experiments.config.shared import Executed, Groups, Plugins, Processes, Runs, shared_last
 
 
 @shared_last
 @dataclass(frozen=True)
-class Compare(Videos, Processes):
+class Compare(Videos, Processes, Executed):
     """Train every method on the same backbones and clips, judge all alike, and write table, pictures and report."""
 
     preset: Literal["quick", "default", "full"] = "default"
@@ -62,6 +62,13 @@ class Compare(Videos, Processes):
     """Clips that this pretraining sees."""
     pretrain_batch_size: Batch | None = None
     """Clips in an update of it."""
+    sweep: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml|FILE.yaml")] = None
+    """File of these options by their names, and of two axes beyond one comparison: tables `backbones` (name = file) and
+    `datasets` (name = options of data). Each combination of these gets a report in a folder of its own within --run, and
+    all jobs are spread together. Options of the command line come first."""
+    plan: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the jobs, the time that each is likely to take by earlier runs of its kind beside --run, and their sum in machine
+    hours; run nothing."""
     run: Path | None = None
     """Folder to write, by default runs/compare, or runs/quick, runs/full. What is finished there is not repeated."""
 
@@ -105,7 +112,7 @@ else:
 
 @shared_last
 @dataclass(frozen=True)
-class Tune(Videos, Groups, Processes):
+class Tune(Videos, Groups, Processes, Executed):
     """Choose each method's settings on validation clips: rollouts of an update, learning rate, warm-up, option by option."""
 
     methods: tuple[str, ...] = ("reinforce", "ppo", "rebar", "gumbel", "static")
@@ -130,7 +137,7 @@ class Tune(Videos, Groups, Processes):
 
 @shared_last
 @dataclass(frozen=True)
-class Gradients(Plugins, Runs):
+class Gradients(Plugins, Runs, Executed):
     """Measure what every estimator's gradient is worth: bias, variance, direction, cost; exactly, and on real clips."""
 
     preset: Literal["quick", "default", "full"] = "default"

@@ -10,7 +10,7 @@ import tyro
 
 from experiments.config.data import Data
 from experiments.config.ranges import Batch
-from experiments.config.shared import JsonOutput, Plugins, Runs, Split, Threads, shared_last
+from experiments.config.shared import Executed, JsonOutput, Plugins, Runs, Split, Threads, shared_last
 
 
 @shared_last
@@ -40,7 +40,7 @@ class Evaluate(Split, Runs, Threads):
 
 @shared_last
 @dataclass(frozen=True)
-class Probe(Split, Runs, Threads):
+class Probe(Split, Runs, Threads, Executed):
     """Find out what trained agents learned: swap test, how decisions vary and what that is worth, difficulty of clips."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]

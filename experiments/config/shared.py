@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
+import tyro
+
 from experiments.config.ranges import AtLeast1, Checked, Cores, Units, Within
 
 T = TypeVar("T")
@@ -46,6 +48,21 @@ class Processes(OnDevice):
 
     workers: Cores = 0
     """Processes of one thread each, 0 for as many as cores; with CUDA they are dealt out to the GPUs in turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executed(Checked):
+    """Fans out into jobs that do not need each other."""
+
+    executor: Annotated[str, tyro.conf.arg(metavar="local|ray")] = "local"
+    """Where its jobs run: on this machine, or on a Ray cluster (needs the extra [ray]). A folder that every machine sees, or
+    a URL such as s3://BUCKET/NAME, is then for --run."""
+    address: str = "auto"
+    """Of the Ray cluster: auto, the one that this machine belongs to; HOST:PORT; or local, this machine alone."""
+    job_cpus: Annotated[float, Within(0, 1024)] = 1.0
+    """CPUs of the cluster that a job holds; a job computes on one thread whatever they are."""
+    job_gpus: Annotated[float, Within(0, 1024)] = 0.0
+    """GPUs that a job holds, a fraction where several share one; above 0 jobs compute on CUDA."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,10 +71,11 @@ class Bench(Checked):
     parts: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|cpu-ops|data|dataset|sparse|gpu|fuzz ..."),
+        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|cpu-ops|data|dataset|scaling|sparse|gpu|fuzz ..."),
     ] = ()
-    """What to measure; by default all but sparse, a stream's time against the fastest dense engine that is installed (minutes
-    each), gpu, which needs one, and fuzz, which decodes damaged files. The CNN's part takes minutes."""
+    """What to measure; by default all but scaling, one run over several processes, sparse, a stream's time against the fastest
+    dense engine that is installed (minutes each), gpu, which needs one, and fuzz, which decodes damaged files. The CNN's part
+    takes minutes."""
     clips: Batch = 32
     """Clips in a batch of the environment's part."""
     size: Pixels = 224

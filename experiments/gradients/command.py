@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,9 @@ from envs.clips import ClipSource
 from experiments.analysis.statistics import holm
 from experiments.clips import open_clips
 from experiments.config import Gradients, Train, to_json
+from experiments.executors.lock import driving
+from experiments.executors.run_jobs import expect_all, run_jobs
+from experiments.executors.store import mirrored
 from experiments.gradients.along import OTHER_GATES, Point, Trained, open_at_start, train_along
 from experiments.gradients.measure import Samples, passes_per_rollout, sample
 from experiments.gradients.problem import Estimator, Gates, TinyProblem, initial_gates, make_estimator
@@ -87,9 +90,14 @@ def gradients(config: Gradients) -> None:
     import_plugins(config.plugin)
     set_up_cpu(1)
     methods = choose_methods(config.methods or (ALONG if config.agent else ()))
+    config = replace(config, run=mirrored(config.run))
+    with driving(config.run):
+        _measure(config, methods, PRESETS[config.preset])
+
+
+def _measure(config: Gradients, methods: Sequence[str], effort: Effort) -> None:
     Run(config.run).check_same(config)
     Run(config.run).write_manifest(config)
-    effort = PRESETS[config.preset]
     found: dict[str, Any] = {}
     if config.agent:
         found["along"], hashes = along_part(config, methods, effort)
@@ -120,12 +128,49 @@ def choose_methods(wanted: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([YARDSTICK, *methods]))
 
 
-def stage(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``measure`` finds, or found before."""
-    path = folder / "stages" / f"{name}.json"
-    if not path.exists():
-        write_json(path, measure())
-    return json.loads(path.read_text())
+class Stage(NamedTuple):
+    """A part that is measured by itself, as a job.
+
+    :param config: of the command
+    :param name: of its file
+    """
+
+    config: Gradients
+    name: str
+    measure: Callable[[], dict[str, Any]]
+
+    @property
+    def folder(self) -> Path:
+        """Where the files of all stages are written."""
+        return self.config.run / "stages"
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self.folder / f"{self.name}.json"
+
+
+def measure_stage(stage: Stage) -> None:
+    """Write what is not measured yet: the job, on one thread wherever it runs."""
+    import_plugins(stage.config.plugin)
+    set_up_cpu(1)
+    if not stage.path.exists():
+        write_json(stage.path, stage.measure())
+
+
+def measured(config: Gradients, measures: Mapping[str, Callable[[], dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What each finds, or found before: one after the other in this process, or as jobs of an executor that is not local.
+
+    Times of stages that run side by side on one machine are as good as its cores are free of each other.
+    """
+    stages = [Stage(config, name, measure) for name, measure in measures.items()]
+    missing = [stage for stage in stages if not stage.path.exists()]
+    if config.executor == "local":
+        for stage in missing:
+            measure_stage(stage)
+    else:
+        expect_all(run_jobs([(measure_stage, stage) for stage in missing], config, title="gradients"))
+    return [json.loads(stage.path.read_text()) for stage in stages]
 
 
 # -- the tiny problem ------------------------------------------------------------------------------------------------
@@ -133,10 +178,9 @@ def stage(folder: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dic
 
 def exact_part(config: Gradients, methods: Sequence[str], effort: Effort) -> dict[str, Any]:
     """Every method against the exact gradient, at initial and at perturbed gates; p corrected for all of them (Holm)."""
-    cases = {
-        case: stage(config.run, f"exact-{case}", partial(exact_case, config, methods, effort, case))
-        for case in ("initial", "perturbed")
-    }
+    names = ("initial", "perturbed")
+    parts = {f"exact-{case}": partial(exact_case, config, methods, effort, case) for case in names}
+    cases = dict(zip(names, measured(config, parts)))
     correct_bias_tests(cases.values())
     return {"estimates": effort.exact_estimates, "rollouts": effort.exact_rollouts, "cases": cases}
 
@@ -223,26 +267,33 @@ def clips_part(
     config: Gradients, backbone: Path, methods: Sequence[str], effort: Effort
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Every method on the training clips at initial gates, at each group size; and the clips' hash."""
-    clips, groups = open_clips(config.data, "train"), {}
-    for group_size in effort.group_sizes:
-        base = Train(
-            backbone=backbone,
-            data=config.data,
-            cost_weight=config.cost_weight,
-            group_size=group_size,
-            device="cpu",
-            plugin=config.plugin,
-            seed=config.seed,
-        )
-        frozen = open_at_start(base, clips)
-        setting = Setting(base, frozen, clips, initial_gates(base, frozen))
-        sweep = effort.rollouts_per_clip if group_size == effort.group_sizes[0] else ()
-        groups[str(group_size)] = stage(
-            config.run,
-            f"group-{group_size}",
-            partial(group_stage, setting, sweep, methods, effort),
-        )
-    return {"cost_weight": config.cost_weight, "groups": groups}, {"train": clips.data_hash}
+    parts = {
+        f"group-{group_size}": partial(group_part, config, backbone, methods, effort, group_size)
+        for group_size in effort.group_sizes
+    }
+    groups = dict(zip(map(str, effort.group_sizes), measured(config, parts)))
+    hashes = {"train": open_clips(config.data, "train").data_hash}
+    return {"cost_weight": config.cost_weight, "groups": groups}, hashes
+
+
+def group_part(
+    config: Gradients, backbone: Path, methods: Sequence[str], effort: Effort, group_size: int
+) -> dict[str, Any]:
+    """One group size, from the options alone."""
+    clips = open_clips(config.data, "train")
+    base = Train(
+        backbone=backbone,
+        data=config.data,
+        cost_weight=config.cost_weight,
+        group_size=group_size,
+        device="cpu",
+        plugin=config.plugin,
+        seed=config.seed,
+    )
+    frozen = open_at_start(base, clips)
+    setting = Setting(base, frozen, clips, initial_gates(base, frozen))
+    sweep = effort.rollouts_per_clip if group_size == effort.group_sizes[0] else ()
+    return group_stage(setting, sweep, methods, effort)
 
 
 def group_stage(setting: Setting, sweep: Sequence[int], methods: Sequence[str], effort: Effort) -> dict[str, Any]:
@@ -331,9 +382,11 @@ def _summary(estimator: Estimator, setting: Setting, taken: Samples, reference: 
 def along_part(config: Gradients, methods: Sequence[str], effort: Effort) -> tuple[dict[str, Any], dict[str, str]]:
     """Every method at moments of each run's training; and the hashes of the runs' clips."""
     runs, hashes = {}, {}
-    for number, folder in enumerate(config.agent):
-        measure = partial(along_stage, folder, config.seed, methods, effort)
-        found = stage(config.run, f"along-{number}", measure)
+    parts = {
+        f"along-{number}": partial(along_stage, folder, config.seed, methods, effort)
+        for number, folder in enumerate(config.agent)
+    }
+    for folder, found in zip(config.agent, measured(config, parts)):
         hashes[str(folder)] = found.pop("data")
         runs[str(folder)] = found
     return runs, hashes

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from experiments.analysis.statistics import ClipDraws, Cluster, Interval, over_c
 from experiments.clips import open_clips
 from experiments.comparison.claims import BLIND
 from experiments.config import Probe
+from experiments.executors.run_jobs import expect_all, run_jobs
 from experiments.judgement import adaptivity_of, cluster_of
 from experiments.loading import backbones_for, layout_of, load_trained
 from experiments.machine import set_up_cpu
@@ -59,8 +61,8 @@ def probe(config: Probe) -> str:
     blind: dict[Peers, list[Outcome]] = defaultdict(list)
     probed: dict[Path, Probed] = {}
     data_hash: str | None = None
-    for run in sorted(trained, key=lambda run: trained[run].method != BLIND):
-        found = probe_run(run, config)
+    order = sorted(trained, key=lambda run: trained[run].method != BLIND)
+    for run, found in zip(order, _probe_all(order, config)):
         if data_hash not in (None, found.data_hash):
             raise ValueError(f"expected runs on the same clips, got others in {run}: probe it in a call of its own")
         data_hash, rivals = found.data_hash, blind[peers(trained[run])]
@@ -76,6 +78,28 @@ def probe(config: Probe) -> str:
         kept = [(config, probed[run].figures, probed[run].clips) for run, config in trained.items()]
         texts.append(summarise(config.out, kept, cluster=found.cluster))
     return "\n\n".join(texts)
+
+
+class ProbeJob(NamedTuple):
+    """A run to probe, as a job."""
+
+    run: Path
+    config: Probe
+
+
+def _probe_all(runs: Sequence[Path], config: Probe) -> Iterator[Probed]:
+    """One after the other in this process, or all as jobs of an executor that is not local."""
+    if config.executor == "local":
+        yield from (probe_run(run, config) for run in runs)
+    else:
+        found = run_jobs([(probe_job, ProbeJob(run, config)) for run in runs], config, title="probing")
+        expect_all(found)
+        yield from found
+
+
+def probe_job(job: ProbeJob) -> Probed:
+    """``probe_run`` on some machine."""
+    return probe_run(job.run, job.config)
 
 
 def probe_run(run: Path, config: Probe) -> Probed:

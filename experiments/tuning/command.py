@@ -13,9 +13,12 @@ from backbone.common.files import write_json, write_whole
 from backbone.common.naming import did_you_mean
 from experiments.analysis.tables import as_markdown
 from experiments.clips import open_clips
-from experiments.comparison.jobs import run_jobs, train_and_validate
+from experiments.comparison.jobs import train_and_validate
 from experiments.config import Pretrain, Train, Tune, to_json
-from experiments.machine import cores, import_plugins, provenance, settle_device
+from experiments.executors.lock import driving
+from experiments.executors.run_jobs import device_of, expect_all, run_jobs
+from experiments.executors.store import mirrored, sync
+from experiments.machine import cores, import_plugins, provenance
 from experiments.pretrain import pretrain
 from experiments.run import Run
 from experiments.tuned import UNTUNED
@@ -49,7 +52,13 @@ def tune(config: Tune) -> str:
             f"{did_you_mean(unknown, GRIDS)}"
         )
     import_plugins(config.plugin)
-    config = replace(config, device=settle_device(config.device), workers=config.workers or cores())
+    device, workers = device_of(config), config.workers or cores()
+    config = replace(config, run=mirrored(config.run), device=device, workers=workers)
+    with driving(config.run):
+        return _search(config)
+
+
+def _search(config: Tune) -> str:
     Run(config.run).check_same(config)
     Run(config.run).write_manifest(config)
     backbone = config.backbone or _backbone(config)
@@ -69,7 +78,8 @@ def tune(config: Tune) -> str:
         ]
         missing = [job for job in jobs if not Run(job.folder).validation.exists()]
         total = sum(job.rollouts for job in missing)
-        run_jobs([(train_and_validate, job) for job in missing], config.workers, title=f"step {stage + 1}", total=total)
+        todo = [(train_and_validate, job) for job in missing]
+        expect_all(run_jobs(todo, config, title=f"step {stage + 1}", total=total))
         for method, candidates in wanted.items():
             rows = [_row(config, backbone, method, settings) for settings in candidates]
             tried[method] += [row for row in rows if row not in tried[method]]
@@ -103,7 +113,8 @@ def _backbone(config: Tune) -> Path:
     )
     run.check_same(wanted)
     if not run.backbone.exists():
-        pretrain(replace(wanted, resume=run.exists))
+        with sync(wanted):
+            pretrain(replace(wanted, resume=run.exists))
     return run.backbone
 
 

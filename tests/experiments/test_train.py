@@ -1,8 +1,12 @@
 import json
 import multiprocessing
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -266,3 +270,67 @@ def test_what_cannot_be_is_said_in_one_sentence(videos, backbone_file, tmp_path,
 def test_a_missing_backbone_says_what_to_look_at(videos, tmp_path):
     with pytest.raises(ValueError, match="check the path"):
         train(config_for(videos, tmp_path / "none.pt", tmp_path / "run"))
+
+
+DIES = """
+import os
+
+from agent.callbacks.progress import Progress
+
+before = Progress.act
+
+
+def act(self):
+    first = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0"
+    if first and os.environ["RANK"] == "1" and self.rollouts >= 48:
+        os._exit(9)
+    before(self)
+
+
+Progress.act = act
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_under_torchrun_train_what_one_does_though_one_dies(videos, backbone_file, tmp_path):
+    (tmp_path / "dies.py").write_text(DIES)
+    root = Path(__file__).parents[2]
+    options = ["--method", "reinforce", "--rollouts", "96", "--num-clips", "2", "--rollouts-per-clip", "8"]
+    options += [
+        "--statistics",
+        "frozen",
+        "--evaluate-every",
+        "32",
+        "--validation-clips",
+        "4",
+        "--device",
+        "cpu",
+        "--data.root",
+        str(videos),
+    ]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["--max-restarts", "1", "-m", "--", "experiments", "train", "--backbone", str(backbone_file), *options]
+    path = os.pathsep.join([str(root), str(tmp_path)])
+    told = subprocess.run(
+        [*command, "--run", str(tmp_path / "two"), "--plugin", "dies"],
+        env={**os.environ, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo", "TMPDIR": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.count("Run finished") == 1
+    one = train(
+        Train(
+            backbone=backbone_file, data=Data(root=videos), method="reinforce", rollouts=96, num_clips=2, evaluate_every=32,
+            validation_clips=4, statistics="frozen", device="cpu", run=tmp_path / "one",
+        )
+    )  # fmt: skip
+    alone, together = (load_checkpoint(run / "checkpoint.pt", "agent") for run in (one, tmp_path / "two"))
+    assert alone[0]["num_timesteps"] == together[0]["num_timesteps"]
+    for name, weight in alone[1]["parameters"]["policy"].items():
+        torch.testing.assert_close(together[1]["parameters"]["policy"][name], weight, rtol=0, atol=1e-5, msg=name)
+    assert {file.name.split(".")[0] for file in one.iterdir()} == {
+        file.name.split(".")[0] for file in (tmp_path / "two").iterdir()
+    }
+    curves = [json.loads((run / "learning.json").read_text()) for run in (one, tmp_path / "two")]
+    assert [point["rollouts"] for point in curves[0]] == [point["rollouts"] for point in curves[1]]
+    assert [point["cost"] for point in curves[1]] == pytest.approx([point["cost"] for point in curves[0]], abs=1e-4)

@@ -1,9 +1,7 @@
 import json
 import os
-import queue
 import shutil
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import pytest
 from registries import as_before
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from experiments.comparison import jobs
 from experiments.comparison.compare import check_options, compare, plan, plan_fixed, plan_seconds, pretrained
 from experiments.comparison.report import command_of, write_report
 from experiments.comparison.results import row_method
@@ -115,7 +112,7 @@ def test_threads_and_workers_do_not_make_a_run_another(finished):
 
 def test_pretraining_side_by_side_is_counted_in_clips(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("experiments.comparison.compare.run_jobs", lambda todo, workers, **kwargs: asked.append(kwargs))
+    monkeypatch.setattr("experiments.comparison.compare.run_jobs", lambda todo, options, **kwargs: asked.append(kwargs))
     pretrained(Compare(preset="full", seeds=(0, 1), pretrain_clips=64, device="cpu", run=tmp_path).settled())
     assert asked == [{"title": "pretraining", "total": 2 * 64, "unit": "clip"}]
 
@@ -123,9 +120,7 @@ def test_pretraining_side_by_side_is_counted_in_clips(tmp_path, monkeypatch):
 @pytest.fixture
 def here(monkeypatch):
     """Jobs run one after the other in this process: no worker has to start."""
-    monkeypatch.setattr(jobs, "_stop", threading.Event())
-    monkeypatch.setattr(jobs, "_progress", queue.Queue())
-    work = lambda todo, workers, **kwargs: [function(config) for function, config in todo]  # noqa: E731
+    work = lambda todo, options, **kwargs: [function(config) for function, config in todo]  # noqa: E731
     monkeypatch.setattr("experiments.comparison.compare.run_jobs", work)
 
 

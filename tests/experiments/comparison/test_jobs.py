@@ -1,10 +1,5 @@
 import json
-import os
-import queue
-import signal
 import threading
-import time
-from concurrent.futures import Future
 
 import pytest
 
@@ -18,52 +13,22 @@ from experiments.comparison.jobs import (
     measure_rate,
     pretrain_backbone,
     read_rates,
-    run_jobs,
-    train_and_judge,
     train_and_validate,
 )
 from experiments.config import Compare, Data, Pretrain, Train
+from experiments.executors import worker
+from experiments.executors.run_jobs import run_jobs
 from experiments.loading import backbones_for, load_trained
 from experiments.pretrain import pretrain
-
-
-def press_ctrl_c_when(seen):
-    """SIGINT to this process alone, once ``seen()`` is true."""
-
-    def wait():
-        deadline = time.monotonic() + 60
-        while not seen() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def test_ctrl_c_stops_workers_at_a_checkpoint_from_which_they_go_on(videos, backbone_file, tmp_path):
-    data, run = Data(root=videos), tmp_path / "run"
-    endless = Train(backbone=backbone_file, data=data, rollouts=10**6, validation_clips=2, device="cpu", run=run)
-    press_ctrl_c_when(lambda: (run / "checkpoint.pt").exists())
-    with pytest.raises(Interrupted):
-        run_jobs([(train_and_judge, endless)] * 2, 1, title="runs", total=10**6)
-    assert (run / "checkpoint.pt").exists()
-    assert not (run / "result.json").exists()
-
-
-@pytest.mark.parametrize("unit", ["rollout", "clip"])
-def test_the_bar_counts_what_the_jobs_report(monkeypatch, unit):
-    bars, bar, over = [], jobs.tqdm, Future()
-    over.set_result(None)
-    monkeypatch.setattr(jobs, "tqdm", lambda **kwargs: bars.append(kwargs) or bar(**kwargs))
-    jobs._watch([over], queue.Queue(), total=5, title="nothing", unit=unit)
-    assert [(one["total"], one["unit"]) for one in bars] == [(5, unit)]
 
 
 @pytest.fixture
 def here(monkeypatch):
     """Jobs run in this process as they do in a worker; returns the event that asks for a stop."""
-    stop = threading.Event()
-    monkeypatch.setattr(jobs, "_stop", stop)
-    monkeypatch.setattr(jobs, "_progress", queue.Queue())
+    stop, told = threading.Event(), []
+    monkeypatch.setattr(worker, "_report", lambda *progress: told.append(progress))
+    monkeypatch.setattr(worker, "_stopping", stop.is_set)
+    stop.told = told
     return stop
 
 
@@ -75,7 +40,7 @@ def test_pretraining_stops_when_asked_and_goes_on_from_there(videos, tmp_path, h
     assert (config.run / "pretraining.pt").exists()
     pretrain_backbone(config)
     assert (config.run / "backbone.pt").exists()
-    assert [clips for _, clips in jobs._progress.queue] == [48, 64]
+    assert [clips for _, clips in here.told] == [48, 64]
 
 
 def test_a_run_is_validated_by_the_reward_of_its_sampled_policy(videos, backbone_file, tmp_path, here):
@@ -106,9 +71,10 @@ def test_fixed_policies_on_a_backbone_of_a_plugin_are_judged_in_a_fresh_worker(v
     monkeypatch.syspath_prepend(tmp_path)  # which a worker inherits; in this process the plugin is never imported
     of_plugin = {"data": Data(root=videos), "device": "cpu", "plugin": ("my_backbone",)}
     short = {"architecture": "of_a_user", "clips": 16, "batch_size": 16, "threads": 1}
-    run_jobs([(pretrain_backbone, Pretrain(**short, **of_plugin, run=tmp_path / "b"))], 1, title="pretraining")
+    one = Compare(workers=1)
+    run_jobs([(pretrain_backbone, Pretrain(**short, **of_plugin, run=tmp_path / "b"))], one, title="pretraining")
     (job,) = plan_fixed(Compare(**of_plugin, run=tmp_path / "c").settled(), {0: tmp_path / "b" / "backbone.pt"})
-    run_jobs([(judge_fixed, job)], 1, title="fixed")
+    run_jobs([(judge_fixed, job)], one, title="fixed")
     assert "all use" in json.loads((job.run / "evaluation.json").read_text())
 
 
