@@ -41,7 +41,11 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, place / "source")
     build = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", place]
-    without = {**os.environ, "CC": "no-such-compiler", "CXX": "no-such-compiler"}  # the kernels are optional, and slow to build
+    without = {
+        **os.environ,
+        "CC": "no-such-compiler",
+        "CXX": "no-such-compiler",
+    }  # the kernels are optional, and slow to build
     subprocess.run([sys.executable, *map(str, build), str(place / "source")], check=True, cwd=place, env=without)
     (built,) = place.glob("adafuse_rl-*.whl")
     return zipfile.ZipFile(built)
