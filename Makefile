@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 IN_VENV := $(VENV)/bin/python
 
-.PHONY: quick compare test test-browser screenshots chromium docs bench clean
+.PHONY: quick compare test test-browser screenshots chromium docs bench lock campaign clean
 
 quick: $(VENV)/.run  ## see everything once: data, pretraining, four methods, table, pictures (a minute and a half on 2 cores)
 	$(IN_VENV) -m experiments compare --preset quick
@@ -29,6 +29,12 @@ docs: $(VENV)/.docs  ## the documentation, in site/; a warning fails
 
 bench: $(VENV)/.run  ## speeds as ratios
 	$(IN_VENV) -m experiments bench
+
+lock: $(VENV)/.run  ## requirements.lock anew: every package that requirements.txt brings, with its hash
+	$(IN_VENV) .ci/lock.py
+
+campaign: $(VENV)/.dev  ## kills, damaged files, full disks, two processes on one folder, at length: TIMES=1 is the short version of make test
+	CAMPAIGN_TIMES=$(or $(TIMES),100) $(IN_VENV) -m pytest -m campaign tests/campaign
 
 clean:  ## everything that can be made again, but for the videos and runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

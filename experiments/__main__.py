@@ -13,6 +13,7 @@ from backbone.common.interruption import Interrupted
 from backbone.common.naming import printable
 from experiments import config
 from experiments.command_line import PROGRAM, parse
+from experiments.config.shared import Runs
 
 
 class Command(NamedTuple):
@@ -79,6 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
     command, options = parse_command(arguments)
     try:
+        if isinstance(options, Runs):
+            import_module("experiments.machine").trust_runs(options)
         code = import_module(f"experiments.commands.{command.file}").run(options)
     except Interrupted:
         print(f"\nStopped; nothing is lost. To go on: {_how_to_resume(options)}", file=sys.stderr)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from stable_baselines3.common.logger import HParam, Logger, TensorBoardOutputFormat
-from torch.utils.tensorboard import SummaryWriter
 
 from envs.rendering.confusion import draw_confusion
 from experiments.analysis.confusion import to_matrix
 from experiments.config import Train
+from experiments.events import Events
 from experiments.judgement import Judgement
 
 _QUESTION = "policy gradient vs relaxation"
@@ -46,7 +46,7 @@ class Board(TensorBoardOutputFormat):
     """TensorBoard's writer of stable-baselines3; ``from_step`` drops what an interrupted run wrote beyond it."""
 
     def __init__(self, folder: Path, from_step: int) -> None:
-        self.writer = SummaryWriter(str(folder), purge_step=from_step + 1 if from_step else None)
+        self.writer = Events(folder, purge_step=from_step + 1 if from_step else None)
         self._is_closed = False
         if not from_step:
             self.writer.add_custom_scalars(LAYOUT)  # into every run: TensorBoard shows equal layouts once
@@ -76,7 +76,7 @@ def log_test(folder: Path, judgement: Judgement, *, rollouts: int) -> None:
 
     :param rollouts: played in training
     """
-    with SummaryWriter(str(folder)) as writer:
+    with Events(folder) as writer:
         for name in ("accuracy", "class_accuracy", "cost"):
             writer.add_scalar(f"test/{name}", judgement.figures[judgement.selection][name].mean, rollouts)
         writer.add_image("test/confusion", confusion_picture(judgement), rollouts, dataformats="HWC")

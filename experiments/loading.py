@@ -101,7 +101,7 @@ def load_trained(
     :raises ValueError: no run, or no checkpoint in it
     """
     config, checkpoint = replace(Run(folder).agent(), device=device), checkpoint_of(folder, best=best)
-    import_plugins(config.plugin)
+    import_plugins(config.plugin, named_by=folder)
     backbone = freeze(open_own(checkpoint, config))
     model: BaseAlgorithm | ImportedPolicy
     if isinstance(config, Imported):  # it has no learner, and so needs no clips

@@ -19,16 +19,33 @@ import torch
 
 from backbone.common.naming import did_you_mean
 from experiments.config import Device
+from experiments.config.shared import Runs
 
+_trusting = False  # runs' folders, for this process
 PACKAGES = ("torch", "gymnasium", "stable-baselines3", "numpy", "tensorboard", "av")
 
 
-def import_plugins(modules: Sequence[str]) -> None:
+def trust_runs(options: Runs) -> None:
+    """Import the plugins that the user has named, and take the user's word on those that runs' folders name."""
+    global _trusting
+    _trusting = options.trust_run
+    import_plugins(options.plugin)
+
+
+def import_plugins(modules: Sequence[str], named_by: Path | None = None) -> None:
     """Import a user's modules, which register what they bring. What they print goes to stderr: stdout may be JSON.
 
-    :raises ValueError: one cannot be imported
+    :param named_by: the run's folder that names them, where the user did not. Importing runs code, so only those are imported
+        that have been in this process, unless the user trusts the folder
+    :raises ValueError: one cannot be imported, or only a folder names it
     """
     for module in modules:
+        if named_by is not None and not _trusting and module not in sys.modules:
+            raise ValueError(
+                f"expected your word for the plugin {module[:80]}, which the run in {named_by} names and you did not: importing "
+                f"it runs its code, and a run's folder may come from anybody; if you trust it, add --plugin {module[:80]}, or "
+                "--trust-run"
+            )
         if not all(part.isidentifier() for part in module.split(".")):
             raise ValueError(
                 f"expected a Python module for --plugin, such as my_cnn or mine.my_cnn, got {module[:80]!r}"

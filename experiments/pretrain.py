@@ -37,6 +37,7 @@ from envs.clips.sampler import ClipSampler
 from experiments.clips import open_clips
 from experiments.command_line import PROGRAM
 from experiments.config import Pretrain, to_json
+from experiments.events import Events
 from experiments.machine import import_plugins, set_up_cpu, settle_device
 from experiments.run import Run
 
@@ -187,7 +188,7 @@ def train_backbone(
     every = max((config.evaluate_every or config.clips // EVALUATIONS) // config.batch_size, 1)
     bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=True if report else None)
     with (
-        SummaryWriter(str(config.run), purge_step=first * config.batch_size + 1) as writer,
+        Events(config.run, purge_step=first * config.batch_size + 1) as writer,
         _deferred_interrupt() as asked,
         closing(loader),
     ):

@@ -13,6 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
+from agent.algorithms.fusion_algorithm import FusionAlgorithm
 from agent.algorithms.joint import JointTraining, check_joint
 from agent.algorithms.schedules import WarmupCosine
 from agent.callbacks.between_rollouts import effort
@@ -39,6 +40,7 @@ from experiments.machine import import_plugins, set_up_cpu, settle_device
 from experiments.methods import build_method, check_method, env_of
 from experiments.run import Run
 
+LOG_EVERY = 5  # batches of rollouts
 __getattr__ = moved_names(__name__, {name: f"experiments.loading.{name}" for name in ("load_trained", "open_frozen")})
 
 
@@ -133,6 +135,7 @@ def resume_training(folder: Path) -> Path:
     config = Run(folder).config()
     if not isinstance(config, Train):
         raise ValueError(f"expected a training run to resume in {folder}, found another: check the path")
+    import_plugins(config.plugin, named_by=folder)
     return train(config, resume=True)
 
 
@@ -279,7 +282,10 @@ def _learn(config: SettledTrain, learner: Learner, callbacks: list[BaseCallback]
     model.set_logger(open_logger(config.run, from_rollouts=played // learner.steps_per_clip))
     remaining = max(config.rollouts * learner.steps_per_clip - played, 0)
     try:
-        model.learn(remaining, callback=callbacks, log_interval=5, reset_num_timesteps=not resumed)
+        every = LOG_EVERY
+        if isinstance(model, FusionAlgorithm):  # counts on where an interrupted sitting has stopped
+            model.log_every, every = LOG_EVERY, 1
+        model.learn(remaining, callback=callbacks, log_interval=every, reset_num_timesteps=not resumed)
     finally:
         env_of(model).close()
         checkpoints.release()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from backbone.sparse.build import COMMON, FLAGS
 
@@ -90,6 +91,20 @@ def test_nothing_is_imported_that_is_not_declared():
     found = {name for name in found if name in providers}  # and not a word that begins a line of a docstring
     undeclared = {name for name in found if not {one.lower().replace("-", "_") for one in providers[name]} & declared}
     assert not undeclared
+
+
+def test_the_lock_has_what_is_pinned_and_all_that_it_needs_each_with_its_hash():
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    entries = re.findall(r"^(\S+)==(\S+) \\\n    --hash=sha256:([0-9a-f]{64})$", text, re.MULTILINE)
+    locked = {name: version.partition("+")[0] for name, version, _ in entries}
+    assert sum(not line.startswith("#") for line in text.splitlines()) == 2 * len(entries)
+    assert list(locked) == sorted(locked)
+    pinned = re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert dict(pinned).items() <= locked.items()
+    for name in locked:
+        needs = [Requirement(text) for text in metadata.requires(name) or ()]
+        needed = {canonicalize_name(need.name) for need in needs if need.marker is None or need.marker.evaluate()}
+        assert needed <= locked.keys(), name
 
 
 def test_kernels_are_built_as_they_are_on_first_use():

@@ -127,11 +127,14 @@ def test_everything_of_ones_own_is_trained_and_judged_in_a_worker(compared):
     assert "reinforce (margin reward)" in report
 
 
-def test_a_run_of_it_is_judged_and_looked_into_without_naming_the_plugin_again(compared, here, capsys):
+def test_a_run_of_it_is_judged_and_looked_into_once_the_user_stands_for_its_plugins(compared, here, capsys):
     folder = compared / "sharper-g16-w1-s0"
-    run("evaluate", folder, "--device", "cpu")
+    assert main(["evaluate", str(folder), "--device", "cpu"]) == 1
+    assert "expected your word for the plugin" in capsys.readouterr().err
+    assert not set(BRINGS) & set(sys.modules)
+    run("evaluate", folder, "--device", "cpu", "--plugin", *Run(folder).agent().plugin)
     assert "on 16 clips of test" in capsys.readouterr().out
-    run("inspect", folder, "--cheapest", "--count", 1, "--device", "cpu")
+    run("inspect", folder, "--cheapest", "--count", 1, "--device", "cpu", "--trust-run")
     assert "sharper" in (Run(folder).inspection / "index.html").read_text(encoding="utf-8")
     capsys.readouterr()
     video = next((here / "videos" / "test").iterdir())

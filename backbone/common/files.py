@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,20 +16,66 @@ import numpy as np
 
 from backbone.common.identify import instead_of_tensors
 from backbone.common.naming import paths_nearby
-from backbone.common.safetensors import is_safetensors, load_safetensors
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file aside, then rename it: an interruption or a full disk leaves what was there before."""
+    """Write a file aside, then rename it: an interruption or a full disk leaves what was there before.
+
+    :raises OSError: it cannot be written; the message says which file, why, and what to do
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:
-        with open(aside, "wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(aside, "wb")  # noqa: SIM115 (closed below, so that what closing meets is told apart)
+    except OSError as error:
+        raise CannotWriteError(path, error) from error
+    try:
+        with file:
             write(file)
         os.replace(aside, path)
+    except Exception as error:
+        if full := _full(error):
+            raise CannotWriteError(path, full) from error
+        raise
     finally:
         aside.unlink(missing_ok=True)
+
+
+class CannotWriteError(OSError):
+    """A file that cannot be written, said in one sentence; what was there before is intact."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror)
+        kept = "what it held before is intact" if path.is_file() else "nothing half-written is left"
+        if error.errno not in FULL:
+            why = f"expected to write {path}, could not ({error.strerror}): {kept}"
+            self.sentence = f"{why}; name another place, or mend its rights"
+            return
+        need = (
+            f"about {path.stat().st_size / 1e6:.1f} MB" if path.is_file() else f"more than {_free(path) / 1e6:.1f} MB"
+        )
+        self.sentence = (
+            f"expected room for {path} ({need}), got none: the disk is full, or a quota is reached; {kept}. Make room and call the "
+            "same again (train and pretrain: with --resume): it goes on from the last checkpoint"
+        )
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def _full(error: BaseException | None) -> OSError | None:
+    """The error of a full disk that is behind another one: PyTorch wraps what its writer meets."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in FULL):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _free(path: Path) -> int:
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    return shutil.disk_usage(above).free
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -106,6 +154,8 @@ def load_tensors(path: Path) -> Any:
     :raises ValueError: no such file, whatever is wrong with it; the message says what it is instead
     """
     import torch
+
+    from backbone.common.safetensors import is_safetensors, load_safetensors
 
     path = Path(path)
     if is_safetensors(path):

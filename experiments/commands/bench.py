@@ -16,6 +16,7 @@ from experiments.bench.dataset import dataset_ratios
 from experiments.bench.environment import environment_ratios
 from experiments.bench.episodes import episode_ratios
 from experiments.bench.measure import Ratio
+from experiments.bench.operators import operator_ratios
 from experiments.bench.rollouts import rollout_ratios
 from experiments.bench.sparse import sparse_ratios
 from experiments.config import Bench
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[Bench], list[Ratio]]] = {
     "rollouts": lambda config: rollout_ratios(config.repeats),
     "episodes": lambda config: episode_ratios(config.repeats),
     "cnn": lambda config: cnn_ratios(config.repeats, config.size),
+    "cpu-ops": lambda config: operator_ratios(),
     "data": lambda config: data_ratios(config.repeats),
     "dataset": lambda config: dataset_ratios(config.videos, config.repeats),
     "sparse": lambda config: sparse_ratios(

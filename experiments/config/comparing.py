@@ -11,7 +11,7 @@ import tyro
 from experiments.config.data import DEFAULT_ROOT, QUICK_ROOT, Data, Videos
 from experiments.config.presets import COMPARISONS
 from experiments.config.ranges import AtLeast1, Batch, Checked, Percent, Rate, Seed, Units, Weight
-from experiments.config.shared import Groups, Plugins, Processes, shared_last
+from experiments.config.shared import Groups, Plugins, Processes, Runs, shared_last
 
 
 @shared_last
@@ -130,7 +130,7 @@ class Tune(Videos, Groups, Processes):
 
 @shared_last
 @dataclass(frozen=True)
-class Gradients(Plugins):
+class Gradients(Plugins, Runs):
     """Measure what every estimator's gradient is worth: bias, variance, direction, cost; exactly, and on real clips."""
 
     preset: Literal["quick", "default", "full"] = "default"

@@ -10,12 +10,12 @@ import tyro
 
 from experiments.config.data import Data
 from experiments.config.ranges import Batch
-from experiments.config.shared import JsonOutput, Plugins, Split, Threads, shared_last
+from experiments.config.shared import JsonOutput, Plugins, Runs, Split, Threads, shared_last
 
 
 @shared_last
 @dataclass(frozen=True)
-class Evaluate(Split, Threads):
+class Evaluate(Split, Runs, Threads):
     """Judge a trained agent on a split: accuracy, cost, decisions, pairs, swap test."""
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -40,7 +40,7 @@ class Evaluate(Split, Threads):
 
 @shared_last
 @dataclass(frozen=True)
-class Probe(Split, Threads):
+class Probe(Split, Runs, Threads):
     """Find out what trained agents learned: swap test, how decisions vary and what that is worth, difficulty of clips."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
@@ -53,7 +53,7 @@ class Probe(Split, Threads):
 
 @shared_last
 @dataclass(frozen=True)
-class Inspect(Split, Threads):
+class Inspect(Split, Runs, Threads):
     """Look into finished runs: episodes of chosen clips as pictures and animations, in TensorBoard, and on one page with
     results and learning curves that any browser opens without a network."""
 
@@ -76,7 +76,7 @@ class Inspect(Split, Threads):
 
 @shared_last
 @dataclass(frozen=True)
-class Predict(JsonOutput, Threads):
+class Predict(JsonOutput, Runs, Threads):
     """Classify a video, or every video of a folder: classes, cost, decisions; with a picture of each frame."""
 
     video: Annotated[Path, tyro.conf.Positional]

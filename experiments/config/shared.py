@@ -61,6 +61,20 @@ class Plugins(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Runs(Checked):
+    """Takes runs' folders, which may name plugins, and which anybody may have made.
+
+    Who has such options is asked for each plugin that a folder names (``experiments.machine.import_plugins``): importing a
+    module runs its code.
+    """
+
+    plugin: tuple[str, ...] = ()
+    """Python modules to import first: those that the run was made with, and names."""
+    trust_run: bool = False
+    """Import whatever plugins the run's folder names, without naming them here: for folders of your own."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Split(Checked):
     """Plays the clips of a split."""
 

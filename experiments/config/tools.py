@@ -71,7 +71,7 @@ class Bench(Checked):
     parts: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|data|dataset|sparse|fuzz ..."),
+        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|cpu-ops|data|dataset|sparse|fuzz ..."),
     ] = ()
     """What to measure; by default all but sparse, a stream's time against the fastest dense engine that is installed (minutes
     each), and fuzz, which decodes damaged files. The CNN's part takes minutes."""

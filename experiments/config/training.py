@@ -10,7 +10,7 @@ import tyro
 
 from experiments.config.data import Videos
 from experiments.config.ranges import AtLeast0, AtLeast1, Batch, Cores, Rate, Seed, Share, Units, Weight
-from experiments.config.shared import Gates, Plugins, Threads, shared_last
+from experiments.config.shared import Gates, Plugins, Runs, Threads, shared_last
 from experiments.tuned import tuned
 
 
@@ -157,7 +157,7 @@ else:
 
 @shared_last
 @dataclass(frozen=True)
-class TrainCommand(Train):
+class TrainCommand(Train, Runs):
     """Train an agent on a pretrained backbone, frozen or learning too."""
 
     resume: Path | None = None

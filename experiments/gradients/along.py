@@ -104,7 +104,7 @@ def train_along(folder: Path, shares: Sequence[float]) -> Trained:
         raise ValueError(
             f"expected a finished run in {folder}, found no {run.result.name} there: go on with it by --resume"
         )
-    import_plugins(config.plugin)
+    import_plugins(config.plugin, named_by=folder)
     clips = open_clips(config.data, "train")
     trained, _, _ = load_trained(folder, device="cpu", clips=clips)
     config, end = replace(config, device="cpu").settled(), copy_gates(trained)

@@ -73,7 +73,7 @@ def open_trained(config: Predict) -> Trained:
     run = Run(config.run)
     trained = run.agent()
     with redirect_stdout(sys.stderr):  # a plugin may print
-        import_plugins(trained.plugin)
+        import_plugins(trained.plugin, named_by=config.run)
         classes = tuple(load_backbone(trained.backbone)[1]["classes"])
         shape = (1, trained.data.num_frames, trained.data.size, trained.data.size, 3)
         blank = ArrayClips(np.zeros(shape, np.uint8), np.zeros(1, int), classes)  # the videos of training may be gone

@@ -1,10 +1,13 @@
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from experiments import machine
-from experiments.machine import provenance, resolve_device, set_up_cpu
+from experiments.config import Evaluate
+from experiments.machine import import_plugins, provenance, resolve_device, set_up_cpu, trust_runs
 
 
 def test_an_absent_cuda_is_named(monkeypatch):
@@ -20,6 +23,31 @@ def test_cpu_threads_are_set_and_zero_leaves_them():
     set_up_cpu(0)
     assert torch.get_num_threads() == 1
     set_up_cpu(before)
+
+
+def test_a_plugin_that_only_a_runs_folder_names_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "of_a_stranger.py").write_text(f"open({str(tmp_path / 'it ran')!r}, 'w')\n")
+    monkeypatch.setattr(machine, "_trusting", False)
+    with pytest.raises(
+        ValueError, match="expected your word for the plugin of_a_stranger, which the run in theirs names"
+    ):
+        import_plugins(["of_a_stranger"], named_by=Path("theirs"))
+    assert not (tmp_path / "it ran").exists()
+    import_plugins(["pytest"], named_by=Path("theirs"))  # which is there already: importing it runs nothing
+    trust_runs(Evaluate(Path("theirs"), plugin=("of_a_stranger",)))
+    assert (tmp_path / "it ran").exists()
+    import_plugins(["of_a_stranger"], named_by=Path("theirs"))
+    monkeypatch.delitem(sys.modules, "of_a_stranger")
+    trust_runs(Evaluate(Path("theirs"), trust_run=True))
+    import_plugins(["of_a_stranger"], named_by=Path("theirs"))
+    assert "of_a_stranger" in sys.modules
+
+
+@pytest.mark.parametrize("name", [".", "a..b", "a/b", "a b", "../a"])
+def test_what_is_no_modules_name_is_refused(name):
+    with pytest.raises(ValueError, match="expected a Python module for --plugin, such as"):
+        import_plugins([name])
 
 
 def test_provenance_names_every_package_the_project_stands_on():

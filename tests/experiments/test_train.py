@@ -32,6 +32,12 @@ def parameters(run):
     return load_checkpoint(run / "checkpoint.pt", "agent")[1]["parameters"]["policy"]
 
 
+def steps_of(run):
+    """Where each of TensorBoard's curves has its points."""
+    board = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
+    return {tag: [point.step for point in board.Scalars(tag)] for tag in board.Tags()["scalars"]}
+
+
 def cnn_of(run):
     return load_cnn(run / "checkpoint.pt")
 
@@ -53,6 +59,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(videos, backbo
         assert all(torch.equal(kept[0][whose][name], part) for name, part in kept[1][whose].items())
     curves = [json.loads((run / "learning.json").read_text()) for run in (whole, parts.run)]
     assert curves[0] == curves[1]
+    assert steps_of(whole) == steps_of(parts.run)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -20,6 +20,7 @@ from envs.clips.datasets.reading import (
     check_names,
     find_classes,
     inside,
+    quoted,
     read_lines,
     read_rows,
     to_label,
@@ -60,7 +61,7 @@ class CSVLabels(Layout):
         def parse(line: str) -> Row:
             clip, *label = (field.strip() for field in line.split(";", 1))
             if not clip or not label:
-                raise ClipError(f"expected 'id;label', got {line!r}; correct the line")
+                raise ClipError(f"expected 'id;label', got {quoted(line)}; correct the line")
             return Row(inside(clip, root), to_label(label[0], numbers, files["labels"]))
 
         rows = read_rows(files[used], parse, form="'id;label'", bad=bad)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from envs.clips.datasets.reading import VIDEO_SUFFIXES, inside, parse_each, read_lines
+from envs.clips.datasets.reading import VIDEO_SUFFIXES, inside, parse_each, quoted, read_lines
 from envs.clips.source import ClipError
 
 GROUPS = "groups.csv"
@@ -89,11 +89,13 @@ def read_groups(file: Path, *, bad: list[ClipError] | None = None) -> dict[str, 
         except csv.Error:
             fields = []
         if len(fields) != 2 or not all(fields):
-            raise ClipError(f"expected 'path,group', got {line!r}; correct the line, a comma in a name needs quotes")
+            raise ClipError(
+                f"expected 'path,group', got {quoted(line)}; correct the line, a comma in a name needs quotes"
+            )
         path, group = inside(fields[0], file.parent), fields[1]
         if named.setdefault(path, group) != group:
             raise ClipError(
-                f"expected one group for {path}, got {named[path]!r} and {group!r}; remove one of the lines"
+                f"expected one group for {path}, got {quoted(named[path])} and {quoted(group)}; remove one of the lines"
             )
 
     list(parse_each(((f"{file}:{number}", line) for number, line in lines), parse, bad))

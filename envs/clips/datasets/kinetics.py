@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from envs.clips.datasets.lists import from_lists
 from envs.clips.datasets.places import folders, or_validation, videos, without_absent
-from envs.clips.datasets.reading import Row, find_classes, inside, parse_each, read_text, to_label
+from envs.clips.datasets.reading import Row, check_names, find_classes, inside, parse_each, quoted, read_lines, to_label
 from envs.clips.datasets.registry import Layout, Listing, register_layout
 from envs.clips.datasets.tsn_lists import find_lists
 from envs.clips.source import ClipError
@@ -60,7 +60,7 @@ def _find_csv(root: Path) -> dict[str, Path]:
         for file in sorted((root / place).glob("*.csv")):
             last = file.stem.lower().replace("-", "_").split("_")[-1]
             split = next((split for split, endings in ENDINGS.items() if last in endings), None)
-            if split is None or not set(COLUMNS) <= set(_header(file)):
+            if split is None or not file.is_file() or not set(COLUMNS) <= set(_header(file)):
                 continue
             if split in found:
                 raise ClipError(
@@ -73,7 +73,7 @@ def _find_csv(root: Path) -> dict[str, Path]:
 def _header(file: Path) -> list[str]:
     try:
         with open(file, encoding="utf-8-sig", errors="replace") as lines:
-            return next(csv.reader(lines), [])
+            return next(csv.reader([lines.readline(10_000)]), [])
     except (OSError, csv.Error):
         return []
 
@@ -83,20 +83,26 @@ def _from_csv(root: Path, split: str, files: dict[str, Path], bad: list[ClipErro
     used, note = or_validation(root, split, found, f"csv file for {split} with labels")
     classes = find_classes(root)
     source = files.get("train", files[used])
+    for file in (source, files[used]):
+        if "label" not in _header(file):
+            raise ClipError(
+                f"{file}:1: expected a column label, got {quoted(', '.join(_header(file)))}; restore the file"
+            )
     if classes is None:
-        classes = sorted({fields["label"] for _, fields in _read(source)})
+        classes = sorted({fields["label"] for fields in parse_each(_read(source), _fields_of(source), bad=[])})
+        check_names(source, classes)
     numbers = {name: number for number, name in enumerate(classes)}
+    fields_of = _fields_of(files[used])
 
-    def parse(fields: dict[str, str]) -> Row:
-        if None in fields or None in fields.values():
-            raise ClipError("expected as many fields as in the header, got more or fewer; correct the line")
+    def parse(line: str) -> Row:
+        fields = fields_of(line)
         label = to_label(fields["label"], numbers, source)
         try:
             start, end = (int(float(fields[name])) for name in ("time_start", "time_end"))
         except (ValueError, OverflowError) as error:
             raise ClipError(
-                f"expected seconds as time_start and time_end, got {fields['time_start']!r} and {fields['time_end']!r}; "
-                "correct the line"
+                f"expected seconds as time_start and time_end, got {quoted(fields['time_start'])} and "
+                f"{quoted(fields['time_end'])}; correct the line"
             ) from error
         return Row(inside(f"{fields['youtube_id']}_{start:06d}_{end:06d}", root), label)
 
@@ -115,13 +121,27 @@ def _from_csv(root: Path, split: str, files: dict[str, Path], bad: list[ClipErro
     )
 
 
-def _read(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    reader = csv.DictReader(read_text(file).split("\n"))
-    try:
-        for fields in reader:
-            yield f"{file}:{reader.line_num}", fields
-    except csv.Error as error:
-        raise ClipError(f"{file}:{reader.line_num}: expected csv, got a {error}; restore the file") from error
+def _read(file: Path) -> Iterator[tuple[str, str]]:
+    """Place and text of each line behind the header."""
+    return ((f"{file}:{number}", line) for number, line in read_lines(file)[1:])
+
+
+def _fields_of(file: Path) -> Callable[[str], dict[str, str]]:
+    """What takes a line of a csv file apart, by the names in its header."""
+    names = _header(file)
+
+    def fields_of(line: str) -> dict[str, str]:
+        try:
+            fields = next(csv.reader([line], strict=True))
+        except csv.Error as error:
+            raise ClipError(f"expected csv, got {quoted(line)} ({error}); correct the line") from error
+        if len(fields) != len(names):
+            raise ClipError("expected as many fields as in the header, got more or fewer; correct the line")
+        if odd := next((name for name in ("label", *COLUMNS) if not dict(zip(names, fields))[name].strip()), None):
+            raise ClipError(f"expected something as {odd}, got nothing; correct the line")
+        return dict(zip(names, fields))
+
+    return fields_of
 
 
 def _find_videos(root: Path, split: str, base: str = "", depth: int = 0) -> Iterator[str]:

@@ -13,9 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from envs.clips.datasets.places import locate, or_validation
-from envs.clips.datasets.reading import SIDECAR, find_classes, read_json, read_list
+from envs.clips.datasets.reading import SIDECAR, find_classes, quoted, read_list
 from envs.clips.datasets.registry import SPLITS, Layout, Listing, register_layout
+from envs.clips.datasets.sidecar import read_sidecar
 from envs.clips.source import ClipError
+
+SPARSE = 1_000  # classes without names, up to which numbers may be left out
 
 
 @register_layout
@@ -46,24 +49,37 @@ def from_lists(root: Path, split: str, files: Mapping[str, Path], pattern: str, 
         )
     names = {name: file.name for name, file in files.items()}
     used, note = or_validation(root, split, names, pattern.format(split))
-    sidecar = read_json(root / SIDECAR, dict) if (root / SIDECAR).is_file() else {}
-    classes = find_classes(root) or sidecar.get("classes")
+    sidecar = read_sidecar(root)
+    classes = find_classes(root) or sidecar.classes
     known = None if classes is None else len(classes)
     lists = {name: read_list(file, root, num_classes=known, bad=bad) for name, file in files.items()}
     if not lists[used]:
         raise ClipError(f"{files[used]}: expected clips, but none of its lines can be used; correct them")
     if classes is None:
-        highest = max(row.label for rows in lists.values() for row in rows)
-        classes = [str(number) for number in range(highest + 1)]
+        classes = _numbered(root, {row.label for rows in lists.values() for row in rows})
     listing = replace(
         locate(root, used, lists[used]),
         classes=tuple(classes),
-        reversed_class=tuple(sidecar["reversed_class"]) if sidecar.get("reversed_class") else None,
-        paired=used in sidecar.get("paired", ()),
+        reversed_class=sidecar.reversed_class,
+        paired=used in sidecar.paired,
         note=note,
     )
     _check_reversals(root, listing)
     return listing
+
+
+def _numbered(root: Path, labels: set[int]) -> list[str]:
+    """Names of classes that have none: their numbers.
+
+    :raises ClipError: when most of many numbers are no clip's label: one wrong label would make thousands of classes.
+    """
+    highest = max(labels)
+    if highest >= max(SPARSE, 2 * len(labels)):
+        raise ClipError(
+            f"{root}: expected names in classes.txt, or labels that are numbered through, got {len(labels)} different ones up "
+            f"to {highest}; correct the labels or name the classes"
+        )
+    return [str(number) for number in range(highest + 1)]
 
 
 def _check_reversals(root: Path, listing: Listing) -> None:
@@ -74,7 +90,7 @@ def _check_reversals(root: Path, listing: Listing) -> None:
     ):
         raise ClipError(
             f"{root / SIDECAR}: expected reversed_class to give each of {len(listing.classes)} classes a class that "
-            f"gives it back, got {list(reverse)}; correct or remove it"
+            f"gives it back, got {quoted(list(reverse))}; correct or remove it"
         )
     if listing.paired and (
         reverse is None or len(labels) % 2 or any(reverse[a] != b for a, b in zip(labels[::2], labels[1::2]))

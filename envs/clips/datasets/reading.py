@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -25,6 +27,12 @@ CLASS_FILES = (  # ours, TSM's, UCF101's and AdaFuse's, AdaFuse's for Mini-Kinet
 )
 
 
+MOST_BYTES = 1 << 27  # of a file that describes data: two million lines
+MOST_CLASSES = 100_000
+MOST_FRAMES = 10_000_000  # of one clip: four days of video
+LONGEST = 255, 4096  # bytes of a file's name and of a path
+
+
 class LabelError(ClipError):
     """A label that no class has."""
 
@@ -41,13 +49,27 @@ class Row(NamedTuple):
     place: str = ""
 
 
+def quoted(value: object) -> str:
+    """What came, as an error quotes it: a line of a list may be as long as the list."""
+    text = repr(value[:200] if isinstance(value, str) else value)
+    return text if len(text) <= 120 else f"{text[:100]}..."
+
+
 def read_text(file: Path) -> str:
     """The text of a UTF-8 file, with or without a byte-order mark, its lines ending in a line feed.
 
-    :raises ClipError: when it cannot be read or is not UTF-8.
+    :raises ClipError: when it cannot be read, is no file or none of a list's size, or is not UTF-8.
     """
     try:
-        return file.read_text(encoding="utf-8-sig")
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise ClipError(f"{file}: expected a text file, but it is a device, a pipe or a folder; put a file there")
+        with open(file, encoding="utf-8-sig") as lines:
+            text = lines.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise ClipError(
+                f"{file}: expected a text file of at most {MOST_BYTES >> 20} MiB, got more; is it what its name says?"
+            )
+        return text
     except UnicodeDecodeError as error:
         raise ClipError(f"{file}: expected UTF-8 text, got other bytes ({error.reason}); save it as UTF-8") from error
     except OSError as error:
@@ -104,18 +126,26 @@ def read_list(file: Path, root: Path, *, num_classes: int | None, bad: list[Clip
         count = path.pop() if counted and path else "1"
         if not path or not is_whole(count.removeprefix("-")) or _is_stray_count(path[0]):
             raise ClipError(
-                f"expected {form} on every line, got {line!r}; correct the line, so that it has the fields of the others"
+                f"expected {form} on every line, got {quoted(line)}; correct the line, so that it has the fields of the others"
             )
         if not is_whole(label):
-            raise ClipError(f"expected {form} with a whole number from 0 as label, got {line!r}; correct the line")
-        if int(count) < 1:
-            raise ClipError(f"expected at least 1 frame, got {count} for {path[0]}; correct the number or the clip")
-        if num_classes is not None and int(label) >= num_classes:
-            raise LabelError(
-                f"expected labels from 0 to {num_classes - 1} for {num_classes} classes, got {label} for {path[0]}; "
-                "correct the label or name the class"
+            raise ClipError(
+                f"expected {form} with a whole number from 0 as label, got {quoted(line)}; correct the line"
             )
-        return Row(inside(path[0].strip(), root), int(label), int(count) if counted else None)
+        clip = inside(path[0].strip(), root)
+        if (frames := bounded(count, MOST_FRAMES)) is None or frames < 1:
+            raise ClipError(
+                f"expected {'at least 1 frame' if frames is not None else f'at most {MOST_FRAMES} frames'}, got {count[:20]} for "
+                f"{clip}; correct the number or the clip"
+            )
+        classes = MOST_CLASSES if num_classes is None else num_classes
+        if (number := bounded(label, classes - 1)) is None:
+            known = f"{classes} classes" if num_classes is not None else "classes without names"
+            raise LabelError(
+                f"expected labels from 0 to {classes - 1} for {known}, got {label[:20]} for {clip}; correct the label or name "
+                "the class"
+            )
+        return Row(clip, number, frames if counted else None)
 
     return read_rows(file, parse, form=form, bad=bad)
 
@@ -123,6 +153,12 @@ def read_list(file: Path, root: Path, *, num_classes: int | None, bad: list[Clip
 def is_whole(text: str) -> bool:
     """Whether a text is a whole number from 0, in plain digits."""
     return text.isascii() and text.isdigit()
+
+
+def bounded(text: str, most: int) -> int | None:
+    """The whole number that a text is; None if it is more than ``most``, of however many digits."""
+    text = text.lstrip("0") or "0"
+    return int(text) if len(text) <= len(str(most)) and int(text) <= most else None
 
 
 def _has_count(line: str) -> bool:
@@ -141,10 +177,14 @@ def inside(path: str, root: Path) -> str:
 
     :raises ClipError: when it leads elsewhere.
     """
+    raw = path.encode(errors="replace")
+    lengths = len(max(raw.split(b"/"), key=len)), len(raw)
+    if "\0" in path or raw.decode() != path or any(length > most for length, most in zip(lengths, LONGEST)):
+        raise ClipError(f"expected a path that a file can have, got {quoted(path)}; correct it")
     tidy = os.path.normpath(path)
     if os.path.isabs(tidy) or tidy.split(os.sep)[0] in (os.pardir, os.curdir):
         raise ClipError(
-            f"expected a path relative to {root} and inside it, got {path!r}; move the video there or link it"
+            f"expected a path relative to {root} and inside it, got {quoted(path)}; move the video there or link it"
         )
     return tidy
 
@@ -164,7 +204,7 @@ def read_classes(file: Path) -> list[str]:
     if not lines:
         raise ClipError(f"{file}: expected the name of a class on each line, but the file is empty; fill or remove it")
     names = [line.strip('"') for line in lines]
-    for pattern in (r"(\d+),\s*(.+)", r"(\d+)\s+(.+)"):
+    for pattern in (r"(\d{1,9}),\s*(.+)", r"(\d{1,9})\s+(.+)"):
         found = [match for line in lines if (match := re.fullmatch(pattern, line))]
         if len(found) == len(lines):
             numbered = sorted((int(match[1]), match[2].strip('"')) for match in found)
@@ -181,10 +221,13 @@ def read_classes(file: Path) -> list[str]:
 
 
 def check_names(file: Path, names: list[str]) -> None:
-    """:raises ClipError: when two classes have the same name."""
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ClipError(f"{file}: expected different names, got {twice!r} twice; correct one of them")
+    """:raises ClipError: when two classes have the same name, or what is given is no names."""
+    if odd := [name for name in names if not isinstance(name, str) or not 0 < len(name) <= LONGEST[1]]:
+        raise ClipError(f"{file}: expected the names of classes, got {quoted(odd[0])}; correct it")
+    if twice := [name for name, count in Counter(names).most_common(1) if count > 1]:
+        raise ClipError(f"{file}: expected different names, got {quoted(twice[0])} twice; correct one of them")
+    if len(names) > MOST_CLASSES:
+        raise ClipError(f"{file}: expected at most {MOST_CLASSES} classes, got {len(names)}; is it what its name says?")
 
 
 def to_label(name: str, numbers: dict[str, int], file: Path) -> int:
@@ -194,7 +237,7 @@ def to_label(name: str, numbers: dict[str, int], file: Path) -> int:
     """
     if name not in numbers:
         raise LabelError(
-            f"expected one of the {len(numbers)} classes of {file.name}, got {name!r}; correct either file"
+            f"expected one of the {len(numbers)} classes of {file.name}, got {quoted(name)}; correct either file"
         )
     return numbers[name]
 
@@ -206,8 +249,10 @@ def read_json(file: Path, kind: type[T]) -> T:
     """
     try:
         content = json.loads(read_text(file))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ClipError(f"{file}: expected JSON, got {error}; correct or remove the file") from error
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a number of thousands of digits
+        if isinstance(error, ClipError):
+            raise
+        raise ClipError(f"{file}: expected JSON, got {quoted(str(error))}; correct or remove the file") from error
     if not isinstance(content, kind):
         wanted = "object" if kind is dict else "list"
         raise ClipError(f"{file}: expected a JSON {wanted}, got a {type(content).__name__}; correct or remove the file")

@@ -17,7 +17,7 @@ from pathlib import Path
 from envs.clips.datasets.csv_labels import LABEL_FOLDERS, order_classes
 from envs.clips.datasets.lists import from_lists
 from envs.clips.datasets.places import locate, or_validation
-from envs.clips.datasets.reading import Row, inside, is_whole, parse_each, read_json, read_rows, to_label
+from envs.clips.datasets.reading import Row, inside, is_whole, parse_each, quoted, read_json, read_rows, to_label
 from envs.clips.datasets.registry import SPLITS, Layout, Listing, register_layout
 from envs.clips.datasets.tsn_lists import find_lists
 from envs.clips.source import ClipError
@@ -52,7 +52,9 @@ class SomethingV2(Layout):
 
         def to_row(clip: object, name: object) -> Row:
             if not isinstance(clip, str) or not clip or not isinstance(name, str):
-                raise ClipError(f"expected an id and a template, got {clip!r} and {name!r}; correct the entry")
+                raise ClipError(
+                    f"expected an id and a template, got {quoted(clip)} and {quoted(name)}; correct the entry"
+                )
             return Row(inside(clip, root), to_label(name.replace("[", "").replace("]", ""), numbers, files["labels"]))
 
         rows = (_read_answers if used == "test" else _read_entries)(files[used], to_row, bad)
@@ -86,7 +88,7 @@ def _read_classes(file: Path) -> list[str]:
 def _read_entries(file: Path, to_row: Callable[[object, object], Row], bad: list[ClipError] | None) -> list[Row]:
     def parse(entry: object) -> Row:
         if not isinstance(entry, dict):
-            raise ClipError(f"expected an object with id and template, got {entry!r}; correct the entry")
+            raise ClipError(f"expected an object with id and template, got {quoted(entry)}; correct the entry")
         return to_row(entry.get("id"), entry.get("template"))
 
     entries = ((f"{file}: entry {number}", entry) for number, entry in enumerate(read_json(file, list), start=1))
@@ -97,7 +99,7 @@ def _read_answers(file: Path, to_row: Callable[[object, object], Row], bad: list
     def parse(line: str) -> Row:
         clip, *name = (field.strip() for field in line.split(";", 1))
         if not name or not is_whole(clip):
-            raise ClipError(f"expected 'id;label', got {line!r}; correct the line")
+            raise ClipError(f"expected 'id;label', got {quoted(line)}; correct the line")
         return to_row(clip, name[0])
 
     return read_rows(file, parse, form="'id;label'", bad=bad)

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from envs.clips.datasets.places import locate, videos
-from envs.clips.datasets.reading import Row, inside, read_classes, read_rows, to_label
+from envs.clips.datasets.reading import Row, inside, quoted, read_classes, read_rows, to_label
 from envs.clips.datasets.registry import Layout, Listing, register_layout
 from envs.clips.source import ClipError
 
@@ -83,7 +83,7 @@ def _read(root: Path, file: Path, classes: list[str], *, numbered: bool, bad: li
         label = to_label(Path(path).parent.name, numbers, file.with_name("classInd.txt"))
         if numbered and number != [str(label + 1)]:
             raise ClipError(
-                f"expected '{path} {label + 1}', as classInd.txt numbers the class, got {line!r}; correct the line"
+                f"expected '{path} {label + 1}', as classInd.txt numbers the class, got {quoted(line)}; correct the line"
             )
         return Row(inside(path, root), label)
 

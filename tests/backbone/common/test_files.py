@@ -1,5 +1,7 @@
 """Files are whole or not there, and reading one never runs its code."""
 
+import errno
+import io
 import json
 import os
 import pickle
@@ -10,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backbone.common import files
 from backbone.common.files import load_checkpoint, load_tensors, save_checkpoint, write_json, write_whole
 
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -192,3 +195,70 @@ def test_json_of_a_path_that_is_no_text_is_read_as_it_was(tmp_path):
     content = {"run": "r\udcffn", "name": "日本\\udc"}
     write_json(tmp_path / "x.json", content)
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == content
+
+
+# -- disks that take no more -----------------------------------------------------------------------------------------
+
+
+class Full(io.RawIOBase):
+    """A disk on which so many bytes fit."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content) -> int:
+        self.room -= len(content)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return len(content)
+
+
+def full_after(monkeypatch, room: int) -> None:
+    def opened(path, mode):
+        Path(path).touch()
+        return io.BufferedWriter(Full(room))
+
+    monkeypatch.setattr(files, "open", opened, raising=False)
+
+
+@pytest.mark.parametrize("room", [0, 1, 500, 2000, 5000, 20_000])
+def test_a_full_disk_leaves_the_last_checkpoint_and_says_which_file_and_what_to_do(tmp_path, monkeypatch, room):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, "thing", {"step": 1}, {"w": torch.ones(6000)})
+    with monkeypatch.context() as patch:
+        full_after(patch, room)
+        with pytest.raises(
+            OSError, match=r"room for .*checkpoint\.pt \(about 0\.0 MB\), got none: the disk is full"
+        ) as caught:
+            save_checkpoint(path, "thing", {"step": 2}, {"w": torch.zeros(6000)})
+    assert "what it held before is intact. Make room and call the same again" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert load_checkpoint(path, "thing")[0] == {"step": 1}
+    assert listing(tmp_path) == ["checkpoint.pt"]
+
+
+def test_a_full_disk_leaves_nothing_where_nothing_was(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        full_after(patch, 3)
+        with pytest.raises(
+            OSError, match=r"room for .*facts\.json \(more than .* MB\), got none: .*nothing half-written is left"
+        ):
+            write_json(tmp_path / "facts.json", {"a": 1})
+    assert listing(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        OSError, match=r"expected to write .*file/new/x, could not \(Not a directory\): .* name another place"
+    ):
+        write_whole(tmp_path / "file" / "new" / "x", lambda file: None)
+
+
+def test_an_error_that_is_not_the_disks_stays_what_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        write_whole(tmp_path / "x", lambda file: (tmp_path / "nowhere").read_bytes())
+    assert listing(tmp_path) == []

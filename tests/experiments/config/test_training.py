@@ -19,4 +19,4 @@ def test_an_agent_trains_in_one_thread_and_a_cnn_in_as_many_as_there_are():
 
 
 def test_the_command_can_do_what_training_can_and_resume():
-    assert set(TrainCommand.__dataclass_fields__) - set(Train.__dataclass_fields__) == {"resume"}
+    assert set(TrainCommand.__dataclass_fields__) - set(Train.__dataclass_fields__) == {"resume", "trust_run"}

@@ -97,6 +97,11 @@ def test_both_notes_are_told(tmp_path):
         (HEADER + "yoga,a,1\n", r"train.csv:2: expected as many fields as in the header"),
         (HEADER + "yoga,a,1,11,train,1,2\n", r"train.csv:2: expected as many fields"),
         (HEADER + "yoga,../../a,1,11,train\n", r"train.csv:2: .*inside it"),
+        (HEADER + "yoga,a,1,11,train\nyoga\n", r"train.csv:3: expected as many fields as in the header"),
+        (HEADER + ",a,1,11,train\n", r"train.csv:2: expected something as label, got nothing"),
+        (HEADER + f"yoga,{'a' * 200_000},1,11,train\n", r"train.csv:2: expected csv, got 'yoga,aaa.*\(field larger"),
+        (HEADER + "yoga,a,1e300,11,train\n", r"train.csv:2: expected a path that a file can have"),
+        (HEADER.removeprefix("label,") + "a,1,11,train\n", r"train.csv:1: expected a column label, got 'youtube_id"),
         (HEADER, r"train.csv: expected clips"),
         (HEADER + "yoga,a,1,11,train\n", r"none of 1 is there"),
         (HEADER.encode() + b"yoga,\xff,1,11,train\n", r"train.csv: expected UTF-8"),
@@ -119,3 +124,19 @@ def test_two_csv_files_for_a_split(tmp_path):
     write(data_set(tmp_path, (AIR,)), {"kinetics_validate.csv": VAL})
     with pytest.raises(ClipError, match=r"one csv file for val, got kinetics_val.csv and kinetics_validate.csv"):
         find_clips(tmp_path, "val")
+
+
+def test_one_bad_line_leaves_the_others(tmp_path):
+    data_set(tmp_path, (YOGA,))
+    write(
+        tmp_path, {"kinetics_train.csv": HEADER + "yoga\nyoga,a\0,1,11,train\n" + f"yoga,{YOGA[:11]},417,427,train\n"}
+    )
+    bad = []
+    find_clips(tmp_path, "train", bad=bad)
+    assert [":2: expected as many" in str(bad[0]), ":3: expected a path that" in str(bad[1])] == [True, True]
+
+
+def test_a_link_to_a_device_is_no_csv_file(tmp_path):
+    (tmp_path / "kinetics_train.csv").symlink_to("/dev/zero")
+    with pytest.raises(ClipError):
+        find_clips(tmp_path, "train")

@@ -38,3 +38,13 @@ def test_a_list_of_bad_lines_only(tmp_path):
     with pytest.raises(ClipError, match="none of its lines can be used"):
         find_clips(tmp_path, "train", bad=bad)
     assert len(bad) == 1
+
+
+def test_labels_without_names_are_numbered_through_or_named(tmp_path):
+    write(tmp_path, {"train.txt": "a.mp4 0\nb.mp4 99999\n"})
+    with pytest.raises(
+        ClipError, match=r"names in classes\.txt, or labels that are numbered through, got 2 .* up to 99999"
+    ):
+        find_clips(tmp_path, "train")
+    write(tmp_path, {"classes.txt": "".join(f"c{i}\n" for i in range(100_000))})
+    assert len(find_clips(tmp_path, "train").classes) == 100_000

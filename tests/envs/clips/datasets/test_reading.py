@@ -1,10 +1,23 @@
+import os
+import re
 from pathlib import Path
 
 import pytest
 from layout_cases import write
 
 from envs.clips import ClipError
-from envs.clips.datasets.reading import LabelError, Row, find_classes, inside, read_classes, read_json, read_list
+from envs.clips.datasets import reading
+from envs.clips.datasets.reading import (
+    LabelError,
+    Row,
+    check_names,
+    find_classes,
+    inside,
+    read_classes,
+    read_json,
+    read_list,
+    read_text,
+)
 
 ROOT = Path("/data")
 
@@ -120,3 +133,59 @@ def test_without_a_class_file_there_are_no_names(tmp_path):
 def test_json_of_another_kind_is_refused(tmp_path, text):
     with pytest.raises(ClipError, match="expected"):
         read_json(write(tmp_path, {"x.json": text}) / "x.json", dict)
+
+
+# -- what no list of clips says --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("b.mp4 10000000", "expected labels from 0 to 99999 for classes without names, got 10000000 for b.mp4"),
+        (f"b.mp4 {'9' * 5000}", "expected labels from 0 to 99999 .* got 9{20} for b.mp4"),
+        ("b\0.mp4 1", "expected a path that a file can have"),
+        (f"{'b' * 256}.mp4 1", "expected a path that a file can have"),
+        (f"{'b/' * 2500}c.mp4 1", "expected a path that a file can have"),
+        ("b" * 10_000_000, r"expected 'path label' on every line, got 'b{50,}\.\.\."),
+    ],
+)
+def test_an_absurd_line_is_one_short_sentence_and_the_others_are_read(tmp_path, line, said):
+    (tmp_path / "list.txt").write_text(f"a.mp4 0\n{line}\nc.mp4 1\n")
+    bad = []
+    rows = read_list(tmp_path / "list.txt", tmp_path, num_classes=None, bad=bad)
+    assert [row.path for row in rows] == ["a.mp4", "c.mp4"]
+    (error,) = bad
+    assert re.search(f"list.txt:2: {said}", str(error))
+    assert len(str(error)) < 400
+
+
+@pytest.mark.parametrize("count", ["1" + 18 * "0", "9" * 5000])
+def test_an_absurd_number_of_frames_is_refused(tmp_path, count):
+    (tmp_path / "list.txt").write_text(f"a 3 0\nb {count} 1\nc 3 1\n")
+    bad = []
+    assert len(read_list(tmp_path / "list.txt", tmp_path, num_classes=None, bad=bad)) == 2
+    assert "list.txt:2: expected at most 10000000 frames, got" in str(bad[0])
+
+
+def test_what_is_no_file_or_none_of_a_lists_size_is_not_read(tmp_path, monkeypatch):
+    (tmp_path / "zero.txt").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.txt")
+    for name in ("zero.txt", "pipe.txt", "."):
+        with pytest.raises(ClipError, match="expected a text file, but it is a device, a pipe or a folder"):
+            read_text(tmp_path / name)
+    monkeypatch.setattr(reading, "MOST_BYTES", 1 << 20)
+    (tmp_path / "long.txt").write_text("a" * (1 << 20) + "b")
+    with pytest.raises(ClipError, match="expected a text file of at most 1 MiB, got more"):
+        read_text(tmp_path / "long.txt")
+
+
+def test_classes_are_names_each_once_and_not_without_end(tmp_path):
+    for names, said in (
+        (["a"] * 2, "got 'a' twice"),
+        (["a", ""], "names of classes"),
+        (["a" * 5000], "names of classes"),
+    ):
+        with pytest.raises(ClipError, match=said):
+            check_names(tmp_path / "classes.txt", names)
+    with pytest.raises(ClipError, match="at most 100000 classes, got 100001"):
+        check_names(tmp_path / "classes.txt", list(map(str, range(100_001))))
