@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from backbone.common.progress import Bar
 from envs.decisions import Decisions
 from envs.episodes import Episodes, Outcome
 
@@ -98,7 +98,7 @@ def rollout(
     pixels = episodes.rollouts_per_clip * source.num_frames * source.size**2
     batch_size = batch_size or min(64, max(1, PIXELS_AT_ONCE // pixels))
     parts = []
-    with tqdm(total=len(indices), desc=progress, unit="clip", disable=None if progress else True, leave=False) as bar:
+    with Bar(total=len(indices), desc=progress, unit="clip", disable=None if progress else True, leave=False) as bar:
         for start in range(0, len(indices), batch_size):
             batch = indices[start : start + batch_size]
             parts.append(_play(episodes, decide, batch, detailed))

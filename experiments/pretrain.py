@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from agent.pretraining.mix import MIXES
 from agent.pretraining.training import Pretraining
@@ -29,6 +28,7 @@ from backbone import (
 )
 from backbone.common.files import load_checkpoint, save_checkpoint, write_json
 from backbone.common.interruption import Interrupted
+from backbone.common.progress import Bar
 from backbone.fusion.consensus import CONSENSUS
 from backbone.fusion.temporal import TEMPORAL_MODES
 from envs.clips import ClipSource
@@ -186,7 +186,7 @@ def train_backbone(
         progress = _load(run.pretraining, training, sampler)
     first = training.done
     every = max((config.evaluate_every or config.clips // EVALUATIONS) // config.batch_size, 1)
-    bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=True if report else None)
+    bar = Bar(total=steps, initial=first, desc="pretraining", unit="batch", disable=True if report else None)
     with (
         Events(config.run, purge_step=first * config.batch_size + 1) as writer,
         _deferred_interrupt() as asked,

@@ -15,7 +15,6 @@ from queue import Empty
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from agent import FIXED, evaluate, fixed_policy
 from agent.evaluation import selections_of
@@ -23,6 +22,7 @@ from agent.statistics import fit
 from backbone import load_backbone
 from backbone.common.files import write_json
 from backbone.common.interruption import Interrupted
+from backbone.common.progress import Bar
 from envs.reward import Reward
 from envs.spaces import StepLayout
 from experiments.board import log_test
@@ -76,7 +76,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, *, title: str, total: int = 0, u
 def _watch(futures: Sequence[Future[None]], progress: Any, *, total: int, title: str, unit: str) -> None:
     """Show the progress of all workers together until every job has ended or one has failed."""
     seen: dict[str, int] = {}
-    with tqdm(total=total, desc=title, unit=unit, disable=None, smoothing=0.05) as bar:
+    with Bar(total=total, desc=title, unit=unit, disable=None, smoothing=0.05) as bar:
         while True:
             done = sum(future.done() for future in futures)
             over = done == len(futures)

@@ -51,9 +51,9 @@ def test_ctrl_c_stops_workers_at_a_checkpoint_from_which_they_go_on(videos, back
 
 @pytest.mark.parametrize("unit", ["rollout", "clip"])
 def test_the_bar_counts_what_the_jobs_report(monkeypatch, unit):
-    bars, bar, over = [], jobs.tqdm, Future()
+    bars, bar, over = [], jobs.Bar, Future()
     over.set_result(None)
-    monkeypatch.setattr(jobs, "tqdm", lambda **kwargs: bars.append(kwargs) or bar(**kwargs))
+    monkeypatch.setattr(jobs, "Bar", lambda **kwargs: bars.append(kwargs) or bar(**kwargs))
     jobs._watch([over], queue.Queue(), total=5, title="nothing", unit=unit)
     assert [(one["total"], one["unit"]) for one in bars] == [(5, unit)]
 
