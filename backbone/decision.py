@@ -1,10 +1,10 @@
 """The three decisions of AdaFuse: the only place where they have numbers."""
 
 from enum import IntEnum
+from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 class Decision(IntEnum):
@@ -18,9 +18,19 @@ class Decision(IntEnum):
 def one_hot(decisions: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Integer decisions (...) -> one-hot decisions (..., 3), the form in which they travel inside the project.
 
-    :raises IndexError: a number that is no Decision
+    In memory the three kinds lie one after the other, as the fusion of frames reads them.
+
+    :raises RuntimeError: a number that is no Decision
     """
-    return F.embedding(decisions.long(), torch.eye(len(Decision), dtype=dtype, device=decisions.device))
+    chosen = decisions.long().flatten().expand(len(Decision), -1)
+    return _identity(dtype, decisions.device).gather(1, chosen).view(-1, *decisions.shape).movedim(0, -1)
+
+
+@cache
+def _identity(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(3, 3), made once: a walk asks at every site."""
+    with torch.inference_mode(False):
+        return torch.eye(len(Decision), dtype=dtype, device=device)
 
 
 def per_channel(decisions: Tensor, channels: int, group_size: int, *, dim: int) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from backbone import Decision, FusionBackbone, FusionState, one_hot
+from backbone import Decision, FusionBackbone, FusionState, Observation, one_hot, walk_macs
+from backbone.common.rows import repeat_rows
 from envs.clips import ClipSource
 from envs.clips.loader import Batch
 from envs.decisions import Decisions
@@ -58,9 +59,9 @@ class Episodes:
     :param cost_weight: what computing a whole clip densely would cost in reward
     :param agent_macs: per site, MACs per frame of the agent's own gate; charged to every episode
     :raises ValueError: clips and backbone do not fit, or an unknown name
-
-    ``decisions`` holds those of the episodes under way, or of the last that ended, of all N rows.
     """
+
+    observation: Observation  # of the state
 
     def __init__(
         self,
@@ -111,7 +112,9 @@ class Episodes:
     def put(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Normalised frames (B, T, 3, H, W) and labels (B,) of clips that were read, on the backbone's device."""
         device = self.backbone.device
-        return self.backbone.preprocess(batch.frames.to(device, non_blocking=True)), batch.labels.to(device)
+        return self.backbone.preprocess(batch.frames.to(device, non_blocking=True)), batch.labels.to(
+            device, non_blocking=True
+        )
 
     def start(self, indices: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """Begin the episodes of these clips; returns observations (N, O)."""
@@ -119,26 +122,16 @@ class Episodes:
         frames, labels = self.clips.draw(indices, rng)
         return self.begin(Batch(indices, torch.from_numpy(frames), torch.from_numpy(labels)))
 
-    @torch.no_grad()
     def begin(self, batch: Batch) -> np.ndarray:
         """Begin the episodes of clips that were read already; returns observations (N, O)."""
-        self.indices, self.pixels = batch.indices, batch.frames.numpy()
-        self.frames, self.labels = self.put(batch)
-        return self.begin_again()
+        self.deal(batch)
+        return self.observed().cpu().numpy()
 
-    @torch.no_grad()
     def begin_again(self) -> np.ndarray:
         """Begin the episodes of the same clips once more, with the backbone as it is now; returns observations (N, O)."""
-        self.num_rows = len(self.indices) * self.rollouts_per_clip
-        self.spent = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
-        self.returns = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
-        self.frame = 0
-        self.frame_logits: list[Tensor] = []
-        self.decisions = Decisions.undecided(self.layout.sites, self.num_rows, self.layout.num_frames)
-        self.state = state = self._begin(None)
-        return self._observe(state)
+        self.restart()
+        return self.observed().cpu().numpy()
 
-    @torch.no_grad()
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, Outcome | None]:
         """Decide on the next site: actions (N, F*D) -> observations (N, O), rewards (N,), outcome.
 
@@ -149,31 +142,96 @@ class Episodes:
         """
         if self.state is None:
             raise RuntimeError("expected an episode under way, there is none: call reset() before step()")
-        site, before = self.state.site, self.state.macs.sum(1)
-        chosen = self._chosen(actions, site)
-        self.decisions.write(site, self.frame, chosen)
-        decisions = one_hot(torch.from_numpy(chosen).to(self.frames.device))
-        self.state = state = self.backbone.advance(
-            self.state, decisions, agent_macs=self.agent_macs[site], observation=self.observation
-        )
-        step_macs = state.macs.sum(1)
-        step_macs = step_macs - before.repeat_interleave(len(step_macs) // len(before))
-        self.spent += step_macs
-        reward = self.reward.of_step(step_macs, self.clip_dense_macs)
-        outcome = None
-        if state.site == len(self.backbone.sites):
-            self.frame_logits.append(self.backbone.logits(state))
-            self.frame += self.layout.step_frames
-            if self.frame == self.layout.num_frames:
-                outcome = self._finish(reward)
-            else:
-                self.state = state = self._begin(state)
-        if outcome is None:
+        before = self.spent
+        self.advance(torch.from_numpy(self._checked(actions)).to(self.frames.device))
+        reward = self.reward.of_step(self.spent - before, self.clip_dense_macs)
+        if self.state is not None:
             self.returns += reward
-            observations = self._observe(state)
+            return self.observed().cpu().numpy(), reward.float().cpu().numpy(), None
+        reward += self.reward.of_outcome(self.logits, self._row_labels())
+        self.returns += reward
+        nothing = np.zeros((self.num_rows, *self.layout.observation_space.shape), np.float32)
+        return nothing, reward.float().cpu().numpy(), self._outcome()
+
+    # -- the same without a copy to the host until the end, for whoever can wait for rewards till then -----------------
+
+    def deal(self, batch: Batch) -> None:
+        """Bring in clips that were read already, and begin their episodes."""
+        self.indices, self.pixels = batch.indices, batch.frames.numpy()
+        self.frames, self.labels = self.put(batch)
+        self.restart()
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Begin the episodes of the same clips once more, with the backbone as it is now."""
+        self.num_rows = len(self.indices) * self.rollouts_per_clip
+        self.spent = torch.zeros(self.num_rows, dtype=torch.float64, device=self.frames.device)
+        self.returns = torch.zeros_like(self.spent)
+        self.frame = 0
+        self.frame_logits: list[Tensor] = []
+        self._chosen: list[Tensor] = []  # of each step so far, (N, F, D_site)
+        self._begin(None)
+
+    def stop_counting(self) -> None:
+        """Count nothing until ``finish``: observations then tell nothing of the cost. To be asked before the first step."""
+        assert self.state is not None
+        self.state = replace(self.state, cost=None)
+        self.observation = self.observation._replace(cost=None)
+
+    @torch.no_grad()
+    def observed(self) -> Tensor:
+        """What the next decision may be made by, (N, O), where the backbone is."""
+        spent = (self.spent / self.clip_dense_macs)[:: self.num_rows // len(self.observation.v)].float()
+        return repeat_rows(self.layout.pack(self.observation, self.frame, spent), self.num_rows)
+
+    @torch.no_grad()
+    def advance(self, actions: Tensor) -> None:
+        """Decide on the next site: actions (N, F*D) of a policy of ours, which are known to be decisions.
+
+        After the last step no ``state`` is left, and ``logits`` hold the clips' class scores.
+        """
+        state = self.state
+        assert state is not None
+        site, layout = state.site, self.layout
+        self._chosen.append(layout.step_decisions(actions, site))
+        before = state.cost
+        state = self.backbone.advance(
+            state, one_hot(self._chosen[-1]), agent_macs=self.agent_macs[site], observation=self.observation
+        )
+        if state.cost is not None and before is not None:
+            self.spent = self.spent + (state.cost.macs.sum(1) - repeat_rows(before.macs.sum(1), self.num_rows))
+        self.state = state
+        if state.site < len(layout.sites):
+            self.observation = self.backbone.observe(state)
+            return
+        self.frame_logits.append(self.backbone.logits(state))
+        self.frame += layout.step_frames
+        if self.frame < layout.num_frames:
+            self._begin(state)
         else:
-            observations = np.zeros((self.num_rows, *self.layout.observation_space.shape), np.float32)
-        return observations, reward.float().cpu().numpy(), outcome
+            self.logits = self.backbone.consensus(torch.cat(self.frame_logits, 1))
+            self.state = None
+
+    @torch.no_grad()
+    def finish(self) -> tuple[np.ndarray, Outcome]:
+        """The rewards of each step, (steps, N) float32, and the outcome, of episodes that were not counted on the way."""
+        chosen = [torch.cat(self._chosen[site.index :: len(self.layout.sites)], 1) for site in self.layout.sites]
+        macs = walk_macs(self.backbone.ledger, [one_hot(part) for part in chosen], agent_macs=self.agent_macs)
+        steps = self.layout.by_step(macs)
+        self.spent = steps.sum(0)
+        rewards = self.reward.of_step(steps, self.clip_dense_macs)
+        rewards[-1] += self.reward.of_outcome(self.logits, self._row_labels())
+        self.returns = rewards.sum(0)
+        return rewards.float().cpu().numpy(), self._outcome()
+
+    @property
+    def decisions(self) -> Decisions:
+        """Those of the episodes under way, or of the last that ended, of all N rows."""
+        decisions = Decisions.undecided(self.layout.sites, self.num_rows, self.layout.num_frames)
+        for index, chosen in enumerate(self._chosen):
+            frame, site = divmod(index, len(self.layout.sites))
+            decisions.write(site, frame * self.layout.step_frames, chosen.cpu().numpy())
+        return decisions
 
     def action_masks(self, num_rows: int | None = None) -> np.ndarray:
         """(N, F*D*3) bool, a fresh array: which actions the current site allows.
@@ -182,20 +240,15 @@ class Episodes:
         """
         return np.tile(self.layout.action_mask(self.site), (num_rows or self.num_rows, 1))
 
-    def _begin(self, previous: FusionState | None) -> FusionState:
+    def _begin(self, previous: FusionState | None) -> None:
         """Bring in the next frames."""
         end = self.frame + self.layout.step_frames
-        return self.backbone.begin(self.frames[:, self.frame : end], previous, last=end == self.layout.num_frames)
+        last = end == self.layout.num_frames
+        self.state = self.backbone.begin(self.frames[:, self.frame : end], previous, last=last)
+        self.observation = self.backbone.observe(self.state)
 
-    def _observe(self, state: FusionState) -> np.ndarray:
-        self.observation = self.backbone.observe(state)
-        rows = len(self.observation.v)
-        spent = (self.spent / self.clip_dense_macs)[:: self.num_rows // rows].float()
-        flat = self.layout.pack(self.observation, self.frame, spent)
-        return (flat if rows == self.num_rows else flat.repeat_interleave(self.num_rows // rows, 0)).cpu().numpy()
-
-    def _chosen(self, actions: np.ndarray, site: int) -> np.ndarray:
-        """The decisions of the site at hand, (N, F, D_site)."""
+    def _checked(self, actions: np.ndarray) -> np.ndarray:
+        """Actions from outside, (N, F * D) int64."""
         layout = self.layout
         actions = np.asarray(actions)
         expected = (self.num_rows, layout.step_frames * layout.decisions)
@@ -207,29 +260,37 @@ class Episodes:
             numbers = np.issubdtype(actions.dtype, np.floating)
             if not numbers or not (np.isfinite(actions) & (actions == np.round(actions))).all():
                 raise ValueError(f"expected finite whole numbers as actions, got {actions.dtype} with something else")
-            actions = actions.astype(np.int64)
         if not ((actions >= 0) & (actions < len(Decision))).all():
             known = ", ".join(f"{decision.value} = {decision.name.lower()}" for decision in Decision)
             raise ValueError(f"expected actions among {known}; got {actions.min()} to {actions.max()}")
-        return layout.step_decisions(actions, site)
+        return actions.astype(np.int64)
 
-    def _finish(self, reward: Tensor) -> Outcome:
-        """Add the outcome to the last step's reward, in place, and sum up."""
-        logits = self.backbone.consensus(torch.cat(self.frame_logits, 1))
-        self.state = None
-        if not torch.isfinite(logits).all():
-            raise ValueError("expected finite class scores, the backbone put out NaN or infinity: check its weights")
-        labels = self.labels.repeat_interleave(self.rollouts_per_clip)
-        reward += self.reward.of_outcome(logits, labels)
-        self.returns += reward
-        self.logits = logits
-        arrays = (
+    def _row_labels(self) -> Tensor:
+        return self.labels.repeat_interleave(self.rollouts_per_clip)
+
+    def _outcome(self) -> Outcome:
+        """Of episodes that have ended, brought to the host in one copy."""
+        logits, labels = self.logits, self._row_labels()
+        facts = (
+            torch.isfinite(logits).all(1),
             labels,
             logits.argmax(-1),
-            correctness(logits, labels).bool(),
+            correctness(logits, labels),
             logits.log_softmax(-1).gather(1, labels[:, None])[:, 0],
             self.spent / self.clip_dense_macs,
             self.returns,
         )
-        clip = np.repeat(self.indices, self.rollouts_per_clip)
-        return Outcome(clip, *(array.cpu().numpy() for array in arrays))
+        finite, label, prediction, correct, log_prob, ratio, returns = (
+            torch.stack([fact.double() for fact in facts]).cpu().numpy()
+        )
+        if not finite.all():
+            raise ValueError("expected finite class scores, the backbone put out NaN or infinity: check its weights")
+        return Outcome(
+            clip=np.repeat(self.indices, self.rollouts_per_clip),
+            label=label.astype(np.int64),
+            prediction=prediction.astype(np.int64),
+            correct=correct.astype(bool),
+            log_prob=log_prob.astype(np.float32),
+            macs_ratio=ratio,
+            reward=returns,
+        )

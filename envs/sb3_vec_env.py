@@ -14,7 +14,7 @@ from backbone import FusionBackbone, Ledger
 from envs.clips import ClipSource
 from envs.clips.loader import Loader
 from envs.clips.sampler import ClipSampler
-from envs.episodes import Episodes
+from envs.episodes import Episodes, Outcome
 
 
 class FusionVecEnv(VecEnv):
@@ -142,6 +142,32 @@ class FusionVecEnv(VecEnv):
             self._untouched = None
             return self.episodes.frames, self.episodes.labels
         return self.episodes.put(next(self.loader))
+
+    # -- rollouts that stay where the backbone is: no observation, action or reward passes through NumPy ---------------
+
+    @property
+    def under_way(self) -> bool:
+        """Has somebody stepped the clips in play?"""
+        return self._untouched is None
+
+    def observe(self) -> Tensor:
+        """Of the episodes under way, (N, O), on the backbone's device; the cost's columns are zero where nothing is counted."""
+        return self.episodes.observed()
+
+    def advance(self, actions: Tensor) -> None:
+        """Step by actions (N, F * D) on the backbone's device that are known to be decisions; ``finish`` tells the rewards."""
+        self._untouched = None
+        self.episodes.advance(actions)
+
+    def finish(self) -> tuple[np.ndarray, Outcome]:
+        """After the last step: rewards of each, (steps, N), and how the episodes ended. Begins those of the next clips."""
+        rewards, outcome = self.episodes.finish()
+        position = self.sampler.position
+        self.episodes.deal(next(self.loader))
+        self._untouched = position
+        return rewards, outcome
+
+    # -- between rollouts ----------------------------------------------------------------------------------------------
 
     def begin_again(self) -> np.ndarray:
         """Begin the episodes that nobody has stepped yet once more, for a backbone whose weights have changed since.

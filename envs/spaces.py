@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from backbone import Decision, Observation, Site
 from backbone.common.naming import did_you_mean
 
 ORDERS = ("frame", "site")
+
+Actions = TypeVar("Actions", np.ndarray, Tensor)
 
 
 class Rows(NamedTuple):
@@ -26,6 +29,7 @@ class Rows(NamedTuple):
     :param has_previous: (R, F)
     :param live_now: (R, F) and
     :param live_before: (R, F): live channels of the site that this one's convolution reads (0 where it reads none)
+    :param by_site: which rows stand at each site, where that is known without looking at them, which would halt a GPU
     """
 
     site: Tensor
@@ -35,6 +39,13 @@ class Rows(NamedTuple):
     has_previous: Tensor
     live_now: Tensor
     live_before: Tensor
+    by_site: Mapping[int, Tensor | slice] | None = None
+
+    def at(self, site: int) -> Tensor | slice:
+        """Which rows stand at a site."""
+        if self.by_site is not None:
+            return self.by_site.get(site, slice(0))
+        return (self.site == site).nonzero().squeeze(1)
 
 
 @dataclass(frozen=True)
@@ -101,28 +112,50 @@ class StepLayout:
         :param frame: index in the clip of the step's first frame
         :param spent: (R,) share of the clip's dense MACs spent so far
         """
+        context = observation.cost  # of a walk that counts nothing its columns stay zero
         rows, frames = observation.v.shape[:2]
-        context = observation.context
         flat = observation.v.new_zeros(rows, frames, sum(self.widths))
         v, v_previous, ready, site, scalars = flat.split(self.widths, -1)
         v[..., : observation.v.shape[-1]] = observation.v
         v_previous[..., : observation.v.shape[-1]] = observation.v_previous
-        ready[:, 0, : context.ready.shape[-1]] = context.ready
         site[..., observation.site] = 1
         scalars[..., 0] = torch.arange(frame, frame + frames, device=flat.device) / self.num_frames
         scalars[..., 1] = spent.unsqueeze(-1)
-        if context.input_live is not None:
+        if context is not None:
+            ready[:, 0, : context.ready.shape[-1]] = context.ready
+        if context is not None and context.input_live is not None:
             scalars[..., 2], scalars[..., 3] = context.input_live
         return flat.flatten(1)
 
-    def unpack(self, flat: Tensor) -> Rows:
-        """Flat observations (R, F * columns) -> their parts."""
+    def unpack(self, flat: Tensor, by_site: Mapping[int, Tensor | slice] | None = None) -> Rows:
+        """Flat observations (R, F * columns) -> their parts.
+
+        :param by_site: which rows stand at each site, where the caller knows
+        """
         parts = flat.unflatten(1, (self.step_frames, -1)).split(self.widths, -1)
         v, v_previous, ready, site, scalars = parts
         has_previous = (scalars[..., 0] > 0).to(flat.dtype)
-        return Rows(site[:, 0].argmax(-1), v, v_previous, ready[:, 0], has_previous, scalars[..., 2], scalars[..., 3])
+        live = scalars[..., 2], scalars[..., 3]
+        return Rows(site[:, 0].argmax(-1), v, v_previous, ready[:, 0], has_previous, *live, by_site)
 
-    def step_decisions(self, actions: np.ndarray, site: int) -> np.ndarray:
+    def rows_by_site(self, rows: int, device: torch.device) -> dict[int, Tensor]:
+        """Of whole episodes' steps in time order, which of the (steps * N) rows stand at each site."""
+        steps = torch.arange(rows, device=device).unflatten(0, (-1, len(self.sites), rows // self.num_steps))
+        return {site.index: steps[:, site.index].flatten() for site in self.sites}
+
+    def by_site(self, steps: Tensor) -> list[Tensor]:
+        """Columns of N whole episodes' steps in time order, (steps * N, F * D, ...), taken apart: per site (N, T, D_site, ...)."""
+        sites, frames = len(self.sites), self.step_frames
+        apart = steps.unflatten(0, (self.num_frames // frames, sites, -1)).unflatten(3, (frames, self.decisions))
+        whole = apart.movedim(2, 0)  # (N, T / F, S, F, D, ...)
+        return [whole[:, :, site.index, :, : site.decisions].flatten(1, 2) for site in self.sites]
+
+    def by_step(self, facts: Tensor) -> Tensor:
+        """Sums of what holds at each frame and site, (N, T, S), over the frames of each step: (steps, N)."""
+        steps = facts.unflatten(1, (-1, self.step_frames)).sum(2)
+        return steps.flatten(1).T
+
+    def step_decisions(self, actions: Actions, site: int) -> Actions:
         """A step's actions (N, F * D) -> the decisions of its site without padding, (N, F, D_site)."""
         return actions.reshape(len(actions), self.step_frames, -1)[..., : self.sites[site].decisions]
 

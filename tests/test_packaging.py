@@ -1,5 +1,6 @@
 """What pip installs: a wheel of the four packages and nothing else, whose ranges hold what requirements*.txt pins."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from backbone.sparse.build import COMMON, FLAGS
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("backbone", "envs", "agent", "experiments")
@@ -39,7 +42,12 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, place / "source")
     build = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", place]
-    subprocess.run([sys.executable, *map(str, build), str(place / "source")], check=True, cwd=place)
+    without = {
+        **os.environ,
+        "CC": "no-such-compiler",
+        "CXX": "no-such-compiler",
+    }  # the kernels are optional, and slow to build
+    subprocess.run([sys.executable, *map(str, build), str(place / "source")], check=True, cwd=place, env=without)
     (built,) = place.glob("adafuse_rl-*.whl")
     return zipfile.ZipFile(built)
 
@@ -47,7 +55,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 def test_the_wheel_holds_every_module_its_typing_and_nothing_else(wheel):
     inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     modules = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
-    assert inside == modules | {f"{package}/py.typed" for package in PACKAGES}
+    assert inside == modules | {f"{package}/py.typed" for package in PACKAGES} | {"backbone/sparse/kernels.cpp"}
 
 
 def test_the_wheel_brings_the_command_and_its_licence(wheel):
@@ -97,3 +105,11 @@ def test_the_lock_has_what_is_pinned_and_all_that_it_needs_each_with_its_hash():
         needs = [Requirement(text) for text in metadata.requires(name) or ()]
         needed = {canonicalize_name(need.name) for need in needs if need.marker is None or need.marker.evaluate()}
         assert needed <= locked.keys(), name
+
+
+def test_kernels_are_built_as_they_are_on_first_use():
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["ext-modules"]
+    flags = {part["name"].rpartition("_kernels_")[2]: part["extra-compile-args"] for part in built}
+    shared = [flag for flag in COMMON if flag not in ("-fPIC", "-shared")]
+    assert flags == {kind: [*shared, *own] for kind, own in FLAGS.items()}
+    assert all(part["optional"] for part in built)

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import numpy as np
@@ -16,6 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HumanOutputFormat, Logger
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
 
 from agent.policies.policy import FusionPolicy
 from backbone import Decision, Ledger
@@ -39,7 +40,9 @@ class Counts(TypedDict):
 
 
 class GradientWatch:
-    """Norm and noise of the gradients that an optimiser steps along; shortens outliers, and stops at NaN.
+    """Norm and noise of the gradients that an optimiser steps along; shortens outliers, and lets NaN move nothing.
+
+    All of it stays on the gradients' device until it is asked for; ``check`` raises where one was not finite.
 
     An outlier is longer than MAX_NORM_RATIO times the root mean square of recent norms. A fixed limit would cut noisy
     estimators often and quiet ones never.
@@ -53,52 +56,91 @@ class GradientWatch:
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter] | None = None) -> None:
         self.parameters = None if parameters is None else list(parameters)
-        self.mean: torch.Tensor | None = None
-        self.mean_square, self.updates = 0.0, 0
-        self.norms: deque[float] = deque(maxlen=100)  # of the latest updates
-        self.counts: Counts = {"updates": 0, "clipped": 0, "norm_square": 0.0, "complete": True}
+        self.mean: Tensor | None = None
+        self.updates = 0
+        self._norms: deque[Tensor] = deque(maxlen=100)  # of the latest updates
+        self._updates, self._complete = 0, True  # over all sittings
+        # one number each, float64 where the gradients are: nothing waits for the device until somebody asks
+        self._mean_square, self._norm_square, self._clipped, self._fault = torch.zeros(4, dtype=torch.float64)
 
     def __call__(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         everything = [p for group in optimizer.param_groups for p in group["params"]]
-        total = sum(float(p.grad.norm()) for p in everything if p.grad is not None)
         watched = everything if self.parameters is None else self.parameters
         # a small minibatch may leave a site's gate without a gradient: zeros keep its place in the running mean
         flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in watched])
-        norm = float(flat.norm())
-        if not math.isfinite(total):
+        known = {id(p) for p in watched}
+        others = [p.grad for p in everything if p.grad is not None and id(p) not in known]
+        self._move(flat.device)
+        norm = flat.norm().double()
+        total = norm + sum(grad.norm() for grad in others)
+        finite = total.isfinite()
+        self._fault = torch.where((self._fault == 0) & ~finite, total, self._fault)
+        self.mean = (1 - NOISE_MEMORY) * flat + (NOISE_MEMORY * self.mean if self.mean is not None else 0)
+        self._mean_square = (1 - NOISE_MEMORY) * norm**2 + NOISE_MEMORY * self._mean_square
+        self._norms.append(norm)
+        self.updates += 1
+        limit = self._limit(norm)
+        outlier = norm > limit
+        self._clipped = self._clipped + outlier
+        kept = torch.where(
+            finite, flat * torch.where(outlier, limit / norm, 1.0), 0
+        )  # what is not finite moves nothing
+        for p, part in zip(watched, kept.split([p.numel() for p in watched])):
+            if p.grad is not None:
+                p.grad = part.view_as(p)
+        for grad in others:
+            grad.copy_(torch.where(finite, grad, 0))
+        self._updates += 1
+        square = torch.minimum(norm, limit) ** 2
+        self._norm_square = NOISE_MEMORY * self._norm_square + (1 - NOISE_MEMORY) * square
+
+    def _limit(self, norm: Tensor) -> Tensor:
+        """The longest gradient that passes; any until enough updates tell what is usual."""
+        unlimited = torch.full_like(norm, math.inf)
+        if self._updates < WARM_UP_UPDATES:
+            return unlimited
+        usual = (self._norm_square / (1 - NOISE_MEMORY**self._updates)) ** 0.5
+        return torch.where(self._norm_square > 0, MAX_NORM_RATIO * usual, unlimited)
+
+    def _move(self, device: torch.device) -> None:
+        if self._fault.device != device:
+            for name in ("_mean_square", "_norm_square", "_clipped", "_fault"):
+                setattr(self, name, getattr(self, name).to(device))
+
+    def check(self) -> None:
+        """:raises ValueError: a gradient was not finite; it has moved nothing"""
+        if fault := float(self._fault):
             raise ValueError(
-                f"expected a finite gradient, got {total}: lower the learning rate, or check the backbone's weights "
+                f"expected a finite gradient, got {fault}: lower the learning rate, or check the backbone's weights "
                 "and the clips; the last checkpoint is intact"
             )
-        self.mean = (1 - NOISE_MEMORY) * flat + (NOISE_MEMORY * self.mean if self.mean is not None else 0)
-        self.mean_square = (1 - NOISE_MEMORY) * norm**2 + NOISE_MEMORY * self.mean_square
-        self.norms.append(norm)
-        self.updates += 1
-        limit = self._limit()
-        if norm > limit:
-            self.counts["clipped"] += 1
-            for parameter in watched:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(limit / norm)
-        self.counts["updates"] += 1
-        square = NOISE_MEMORY * self.counts["norm_square"] + (1 - NOISE_MEMORY) * min(norm, limit) ** 2
-        self.counts["norm_square"] = square
 
-    def _limit(self) -> float:
-        """The longest gradient that passes; any until enough updates tell what is usual."""
-        updates = self.counts["updates"]
-        if updates < WARM_UP_UPDATES or not self.counts["norm_square"]:
-            return math.inf
-        return MAX_NORM_RATIO * (self.counts["norm_square"] / (1 - NOISE_MEMORY**updates)) ** 0.5
+    @property
+    def norms(self) -> list[float]:
+        """Of the latest updates."""
+        return torch.stack(tuple(self._norms)).tolist() if self._norms else []
+
+    @property
+    def counts(self) -> Counts:
+        """Over all sittings."""
+        clipped, square = int(self._clipped), float(self._norm_square)
+        return {"updates": self._updates, "clipped": clipped, "norm_square": square, "complete": self._complete}
+
+    def take_up(self, counts: dict[str, Any]) -> None:
+        """Go on from a checkpoint's ``counts``, or a part of them."""
+        held = {**self.counts, **counts}
+        self._updates, self._complete = held["updates"], held["complete"]
+        self._clipped = torch.tensor(held["clipped"], dtype=torch.float64, device=self._fault.device)
+        self._norm_square = torch.tensor(held["norm_square"], dtype=torch.float64, device=self._fault.device)
 
     @property
     def noise(self) -> float:
         """0 before the first update."""
-        if self.mean is None or not self.mean_square:
+        if self.mean is None or not self._mean_square:
             return 0.0
         # both running means lack the same share of their weight at the start, once in the mean and twice in its square
         weight = 1 - NOISE_MEMORY**self.updates
-        return 1 - float(self.mean.square().sum()) / (weight * self.mean_square)
+        return 1 - float(self.mean.square().sum()) / (weight * float(self._mean_square))
 
 
 class FusionAlgorithm(BaseAlgorithm):
@@ -120,6 +162,7 @@ class FusionAlgorithm(BaseAlgorithm):
             self.ledger = self.env.get_attr("ledger")[0]
             self.policy_kwargs = {**self.policy_kwargs, "layout": self.layout}
         self._build_policy()
+        self._recorded: list[tuple[str, list[str], Tensor]] = []
         self.gradient_watch = GradientWatch(self.policy.gates.parameters())
         self.policy.optimizer.register_step_pre_hook(self.gradient_watch)
 
@@ -176,31 +219,63 @@ class FusionAlgorithm(BaseAlgorithm):
         self.policy.optimizer.zero_grad()
         loss.backward()
         self.policy.optimizer.step()
-        self.logger.record("train/loss", loss.item())
+        self.record_later("record", ["train/loss"], loss)
 
-    def log_rollouts(
-        self, *, reward: Any, correct: Any, macs_ratio: Any, entropy: float, shares: Sequence[np.ndarray]
-    ) -> None:
+    def record_later(self, kind: str, names: list[str], values: Tensor) -> None:
+        """Log numbers that stand on the device, once logs are written: asking for them now would halt it.
+
+        :param kind: "record", the last value, or "record_mean"
+        :param values: one a name
+        """
+        self._recorded.append((kind, names, values.detach().double().flatten()))
+        if len(self._recorded) > 1000:  # nobody writes logs
+            self.bring_records()
+
+    def bring_records(self) -> None:
+        """Hand the logger what was recorded, in one copy."""
+        recorded, self._recorded = self._recorded, []
+        if not recorded:
+            return
+        numbers = iter(torch.cat([values for *_, values in recorded]).tolist())
+        for kind, names, _ in recorded:
+            for name in names:
+                getattr(self.logger, kind)(name, next(numbers))
+
+    def log_rollouts(self, *, reward: Any, correct: Any, macs_ratio: Any, entropy: Any, shares: Any) -> None:
         """Record one batch of finished rollouts under the tags that all methods share.
+
+        Arrays, lists or tensors; the latter stay on their device until logs are written.
 
         :param reward, correct, macs_ratio: of each rollout, (N,); accuracy is logged in percent, as on validation clips
         :param entropy: of one decision, mean, in nats
-        :param shares: per site, the shares of use, reuse and skip, (3,)
+        :param shares: per site, the shares of use, reuse and skip, (S, 3)
         """
-        record = self.logger.record_mean
-        record("rollout/reward", float(np.mean(reward)))
-        record("rollout/accuracy", 100 * float(np.mean(correct)))
-        record("rollout/cost", float(np.mean(macs_ratio)))
-        record("train/entropy", entropy)
-        for site, share in zip(self.layout.sites, shares, strict=True):
-            for decision in Decision:
-                record(f"decisions/{site.name}/{decision.name.lower()}", float(share[decision]))
+        means = {
+            "rollout/reward": reward,
+            "rollout/accuracy": correct,
+            "rollout/cost": macs_ratio,
+            "train/entropy": entropy,
+        }
+        values = [torch.as_tensor(part).double().mean().to(self.device) for part in means.values()]
+        values[1] = 100 * values[1]
+        self.record_later("record_mean", list(means), torch.stack(values))
+        if not isinstance(shares, Tensor):
+            shares = torch.as_tensor(np.stack(list(shares)))
+        names = [
+            f"decisions/{site.name}/{decision.name.lower()}" for site in self.layout.sites for decision in Decision
+        ]
+        self.record_later("record_mean", names, shares.to(self.device))
 
     def dump_logs(self, iteration: int = 0) -> None:
-        """Write what was recorded, at the number of rollouts; of every so many batches."""
+        """Write what was recorded, at the number of rollouts; of every so many batches.
+
+        :raises ValueError: a gradient was not finite
+        """
         self.batches += 1
         if self.batches % self.log_every:
             return
+        self.gradient_watch.check()
+        self.bring_records()
         watch, now = self.gradient_watch, time.time_ns()
         if watch.norms:
             self.logger.record("train/gradient_norm", float(np.mean(watch.norms)))
@@ -222,14 +297,14 @@ class FusionAlgorithm(BaseAlgorithm):
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Take back what ``extra_state`` gave."""
-        self.gradient_watch.counts.update(state.get("gradient_watch", {"complete": False}))  # older checkpoints lack it
+        self.gradient_watch.take_up(state.get("gradient_watch", {"complete": False}))  # older checkpoints lack it
         self.batches = state.get("batches", 0)
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []  # BaseAlgorithm's own leaves the optimiser out
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "gradient_watch", "ledger"]
+        return [*super()._excluded_save_params(), "gradient_watch", "ledger", "_recorded"]
 
 
 def env_of(model: BaseAlgorithm) -> VecEnv:

@@ -126,7 +126,7 @@ class JointTraining(BaseCallback):
             raise ValueError(f"expected a method that plays rollouts, got {type(model).__name__}")
         played = model.rollouts_per_clip
         kept = np.arange(model.n_envs) % played >= played - self.rollouts
-        return Decisions.from_actions(model.rollout_buffer.actions[:, kept], model.layout)
+        return Decisions.from_actions(model.rollout_buffer.actions.cpu().numpy()[:, kept], model.layout)
 
     def step(self) -> None:
         """Along the gradient that stands in the CNN's parameters; removes it."""

@@ -9,7 +9,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
 
 from agent.algorithms.whole_clips import WholeClips
-from agent.estimators.cost import check_cost_gradient, site_cost
+from agent.estimators.cost import check_cost_gradient, site_costs
 from agent.estimators.relaxations import Relaxation, find_relaxation
 from agent.policies.distribution import log_softmax
 from backbone import Observation
@@ -43,15 +43,14 @@ class PathwiseGradient(WholeClips):
         temperature = self.temperature
         if callable(temperature):
             temperature = temperature(self._current_progress_remaining)
-        entropies, expected, exact_cost = [], [], self.cost_gradient == "exact"
+        entropies, probs, exact_cost = [], [], self.cost_gradient == "exact"
 
         def decide(observation: Observation) -> Tensor:
             logits = self.policy.gates(observation.site, observation.v, observation.v_previous)
             log_probs = log_softmax(logits.detach())
             entropies.append(-(log_probs.exp() * log_probs).sum(-1).flatten())
             if exact_cost:
-                site = self.backbone.sites[observation.site]
-                expected.append(site_cost(self.ledger, site, observation, log_softmax(logits).exp()))
+                probs.append(log_softmax(logits).exp())
             return self.relaxation(logits, temperature)
 
         self.policy.gates.train()  # BatchNorms read the batch's statistics, as in AdaFuse
@@ -59,14 +58,14 @@ class PathwiseGradient(WholeClips):
         self.policy.gates.eval()
         outcome = self.reward.of_outcome(result.logits, labels)
         macs_ratio = result.macs / self.episodes.clip_dense_macs
-        cost = torch.stack(expected).sum(0) if exact_cost else macs_ratio
+        cost = site_costs(self.ledger, probs, result.decisions).sum(1) if exact_cost else macs_ratio
         reward = self.reward(outcome, cost.to(outcome.dtype))
         self.logger.record("train/temperature", float(temperature))
         self.log_rollouts(
-            reward=reward.detach().cpu().numpy(),
-            correct=(result.logits.argmax(-1) == labels).float().cpu().numpy(),
-            macs_ratio=macs_ratio.detach().cpu().numpy(),
-            entropy=float(torch.cat(entropies).mean()),
-            shares=[chosen.detach().mean((0, 1, 2)).cpu().numpy() for chosen in result.decisions],
+            reward=reward.detach(),
+            correct=result.logits.argmax(-1) == labels,
+            macs_ratio=macs_ratio.detach(),
+            entropy=torch.cat(entropies).mean(),
+            shares=torch.stack([chosen.detach().mean((0, 1, 2)) for chosen in result.decisions]),
         )
         return -reward.mean()

@@ -15,8 +15,9 @@ from agent.algorithms.schedules import WarmupCosine
 from agent.estimators.baselines import leave_one_out
 from agent.estimators.cost import check_cost_gradient, decision_costs, own_cost_advantages
 from agent.policies.policy import FusionPolicy
+from backbone import one_hot
 from backbone.common.naming import did_you_mean
-from envs.spaces import Rows, StepLayout
+from envs.spaces import StepLayout
 
 RATIOS = ("decision", "joint")
 
@@ -97,13 +98,14 @@ class FusionPPO(RolloutMixin, PPO):
             _init_setup_model=_init_setup_model,
         )
 
-    def _credit(self, rows: Rows, actions: Tensor, probs: Tensor) -> None:
+    def _credit(self, actions: Tensor, probs: Tensor) -> None:
         buffer = self.rollout_buffer
-        buffer.advantages[:] = leave_one_out(buffer.returns, self.rollouts_per_clip)[..., None]
+        shared = torch.from_numpy(leave_one_out(buffer.returns, self.rollouts_per_clip))
+        buffer.advantages[:] = shared.to(self.device).unsqueeze(-1)
         if self.cost_gradient == "exact":
-            own = own_cost_advantages(decision_costs(self.ledger, self.layout, rows, probs), probs, actions)
-            own = self.policy.per_ratio(own)
-            buffer.advantages += self.reward.penalty(own.reshape(buffer.advantages.shape).cpu().numpy())
+            costs = decision_costs(self.ledger, self.layout, probs, one_hot(actions))
+            own = self.policy.per_ratio(own_cost_advantages(costs, probs, actions))
+            buffer.advantages += self.reward.penalty(own.reshape(buffer.advantages.shape))
         buffer.advantages *= self.loss_scale
 
     def loss(self) -> Tensor:
@@ -111,9 +113,7 @@ class FusionPPO(RolloutMixin, PPO):
         buffer = self.rollout_buffer
         rows, actions = self.all_rows()
         log_prob = self.policy.per_ratio(self.policy.distribution(rows).log_prob(actions))
-        old, advantages = (
-            torch.as_tensor(part, device=self.device).flatten(0, 1) for part in (buffer.log_probs, buffer.advantages)
-        )
+        old, advantages = (part.flatten(0, 1) for part in (buffer.log_probs, buffer.advantages))
         return -(advantages * (log_prob - old).exp()).mean()
 
     def train(self) -> None:

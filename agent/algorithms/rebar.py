@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -9,11 +11,14 @@ from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
 from agent.algorithms.whole_clips import WholeClips
-from agent.estimators.cost import check_cost_gradient, site_cost
+from agent.estimators.cost import check_cost_gradient, site_costs
 from agent.estimators.relaxations import gumbel_noise, hardened
-from agent.policies.distribution import log_softmax
+from agent.policies.distribution import log_softmax, softmax
 from backbone import FusionState, Observation
+from backbone.common.rows import repeat_rows
 from envs.reward import correctness
+
+PIXELS_AT_ONCE = 2**23  # of a pass with gradients through the relaxed rows: 167 frames of 224 x 224 pixels
 
 
 class _Decided(NamedTuple):
@@ -52,9 +57,8 @@ class REBAR(WholeClips):
     the batch's): else a clip's probabilities would depend on the clips beside it, and the estimate would be biased.
     They move after the update.
 
-
     A clip counts as one episode; it costs a hard pass, and at each site two relaxed ones of the sites from there on,
-    forward and backward.
+    forward and backward. On a GPU as many sites' as fit into PIXELS_AT_ONCE walk as rows of one batch.
 
     :param temperature: of the site whose gradient is estimated
     :param later_temperature: of the sites behind it
@@ -81,102 +85,137 @@ class REBAR(WholeClips):
         super().__init__(env, **kwargs)
 
     def loss(self, frames: Tensor, labels: Tensor) -> Tensor:
-        passed, scores, macs = self._hard_pass(frames)
+        passed, scores = self._hard_pass(frames)
         self.seen = [site.observation for site in passed]
         outcome = self.reward.of_outcome(scores, labels)
         exact_cost = self.cost_gradient == "exact"
-        own_costs = [self._cost(site.observation, log_softmax(site.logits).exp()) for site in passed]
-        paid = own_costs if exact_cost else [self._cost(site.observation, site.decisions) for site in passed]
+        decisions, log_probs = [site.decisions for site in passed], [log_softmax(site.logits) for site in passed]
+        own_costs = site_costs(self.ledger, [part.exp() for part in log_probs], decisions).to(outcome.dtype)
+        paid = site_costs(self.ledger, decisions, decisions).to(outcome.dtype)
+        later = _from_there_on((own_costs.detach() if exact_cost else paid), own=not exact_cost)
+        relaxed, directions = self._control_variates(passed, labels)
         terms = []
         for index, site in enumerate(passed):
-            first_paid = index + 1 if exact_cost else index
-            later = sum((cost.detach() for cost in paid[first_paid:]), torch.zeros_like(outcome))
-            relaxed, direction = self._control_variate(index, passed, labels)
-            log_probs = log_softmax(site.logits)
-            score = (log_probs * site.decisions).flatten(1).sum(1)
-            pathwise = (direction * site.logits).flatten(1).sum(1)
-            terms.append((self.reward(outcome, later) - relaxed) * score + pathwise)
+            score = (log_probs[index] * site.decisions).flatten(1).sum(1)
+            pathwise = (directions[index] * site.logits).flatten(1).sum(1)
+            terms.append((self.reward(outcome, later[:, index]) - relaxed[index]) * score + pathwise)
             if exact_cost:
-                terms.append(-self.reward.penalty(own_costs[index]))
+                terms.append(-self.reward.penalty(own_costs[:, index]))
             if self.entropy_coef:
-                terms.append(-self.entropy_coef * (log_probs.exp() * log_probs).flatten(1).sum(1))
-        self._log(passed, outcome, macs, correctness(scores, labels))
+                terms.append(-self.entropy_coef * (log_probs[index].exp() * log_probs[index]).flatten(1).sum(1))
+        self._log(passed, outcome, paid.sum(1), correctness(scores, labels))
         return -torch.stack(terms).sum(0).mean()
 
     def step(self, loss: Tensor) -> None:
         super().step(loss)
         self.policy.update_statistics(self.seen)
 
-    def _hard_pass(self, frames: Tensor) -> tuple[list[_Decided], Tensor, Tensor]:
-        """Sample decisions site by site: the sites, class scores (B, classes) and MACs (B,).
+    @torch.no_grad()
+    def _hard_pass(self, frames: Tensor) -> tuple[list[_Decided], Tensor]:
+        """Sample decisions site by site: the sites, and class scores (B, classes).
 
         Features carry no gradient; the logits do, to the gates.
         """
         backbone, passed = self.backbone, []
-        with torch.no_grad():
-            state = backbone.begin(frames, last=True)
+        state = backbone.begin(frames, last=True, counted=False)
         while state.site < len(backbone.sites):
-            with torch.no_grad():
-                observation = backbone.observe(state)
-            logits = self._logits(observation)
-            noise = gumbel_noise(logits)
-            decisions = hardened(logits.detach() + noise)
-            passed.append(_Decided(state, observation, logits, noise, decisions))
-            with torch.no_grad():
-                state = self._advance(state, observation, decisions)
-        with torch.no_grad():
-            return passed, backbone.consensus(backbone.logits(state)), state.macs.sum(1)
-
-    def _control_variate(self, index: int, passed: list[_Decided], labels: Tensor) -> tuple[Tensor, Tensor]:
-        """f(z~), (B,), and the derivative of f(z) - f(z~) with respect to the site's logits, (B, T, D, 3)."""
-        backbone, site, exact_cost = self.backbone, passed[index], self.cost_gradient == "exact"
-        logits = site.logits.detach().requires_grad_()
-        log_probs = log_softmax(logits)
-        given = conditional_gumbel(log_probs, site.decisions)
-        # two rows a clip, z and z~: all that runs before the site's decisions is shared by them
-        decisions = torch.stack([log_probs + site.noise, given], 1).flatten(0, 1)
-        decisions = log_softmax(decisions / self.temperature).exp()
-        reward: Tensor | float = 0.0
-        if not exact_cost:
-            reward = -self.reward.penalty(self._cost(site.observation, decisions))
-        state = self._advance(site.state, site.observation, decisions)
-        for later in passed[index + 1 :]:
             observation = backbone.observe(state)
-            log_probs = log_softmax(self._logits(observation))
-            noise = later.noise.repeat_interleave(2, 0)
-            decisions = log_softmax((log_probs + noise) / self.later_temperature).exp()
-            charged = log_probs.exp() if exact_cost else decisions
-            reward = reward - self.reward.penalty(self._cost(observation, charged))
-            state = self._advance(state, observation, decisions)
-        outcome = self.reward.of_outcome(backbone.consensus(backbone.logits(state)), labels.repeat_interleave(2))
-        free, given = (reward + outcome).unflatten(0, (-1, 2)).unbind(1)
-        (direction,) = torch.autograd.grad((free - given).sum(), logits)
-        return given.detach(), direction
+            with torch.enable_grad():
+                logits = self._logits(observation)
+            noise = gumbel_noise(logits)
+            decisions = hardened(logits + noise)
+            passed.append(_Decided(state, observation, logits, noise, decisions))
+            state = backbone.advance(state, decisions)
+        return passed, backbone.consensus(backbone.logits(state))
+
+    def _control_variates(self, passed: list[_Decided], labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Of each site, f(z~), (B,), and the derivative of f(z) - f(z~) with respect to its logits, (B, T, D, 3)."""
+        given: list[Tensor] = []
+        directions: list[Tensor] = []
+        at_once = self._sites_at_once(len(labels))
+        for start in range(0, len(passed), at_once):
+            replayed = self._replay(range(start, min(start + at_once, len(passed))), passed, labels)
+            for found, part in zip((given, directions), replayed, strict=True):
+                found.extend(part)
+        return given, directions
+
+    def _sites_at_once(self, clips: int) -> int:
+        """How many sites are replayed in one batch: on a GPU many, on a CPU, whose caches are small, one after the other."""
+        pixels = 2 * clips * self.layout.num_frames * self.backbone.cnn.size**2
+        return 1 if self.backbone.device.type == "cpu" else max(PIXELS_AT_ONCE // pixels, 1)
+
+    def _replay(self, own: range, passed: list[_Decided], labels: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """The same of some sites that follow each other, in one pass: each joins it where its own decisions are relaxed.
+
+        Rows are those of the sites one after the other; two a clip, z and z~.
+        """
+        backbone, exact_cost, clips = self.backbone, self.cost_gradient == "exact", len(labels)
+        leaves = [passed[index].logits.detach().requires_grad_() for index in own]
+        decided = [repeat_rows(site.decisions, 2 * clips).repeat(len(own), 1, 1, 1) for site in passed]
+        charged = list(decided)
+        state: FusionState | None = None
+        for index in range(own.start, len(passed)):
+            site = passed[index]
+            relaxed: list[Tensor] = []  # decisions of the rows that walk already, and of those that join them
+            expected: list[Tensor] = []  # probabilities of the same
+            if state is not None:
+                log_probs = log_softmax(self._logits(backbone.observe(state)))
+                noise = repeat_rows(site.noise, 2 * clips).repeat(len(log_probs) // (2 * clips), 1, 1, 1)
+                relaxed.append(softmax((log_probs + noise) / self.later_temperature))
+                expected.append(log_probs.exp())
+            if index in own:
+                log_probs = log_softmax(leaves[index - own.start])
+                both = torch.stack([log_probs + site.noise, conditional_gumbel(log_probs, site.decisions)], 1)
+                relaxed.append(softmax(both.flatten(0, 1) / self.temperature))
+                expected.append(relaxed[-1])
+                state = site.state if state is None else _joined(state, site.state, 2 * clips)
+            assert state is not None
+            now = torch.cat(relaxed)
+            still_hard = decided[index][len(now) :]
+            decided[index] = torch.cat([now, still_hard])
+            charged[index] = torch.cat([*expected, still_hard]) if exact_cost else decided[index]
+            state = backbone.advance(state, now)
+        assert state is not None
+        outcome = self.reward.of_outcome(
+            backbone.consensus(backbone.logits(state)), labels.repeat_interleave(2).repeat(len(own))
+        )
+        costs = _from_there_on(site_costs(self.ledger, charged, decided), own=not exact_cost)
+        costs = costs.unflatten(0, (len(own), -1))[range(len(own)), :, own].flatten().to(outcome.dtype)
+        free, given = self.reward(outcome, costs).view(len(own), clips, 2).unbind(2)
+        directions = torch.autograd.grad((free - given).sum(), leaves)
+        return given.detach().unbind(0), directions
 
     def _logits(self, observation: Observation) -> Tensor:
         return self.policy.gates(observation.site, observation.v, observation.v_previous)
 
-    def _advance(self, state: FusionState, observation: Observation, decisions: Tensor) -> FusionState:
-        own = self.episodes.agent_macs[observation.site]
-        return self.backbone.advance(state, decisions, agent_macs=own, observation=observation)
-
-    def _cost(self, observation: Observation, decisions: Tensor) -> Tensor:
-        """Of the site that is observed, (R,) as a share of the clip's dense MACs."""
-        return site_cost(self.ledger, self.backbone.sites[observation.site], observation, decisions).float()
-
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "seen"]
 
-    def _log(self, passed: list[_Decided], outcome: Tensor, macs: Tensor, correct: Tensor) -> None:
-        macs_ratio = (macs / self.episodes.clip_dense_macs).to(outcome.dtype)
+    def _log(self, passed: list[_Decided], outcome: Tensor, cost: Tensor, correct: Tensor) -> None:
+        """:param cost: (B,) of the CNN; the agent's own is added"""
+        macs_ratio = cost + sum(self.episodes.agent_macs) / self.ledger.dense_macs
         log_probs = [log_softmax(site.logits.detach()) for site in passed]
         self.log_rollouts(
-            reward=self.reward(outcome, macs_ratio).cpu().numpy(),
-            correct=correct.cpu().numpy(),
-            macs_ratio=macs_ratio.cpu().numpy(),
-            entropy=float(torch.cat([-(part.exp() * part).sum(-1).flatten() for part in log_probs]).mean()),
-            shares=[site.decisions.mean((0, 1, 2)).cpu().numpy() for site in passed],
+            reward=self.reward(outcome, macs_ratio),
+            correct=correct,
+            macs_ratio=macs_ratio,
+            entropy=torch.cat([-(part.exp() * part).sum(-1).flatten() for part in log_probs]).mean(),
+            shares=torch.stack([site.decisions.mean((0, 1, 2)) for site in passed]),
         )
+
+
+def _from_there_on(costs: Tensor, *, own: bool) -> Tensor:
+    """Costs of each site (R, S) -> of it and all later ones, or of the later ones alone."""
+    whole = costs.flip(1).cumsum(1).flip(1)
+    return whole if own else whole - costs
+
+
+def _joined(state: FusionState, other: FusionState, rows: int) -> FusionState:
+    """The rows of one walk, then those of another at the same site, repeated so that there are ``rows`` of them."""
+    x = torch.cat([state.x, repeat_rows(other.x, rows)])
+    if state.carry is None or other.carry is None:
+        return replace(state, x=x)
+    return replace(state, x=x, carry=torch.cat([state.carry, repeat_rows(other.carry, rows)]))
 
 
 def conditional_gumbel(log_probs: Tensor, decisions: Tensor) -> Tensor:

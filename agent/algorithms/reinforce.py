@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from torch import Tensor
@@ -14,7 +15,7 @@ from agent.algorithms.schedules import WarmupCosine
 from agent.estimators.baselines import Baseline, find_baseline
 from agent.estimators.cost import check_cost_gradient, step_cost
 from agent.policies.policy import FusionPolicy
-from envs.spaces import Rows
+from backbone import one_hot
 
 
 class REINFORCE(RolloutMixin):
@@ -79,9 +80,10 @@ class REINFORCE(RolloutMixin):
             greedy = torch.arange(self.n_envs, device=self.device) % self.rollouts_per_clip == 0
             self.policy.greedy_rows = greedy
 
-    def _credit(self, rows: Rows, actions: Tensor, probs: Tensor) -> None:
+    def _credit(self, actions: Tensor, probs: Tensor) -> None:
         buffer = self.rollout_buffer
-        buffer.advantages[:] = self.baseline.advantages(buffer.returns, buffer.values)[..., None]
+        advantages = np.asarray(self.baseline.advantages(buffer.returns, buffer.values), np.float32)
+        buffer.advantages[:] = torch.from_numpy(advantages).to(self.device).unsqueeze(-1)
 
     def loss(self) -> Tensor:
         """Of the rollouts just collected; its gradient is the estimate."""
@@ -89,22 +91,21 @@ class REINFORCE(RolloutMixin):
         rows, actions = self.all_rows()
         distribution = self.policy.distribution(rows)
         log_prob = distribution.log_prob(actions)
-        advantages = torch.as_tensor(buffer.advantages, device=self.device).flatten(0, 1)
-        sampled = self._sampled_rows()
-        episodes = int(sampled.sum()) / self.n_steps
-        loss = -(advantages * log_prob)[sampled].sum() / episodes
+        advantages = buffer.advantages.flatten(0, 1)
+        episodes = int(self.sampled.sum())
+        loss = -self._of_sampled(advantages * log_prob).sum() / episodes
         if self.cost_gradient == "exact":
-            expected = step_cost(self.ledger, self.layout, rows, distribution.probs)
-            loss = loss + self.reward.penalty(expected[sampled].sum().to(loss.dtype)) / episodes
+            expected = step_cost(self.ledger, self.layout, distribution.probs, one_hot(actions))
+            loss = loss + self.reward.penalty(self._of_sampled(expected).sum().to(loss.dtype)) / episodes
         if self.entropy_coef:
-            loss = loss - self.entropy_coef * distribution.entropy()[sampled].sum() / episodes
+            loss = loss - self.entropy_coef * self._of_sampled(distribution.entropy()).sum() / episodes
         if self.baseline.learns_value:
-            observations = torch.as_tensor(buffer.observations, device=self.device).flatten(0, 1)
+            observations = buffer.observations.flatten(0, 1)
             returns = torch.as_tensor(buffer.returns, device=self.device).flatten()
             value_loss = F.mse_loss(self.policy.predict_values(observations).flatten(), returns)
             loss = loss + self.vf_coef * value_loss
-            self.logger.record("train/value_loss", value_loss.item())
-        self.logger.record("train/advantage_sd", float(advantages.std()))
+            self.record_later("record", ["train/value_loss"], value_loss)
+        self.record_later("record", ["train/advantage_sd"], advantages.std())
         return loss
 
     def train(self) -> None:
@@ -115,12 +116,12 @@ class REINFORCE(RolloutMixin):
         self.policy.update_statistics(self.all_rows()[0])
         self._n_updates += 1
 
-    def _sampled_rows(self) -> Tensor:
-        """(S * N,) bool: all rows, but for the self-critical baseline's greedy rollouts."""
+    def _of_sampled(self, rows: Tensor) -> Tensor:
+        """(S * N, ...): zero in the self-critical baseline's greedy rollouts."""
         greedy = self.policy.greedy_rows
         if greedy is None:
-            return torch.ones(self.n_steps * self.n_envs, dtype=torch.bool, device=self.device)
-        return ~greedy.repeat(self.n_steps)
+            return rows
+        return rows.masked_fill(greedy.repeat(self.n_steps).view(-1, *[1] * (rows.dim() - 1)), 0)
 
     def extra_state(self) -> dict[str, Any]:
         return {**super().extra_state(), "baseline": self.baseline.name, **self.baseline.state_dict()}

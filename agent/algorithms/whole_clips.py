@@ -114,6 +114,7 @@ class WholeClips(FusionAlgorithm, BaseAlgorithm):
             if not callback.on_step():
                 break
         callback.on_training_end()
+        self.gradient_watch.check()
         return self
 
     def take_clips(self) -> tuple[Tensor, Tensor]:

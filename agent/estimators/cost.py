@@ -1,14 +1,15 @@
-"""The cost of a step from what an agent has seen, exact in expectation: no sampling where a formula will do."""
+"""The cost of a step from what was decided before it, exact in expectation: no sampling where a formula will do."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from backbone import Ledger, Observation, Site
+from backbone import Ledger, walk_macs
 from backbone.common.naming import did_you_mean
-from backbone.cost.ledger import Live, SiteContext
-from envs.spaces import Rows, StepLayout
+from envs.spaces import StepLayout
 
 COST_GRADIENTS = ("exact", "sampled")
 
@@ -26,43 +27,38 @@ def check_cost_gradient(name: str) -> str:
     return name
 
 
-def step_cost(ledger: Ledger, layout: StepLayout, rows: Rows, decisions: Tensor) -> Tensor:
-    """CNN's MACs of each row's step as a share of its clip's dense MACs, differentiable: (R,) float64.
+def step_cost(ledger: Ledger, layout: StepLayout, decisions: Tensor, taken: Tensor) -> Tensor:
+    """CNN's MACs of each step of N whole episodes as a share of the clip's dense MACs, differentiable: (steps * N,) float64.
 
-    :param rows: observations, which may stand at different sites
-    :param decisions: (R, F * D, 3); one-hot gives the cost that was paid, probabilities give its exact expectation
-        (decisions of different frames are independent given the observation; AdaFuse, equation 6)
+    :param decisions: (steps * N, F * D, 3) in time order; one-hot gives the cost that was paid, probabilities give its exact
+        expectation given the steps before (decisions of a step are independent given its observation; AdaFuse, equation 6)
+    :param taken: one-hot, the decisions that were taken
     """
-    decisions = decisions.unflatten(1, (layout.step_frames, layout.decisions))
-    cost = decisions.new_zeros(len(rows.site)).double()
-    for site in layout.sites:
-        here = (rows.site == site.index).nonzero().squeeze(1)
-        if len(here):
-            live = Live(rows.live_now[here], rows.live_before[here])
-            context = SiteContext(rows.ready[here, : site.decisions], rows.has_previous[here], live)
-            chosen = decisions[here][:, :, : site.decisions]
-            cost[here] = ledger.site_macs(site.index, chosen, context).sum(1)
-    return cost / (ledger.dense_macs * layout.num_frames)
+    here, given = layout.by_site(decisions), layout.by_site(taken)
+    macs = walk_macs(ledger, here, inputs=given, before=given if layout.order == "frame" else None)
+    return layout.by_step(macs).flatten() / (ledger.dense_macs * layout.num_frames)
 
 
-def site_cost(ledger: Ledger, site: Site, observation: Observation, decisions: Tensor) -> Tensor:
-    """The same for one site and whole clips, from the backbone's own observation: (R,) float64.
+def site_costs(ledger: Ledger, decisions: Sequence[Tensor], taken: Sequence[Tensor]) -> Tensor:
+    """The same of each site's step in site order, for whoever walks through the backbone: (R, S) float64.
 
-    :param decisions: (R, T, D, 3), R = B or B*K
+    :param decisions: per site, (R, T, D, 3), R = B or B*K
+    :param taken: per site, those that the walk followed
     """
-    rows, frames = decisions.shape[:2]
-    macs = ledger.site_macs(site.index, decisions, observation.context.repeated(rows))
-    return macs.sum(1) / (ledger.dense_macs * frames)
+    macs = walk_macs(ledger, decisions, inputs=taken)
+    return macs.sum(1) / (ledger.dense_macs * macs.shape[1])
 
 
-def decision_costs(ledger: Ledger, layout: StepLayout, rows: Rows, probs: Tensor) -> Tensor:
-    """What each decision costs, the others at their probabilities: (R, F * D, 3), d E[cost] / d probs.
+def decision_costs(ledger: Ledger, layout: StepLayout, probs: Tensor, taken: Tensor) -> Tensor:
+    """What each decision costs, the step's others at their probabilities: (steps * N, F * D, 3), d E[cost] / d probs.
 
     E[cost] is multilinear, so sum_d grad log p(d) p(d) costs(d) is its exact gradient.
+
+    :param probs, taken: as ``step_cost`` takes them
     """
     with torch.enable_grad():
         probs = probs.detach().requires_grad_()
-        (costs,) = torch.autograd.grad(step_cost(ledger, layout, rows, probs).sum(), probs)
+        (costs,) = torch.autograd.grad(step_cost(ledger, layout, probs, taken).sum(), probs)
     return costs
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
-from torch.nn import functional as F
 
 from agent.algorithms.schedules import Linear
-from agent.policies.distribution import log_softmax
+from agent.policies.distribution import softmax
+from backbone import one_hot
 from backbone.common.registry import Registry
 
 RelaxationFunction = Callable[[Tensor, float], Tensor]
@@ -53,20 +53,40 @@ def find_relaxation(name: str) -> Relaxation:
 
 def gumbel_noise(like: Tensor) -> Tensor:
     """Standard Gumbel noise of the shape of ``like``."""
-    exponential = torch.empty_like(like, requires_grad=False).exponential_()
-    return -exponential.log()
+    return -_exponential(like).log()
+
+
+def perturbed(logits: Tensor) -> Tensor:
+    """Logits with Gumbel noise: the largest is distributed as softmax(logits)."""
+    return logits - _exponential(logits).log()
 
 
 def hardened(soft: Tensor) -> Tensor:
     """One-hot of the largest entry, (..., 3), without a gradient."""
-    return F.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft.dtype)
+    return one_hot(soft.argmax(-1), soft.dtype)
+
+
+def _exponential(like: Tensor) -> Tensor:
+    return torch.empty_like(like, requires_grad=False).exponential_()
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Hard decisions forward, exactly; backward as if they were the soft ones."""
+
+    @staticmethod
+    def forward(ctx: Any, hard: Tensor, soft: Tensor) -> Tensor:
+        return hard.view_as(hard)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, gradient
 
 
 @register_relaxation(temperature=Linear(1.0, 0.5))
 def straight_through_gumbel(logits: Tensor, temperature: float) -> Tensor:
     """Exact samples forward, the gradient of softmax((logits + g) / temperature) backward (Jang et al., 2017)."""
     soft = gumbel_softmax(logits, temperature)
-    return hardened(soft) - soft.detach() + soft
+    return _StraightThrough.apply(hardened(soft), soft)
 
 
 @register_relaxation(temperature=Linear(1.0, 0.5))
@@ -75,14 +95,13 @@ def gumbel_softmax(logits: Tensor, temperature: float) -> Tensor:
 
     The CNN runs on mixtures of use, reuse and skip that it will not meet when it is judged.
     """
-    return log_softmax((logits + gumbel_noise(logits)) / temperature).exp()
+    return softmax(perturbed(logits) / temperature)
 
 
 @register_relaxation()
 def straight_through(logits: Tensor, temperature: float) -> Tensor:
     """Exact samples forward, the gradient of softmax(logits / temperature) backward (Bengio et al., 2013)."""
-    soft = log_softmax(logits / temperature).exp()
-    return hardened(logits + gumbel_noise(logits)) - soft.detach() + soft
+    return _StraightThrough.apply(hardened(perturbed(logits)), softmax(logits / temperature))
 
 
 @register_relaxation()
@@ -106,7 +125,7 @@ class _ReinMax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, temperature: float) -> Tensor:
-        sample = hardened(logits + gumbel_noise(logits))
+        sample = hardened(perturbed(logits))
         ctx.save_for_backward(sample, logits)
         ctx.temperature = temperature
         return sample
@@ -114,9 +133,8 @@ class _ReinMax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         sample, logits = ctx.saved_tensors
-        middle = (sample + log_softmax(logits / ctx.temperature).exp()) / 2
+        middle = (sample + softmax(logits / ctx.temperature)) / 2
         at_middle, at_probs = (
-            gradient * probs - probs * (gradient * probs).sum(-1, keepdim=True)
-            for probs in (middle, log_softmax(logits).exp())
+            gradient * probs - probs * (gradient * probs).sum(-1, keepdim=True) for probs in (middle, softmax(logits))
         )
         return 2 * at_middle - at_probs / 2, None

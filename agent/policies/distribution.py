@@ -19,6 +19,11 @@ def log_softmax(logits: Tensor) -> Tensor:
     return logits.movedim(-1, 0).contiguous().log_softmax(0).movedim(0, -1)
 
 
+def softmax(logits: Tensor) -> Tensor:
+    """Softmax over the last axis of (..., 3), for the same reason."""
+    return logits.movedim(-1, 0).contiguous().softmax(0).movedim(0, -1)
+
+
 def _ranks(values: Tensor) -> Tensor:
     """Place of each value along the last axis, 0 for the largest; equal ones in their own order."""
     order = values.argsort(dim=-1, descending=True, stable=True)

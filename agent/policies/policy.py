@@ -109,32 +109,42 @@ class FusionPolicy(ActorCriticPolicy):
         shape = (len(rows.site), layout.step_frames, layout.decisions, len(Decision))
         logits = rows.v.new_zeros(shape)
         for site in layout.sites:
-            here = (rows.site == site.index).nonzero().squeeze(1)
-            if len(here):
-                v, v_previous = (part[here][..., : site.in_channels] for part in (rows.v, rows.v_previous))
+            here = rows.at(site.index)
+            v, v_previous = (part[here][..., : site.in_channels] for part in (rows.v, rows.v_previous))
+            if len(v):
                 logits[here, :, : site.decisions] = self.gates(site.index, v, v_previous)
         return FactoredCategorical().proba_distribution(logits.flatten(1, 2), self.decision_mask[rows.site])
 
-    def get_distribution(self, obs: Tensor) -> FactoredCategorical:  # type: ignore[override]  # flat, never a dict
-        return self.distribution(self.layout.unpack(obs))
+    def get_distribution(self, obs: Tensor | Rows) -> FactoredCategorical:  # type: ignore[override]  # never a dict
+        return self.distribution(obs if isinstance(obs, Rows) else self.layout.unpack(obs))
 
-    def predict_values(self, obs: Tensor) -> Tensor:  # type: ignore[override]  # flat, never a dict
+    def predict_values(self, obs: Tensor | Rows) -> Tensor:  # type: ignore[override]  # never a dict
         """(R, 1): the critic's value, or zero where there is none."""
+        if isinstance(obs, Rows):
+            if self.value_net is not None:
+                raise ValueError("expected flat observations for the critic, got them taken apart")
+            return obs.v.new_zeros(len(obs.v), 1)
         return self.value_net(obs) if self.value_net is not None else obs.new_zeros(len(obs), 1)
 
     def per_ratio(self, per_decision: Tensor) -> Tensor:
         """(R, F * D) -> (R, M): summed over a step's decisions where they share a ratio."""
         return per_decision.sum(1, keepdim=True) if self.joint else per_decision
 
-    def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """Actions (R, F * D), values (R, 1), log-probabilities (R, M)."""
-        distribution = self.get_distribution(obs)
+    def forward(
+        self, obs: Tensor, deterministic: bool = False, site: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions (R, F * D), values (R, 1), log-probabilities (R, M).
+
+        :param site: where all rows stand, if the caller knows
+        """
+        known = None if site is None else {site: slice(None)}
+        distribution = self.distribution(self.layout.unpack(obs, known))
         actions = distribution.get_actions(deterministic=deterministic)
         if self.greedy_rows is not None:
             actions = torch.where(self.greedy_rows.unsqueeze(1), distribution.mode(), actions)
         return actions, self.predict_values(obs), self.per_ratio(distribution.log_prob(actions))
 
-    def evaluate_actions(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]  # flat, never a dict
+    def evaluate_actions(self, obs: Tensor | Rows, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]  # never a dict
         """Values (R, 1), log-probabilities (R, M) and entropies (R, M) of actions taken."""
         distribution = self.get_distribution(obs)
         log_prob, entropy = distribution.log_prob(actions), distribution.entropy()

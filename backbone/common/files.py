@@ -16,7 +16,6 @@ import numpy as np
 
 from backbone.common.identify import instead_of_tensors
 from backbone.common.naming import paths_nearby
-from backbone.common.safetensors import is_safetensors, load_safetensors
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -155,6 +154,8 @@ def load_tensors(path: Path) -> Any:
     :raises ValueError: no such file, whatever is wrong with it; the message says what it is instead
     """
     import torch
+
+    from backbone.common.safetensors import is_safetensors, load_safetensors
 
     path = Path(path)
     if is_safetensors(path):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from backbone.common.rows import repeat_rows
 from backbone.cost.ledger import Ledger, Live, SiteContext
@@ -98,41 +100,74 @@ class CostWalk:
         )
 
 
-def walk_macs(ledger: Ledger, decisions: Sequence[Tensor], *, agent_macs: Sequence[float] = ()) -> Tensor:
+def walk_macs(
+    ledger: Ledger,
+    decisions: Sequence[Tensor],
+    *,
+    inputs: Sequence[Tensor] | None = None,
+    before: Sequence[Tensor] | None = None,
+    agent_macs: Sequence[float] = (),
+) -> Tensor:
     """MACs of whole clips from their decisions alone, at once: float64 (R, T, S), by frame and by site.
 
     A frame pays for what its decisions set off: reuse of an output that the frame before did not compute is charged
     where it is reused. It is what ``CostWalk`` adds up, exactly for one-hot decisions, and multilinear as well.
 
-    :param decisions: of every site, (R, T, D, 3) one-hot decisions or probabilities
+    Probabilities are of independent decisions. Where an expectation is meant given what was decided earlier, say what that
+    was: ``inputs`` in site order, where a step is a site; ``before`` as well in frame order, where it is one at a frame.
+
+    :param decisions: of every site, (R, T, D, 3) one-hot decisions or probabilities; R = B or B*K
+    :param inputs: what holds at the site that a convolution reads, while ``decisions`` hold at the one that it writes
+    :param before: what holds at the frame before
     :param agent_macs: per site, MACs per frame of the agent; none for an agent that costs nothing
     :raises ValueError: decisions of other sites or groups than the ledger's
     """
-    use, reuse = (
-        torch.cat([chosen[..., kind] for chosen in decisions], -1).double() for kind in (Decision.USE, Decision.REUSE)
-    )  # (R, T, N)
+    use, reuse = _use_and_reuse(decisions)
     weights = ledger.weights(use.device)
     if use.shape[-1] != len(weights.live):
         raise ValueError(f"expected {len(weights.live)} decisions a frame, of all sites, got {use.shape[-1]}")
-    reuse = torch.cat([torch.zeros_like(reuse[:, :1]), reuse[:, 1:]], 1)  # a clip's first frame has nothing to reuse
+    earlier = (use, reuse) if before is None else _use_and_reuse(before)
+    late = None  # reused, and computed only now: y_{t-1}
     if ledger.history == "raw":
-        late = reuse * (1 - _before(use))  # computed only now: y_{t-1}
+        late = reuse * (1 - _before(earlier[0]))
         live, computed = use + reuse, use + late
+    elif before is None:
+        live, computed = _passed_on(use, reuse), use
     else:
-        live, computed, late = _passed_on(use, reuse), use, None
+        live, computed = torch.addcmul(use, reuse, _before(_passed_on(*earlier))), use
     macs = weights.fixed + live @ weights.live + computed @ weights.computed
     if len(weights.read):
+        if inputs is not None:
+            read = _use_and_reuse(inputs)
+            live = read[0] + read[1] if ledger.history == "raw" else _passed_on(*read)
         input_live = (live @ weights.channels)[..., weights.read]
         between = (use @ weights.pairs) * input_live
         if late is not None:
             between = between + (late @ weights.pairs) * _before(input_live)
         macs = macs + between @ weights.written
-    return macs + torch.as_tensor(agent_macs, dtype=macs.dtype, device=macs.device) if len(agent_macs) else macs
+    return macs + _on(use.device, tuple(agent_macs)) if len(agent_macs) else macs
+
+
+@lru_cache(maxsize=16)
+def _on(device: torch.device, numbers: tuple[float, ...]) -> Tensor:
+    """Numbers as float64 on a device: a copy to it, made once, as one that is made inside a walk would halt it."""
+    with torch.inference_mode(False):
+        return torch.tensor(numbers, dtype=torch.float64, device=device)
+
+
+def _use_and_reuse(decisions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Of all sites side by side, (R, T, N) float64 each; a clip's first frame has nothing to reuse."""
+    rows = max(map(len, decisions))
+    repeated = [repeat_rows(chosen, rows) for chosen in decisions]
+    use, reuse = (
+        torch.cat([chosen[..., kind] for chosen in repeated], -1).double() for kind in (Decision.USE, Decision.REUSE)
+    )
+    return use, F.pad(reuse[:, 1:], (0, 0, 1, 0))
 
 
 def _before(facts: Tensor) -> Tensor:
     """(R, T, ...) at frame t -> at frame t-1, zero before the first."""
-    return torch.cat([torch.zeros_like(facts[:, :1]), facts[:, :-1]], 1)
+    return F.pad(facts, (0, 0, 1, -1))
 
 
 def _passed_on(use: Tensor, reuse: Tensor) -> Tensor:

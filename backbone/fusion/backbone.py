@@ -4,7 +4,8 @@ Shapes: B clips, K rollouts of each clip, T frames, S sites, C channels, D decis
 
 The CNN is walked site by site. A walk covers a *chunk* of consecutive frames: all frames of a clip (site order), or
 one frame after the other (frame order, as a stream arrives); both are the code below, called with other chunks. What
-a chunk leaves for the next one is its Memory. What it costs is a CostWalk's business, which walks beside.
+a chunk leaves for the next one is its Memory. Whole clips are priced by their decisions when the walk is over; only who
+must know the cost on the way has a CostWalk walk beside.
 
 Decisions may come in K times as many rows as there are clips: rollouts i*K ... i*K + K - 1 belong to clip i. All that
 runs before the first decision (the stem and the first site's convolution) then runs once a clip.
@@ -13,11 +14,13 @@ runs before the first decision (the stem and the first site's convolution) then 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import cast, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from backbone.common.naming import did_you_mean
 from backbone.common.rows import repeat_rows
@@ -30,6 +33,7 @@ from backbone.fusion.state import FusionState, Memory, Observation, SiteMemory, 
 from backbone.fusion.temporal import TEMPORAL_MODES, Chunk
 
 HISTORIES = ("raw", "fused")
+PRECISIONS = ("fp32", "bf16")
 
 
 class FusionBackbone(nn.Module):
@@ -49,6 +53,7 @@ class FusionBackbone(nn.Module):
 
     scale: Tensor
     offset: Tensor
+    precision = "fp32"  # see ``set_precision``; no part of what the CNN is, nor of its file
 
     def __init__(
         self,
@@ -96,6 +101,25 @@ class FusionBackbone(nn.Module):
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on CPUs and GPUs alike
 
+    def set_precision(self, precision: str) -> FusionBackbone:
+        """In what the CNN computes between its frames and its features; itself.
+
+        Weights stay float32, and so does all else: what agents see, decisions, class scores, MACs.
+
+        :param precision: "fp32", or "bf16" by torch's autocast
+        :raises ValueError: an unknown name
+        """
+        if precision not in PRECISIONS:
+            raise ValueError(
+                f"expected precision to be one of {', '.join(PRECISIONS)}, got {precision!r}{did_you_mean(precision, PRECISIONS)}"
+            )
+        self.precision = precision
+        return self
+
+    def _computing(self) -> AbstractContextManager:
+        """Where the CNN's own layers run."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
     @property
     def device(self) -> torch.device:
         return self.scale.device
@@ -114,11 +138,14 @@ class FusionBackbone(nn.Module):
         """True if a frame's features depend on the frame after it, so that no stream can run it."""
         return self.temporal_mode.whole_clips_only
 
-    def begin(self, frames: Tensor, previous: FusionState | None = None, *, last: bool = False) -> FusionState:
+    def begin(
+        self, frames: Tensor, previous: FusionState | None = None, *, last: bool = False, counted: bool = True
+    ) -> FusionState:
         """Run the stem on a chunk of normalised frames (B, T, 3, H, W).
 
         :param previous: the finished state of the chunk before; None at a clip's first chunk
         :param last: no chunk follows: nothing is kept for one, which frees large features early
+        :param counted: count the cost site by site; a walk that is not counted stays so
         :raises ValueError: the previous chunk is not finished, or chunks are not possible
         """
         if previous is not None and previous.site != len(self.sites):
@@ -132,22 +159,25 @@ class FusionBackbone(nn.Module):
             )
         memory = None if previous is None else previous.memory
         chunk = Chunk(frames.shape[1], None if memory is None else memory.blocks)
-        x: Tensor = self.cnn.stem(frames.flatten(0, 1))
         carry: Tensor | None = None
-        for name in self._before:
-            x, carry = self._run(name, x, carry, chunk)
+        with self._computing():
+            x: Tensor = self.cnn.stem(frames.flatten(0, 1))
+            for name in self._before:
+                x, carry = self._run(name, x, carry, chunk)
         x, carry = _clips(x, len(frames)), _clips(carry, len(frames))
         kept = Memory(blocks={} if last else chunk.kept)
         spent = None if previous is None else previous.cost
-        counted = previous is None or spent is not None  # a walk that is not counted stays so
+        counted = counted if previous is None else spent is not None
         cost = CostWalk.begin(self.ledger, frames, spent) if counted else None
         return FusionState(0, x, carry, last, memory, kept, cost)
 
     def observe(self, state: FusionState) -> Observation:
         """What the agent may see before the next site."""
-        v = self.temporal_mode.observe(self.sites[state.site].name, state.x.mean((-2, -1)))
-        v_before = torch.zeros_like(v[:, 0]) if state.previous is None else state.previous.sites[state.site].v
+        v = self.temporal_mode.observe(self.sites[state.site].name, _averages(state.x))
         cost = None if state.cost is None else state.cost.context()
+        if state.previous is None:
+            return Observation(state.site, v, F.pad(v, (0, 0, 1, -1)), cost)  # nothing before the first frame
+        v_before = state.previous.sites[state.site].v
         rows = max(len(v), len(v_before), 0 if cost is None else len(cost.ready))
         v, v_before = repeat_rows(v, rows), repeat_rows(v_before, rows)
         return Observation(state.site, v, torch.cat([v_before.unsqueeze(1), v[:, :-1]], 1), cost)
@@ -162,28 +192,33 @@ class FusionBackbone(nn.Module):
         :param observation: of this state, if it was made already
         """
         site, rows = self.sites[state.site], len(decisions)
-        observation = observation or self.observe(state)
+        counts = state.cost is not None or not state.last  # else nothing of the observation is asked for
+        observation = observation or (self.observe(state) if counts else None)
         past = None if state.previous is None else state.previous.sites[site.index].y
         chunk = Chunk(decisions.shape[1], None if state.previous is None else state.previous.blocks)
 
-        y = self.temporal_mode.convolve(site.name, self._blocks[site.name], state.x.flatten(0, 1), chunk)
-        y = _clips(y, len(state.x))
-        fused = fuse(y, site.to_channels(decisions), past, self.history)
-        x = repeat_rows(state.x, rows).flatten(0, 1)
-        carry = None if state.carry is None else repeat_rows(state.carry, rows).flatten(0, 1)
-        x, carry = self._finish(site.name, x, fused.flatten(0, 1), carry, chunk)
-        for name in self._behind[site.index]:
-            x, carry = self._run(name, x, carry, chunk)
+        with self._computing():
+            y = self.temporal_mode.convolve(site.name, self._blocks[site.name], state.x.flatten(0, 1), chunk)
+            y = _clips(y, len(state.x))
+            fused = fuse(y, site.to_channels(decisions).to(y.dtype), past, self.history)
+            x = repeat_rows(state.x, rows).flatten(0, 1)
+            carry = None if state.carry is None else repeat_rows(state.carry, rows).flatten(0, 1)
+            x, carry = self._finish(site.name, x, fused.flatten(0, 1), carry, chunk)
+            for name in self._behind[site.index]:
+                x, carry = self._run(name, x, carry, chunk)
+            features = self.cnn.features(x) if site.index + 1 == len(self.sites) else None
 
         cost, memory, logits = state.cost, state.memory, None
         if cost is not None:
+            assert observation is not None
             cost = cost.advance(decisions, agent_macs=agent_macs, context=observation.cost)
         if not state.last:
+            assert observation is not None
             kept = SiteMemory((y if self.history == "raw" else fused)[:, -1], observation.v[:, -1])
             memory = replace(memory, sites=(*memory.sites, kept), blocks={**memory.blocks, **chunk.kept})
-        if site.index + 1 == len(self.sites):
+        if features is not None:
             recurrent = None if state.previous is None else state.previous.recurrent
-            features = _clips(self.cnn.features(x), rows)
+            features = _clips(_at_least_single(features), rows)
             logits, recurrent = self.consensus.scores(features, self.cnn.classifier, recurrent)
             memory = memory if state.last else replace(memory, recurrent=recurrent)
         x, carry = _clips(x, rows), _clips(carry, rows)
@@ -214,19 +249,18 @@ class FusionBackbone(nn.Module):
         *,
         agent_macs: Sequence[float] | None = None,
     ) -> WalkResult:
-        """Walk whole clips (B, T, 3, H, W) in site order.
+        """Walk whole clips (B, T, 3, H, W) in site order. Nothing is counted on the way.
 
         :param decide: from an observation to one-hot decisions (R, T, D, 3); None uses everything
         :param agent_macs: per site, MACs per frame of the agent
         """
         decide = decide or self.all_use
-        state, taken = self.begin(frames, last=True), []
-        for site in self.sites:
+        state, taken = self.begin(frames, last=True, counted=False), []
+        for _ in self.sites:
             observation = self.observe(state)
             taken.append(decide(observation))
-            spent = 0.0 if agent_macs is None else agent_macs[site.index]
-            state = self.advance(state, taken[-1], agent_macs=spent, observation=observation)
-        return WalkResult(self.consensus(self.logits(state)), state.macs.sum(1), taken)
+            state = self.advance(state, taken[-1], observation=observation)
+        return WalkResult(self.consensus(self.logits(state)), taken, self.ledger, agent_macs or ())
 
     def all_use(self, observation: Observation) -> Tensor:
         """The dense CNN: one-hot USE everywhere, (R, T, D, 3)."""
@@ -234,6 +268,15 @@ class FusionBackbone(nn.Module):
         decisions = observation.v.new_zeros(shape)
         decisions[..., Decision.USE] = 1
         return decisions
+
+
+def _averages(x: Tensor) -> Tensor:
+    """GAP, (..., H, W) -> (...), in float32 at least."""
+    return x.mean((-2, -1), dtype=torch.float32 if x.dtype == torch.bfloat16 else None)
+
+
+def _at_least_single(x: Tensor) -> Tensor:
+    return x.float() if x.dtype == torch.bfloat16 else x
 
 
 @overload

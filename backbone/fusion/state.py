@@ -5,14 +5,15 @@ Shapes: B clips, K rollouts of each clip, R = B or B*K rows, T frames of a chunk
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from torch import Tensor
 
-from backbone.cost.ledger import SiteContext
-from backbone.cost.walk import CostWalk
+from backbone.cost.ledger import Ledger, SiteContext
+from backbone.cost.walk import CostWalk, walk_macs
 from backbone.fusion.consensus import Recurrent
 
 
@@ -100,8 +101,20 @@ class FusionState:
 
 @dataclass
 class WalkResult:
-    """A whole clip's walk: consensus logits (R, classes), macs (R,) float64, per site one-hot decisions (R, T, D, 3)."""
+    """Where a walk of whole clips has led.
+
+    :param logits: (R, classes), the consensus
+    :param decisions: per site, one-hot or relaxed (R, T, D, 3)
+    :param ledger: that prices them
+    :param agent_macs: per site, MACs per frame of the agent
+    """
 
     logits: Tensor
-    macs: Tensor
-    decisions: list[Tensor] = field(default_factory=list)
+    decisions: list[Tensor]
+    ledger: Ledger
+    agent_macs: Sequence[float] = ()
+
+    @cached_property
+    def macs(self) -> Tensor:
+        """(R,) float64, counted when it is first asked for: the walk itself counts nothing."""
+        return walk_macs(self.ledger, self.decisions, agent_macs=self.agent_macs).sum((1, 2))

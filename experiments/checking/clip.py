@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.clips import ClipError
 from envs.clips.datasets.places import frame_names
+from envs.clips.video.decode import sample_frames
 from envs.clips.video.read import open_video
 from experiments.checking.likeness import Look, compared, looks_of
 
@@ -79,13 +80,8 @@ def inspect(clip: Clip, num_frames: int) -> Finding:
 def _decode(clip: Clip) -> tuple[int, np.ndarray]:
     """How many frames decode, and those that are compared, scaled down: (at most FRAMES, rows, columns, 3) uint8."""
     video = open_video(clip.path, template=clip.template)
-    while True:
-        count = video.num_frames
-        if not count:
-            return 0, np.empty((0, SIDE, SIDE, 3), np.uint8)
-        images = video.frames(compared(count), size=SIDE, whole=True)
-        if video.num_frames == count:
-            return count, images  # else decoding has found another count than the file tells: once more
+    images = sample_frames(video, compared, fewest=1, size=SIDE, whole=True)
+    return video.num_frames, images
 
 
 def _hash(clip: Clip) -> str:

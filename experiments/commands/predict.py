@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from experiments.config import Data, Predict
 from experiments.run import Run
 from experiments.videos.predict_folder import predict_folder
 from experiments.videos.prediction import Prediction, Trained, open_trained, play, ranking, read_frames, split_macs
+from experiments.videos.streaming import Timing, play_stream
 
 OVERLAY_FPS = 4
 HOLD = (0.5, 2.0)  # seconds, the shortest and the longest that a frame of an overlay stays
@@ -39,6 +41,8 @@ def run(config: Predict) -> int:
         raise ValueError(f"expected a video or a folder of videos at {config.video}, found nothing: check the path")
     Run(config.run).agent()  # a wrong path is told at once
     if config.video.is_dir():
+        if config.stream:
+            raise ValueError(f"expected one video for --stream, got the folder {config.video}: name one in it")
         return predict_folder(config)
     predict_video(config)
     return 0
@@ -55,11 +59,15 @@ def predict_video(config: Predict) -> None:
         raise ValueError(f"expected a file to write for --overlay, {target} is a folder: name a file in it")
     if target is not None and target.exists() and config.video.exists() and target.samefile(config.video):
         raise ValueError(f"expected another file for --overlay than the video itself, got {target}: name another")
-    trained = open_trained(config)
-    prediction = play(trained, config.video)
+    trained = open_trained(replace(config, device="cpu") if config.stream else config)
+    timing = None
+    if config.stream:
+        prediction, timing = play_stream(trained, config.video)
+    else:
+        prediction = play(trained, config.video)
     if target is not None:
         write_overlay(target, trained, config.video, prediction)
-    facts = facts_of(trained, config.video, prediction, top=config.top, overlay=target)
+    facts = facts_of(trained, config.video, prediction, top=config.top, overlay=target, timing=timing)
     if config.json:
         print(json.dumps(facts, indent=2))
     else:
@@ -67,7 +75,13 @@ def predict_video(config: Predict) -> None:
 
 
 def facts_of(
-    trained: Trained, video: Path, prediction: Prediction, *, top: int, overlay: Path | None
+    trained: Trained,
+    video: Path,
+    prediction: Prediction,
+    *,
+    top: int,
+    overlay: Path | None,
+    timing: Timing | None = None,
 ) -> dict[str, Any]:
     """All that is said of a prediction, as JSON: shares of 1, and MACs per frame with the agent's own included.
 
@@ -103,6 +117,7 @@ def facts_of(
             )
         ],
         "overlay": None if overlay is None else str(overlay),
+        "stream": None if timing is None else {**asdict(timing), "time_ratio": timing.ratio},
     }
 
 
@@ -121,6 +136,11 @@ def show(facts: dict[str, Any], console: Console) -> None:
         f"{own} of them the agent's own\n",
         _table_of_sites(facts),
     ]
+    if stream := facts["stream"]:
+        parts.append(
+            f"\nmeasured {stream['ms']:.2f} ms a frame, {stream['time_ratio']:.4f} of the {stream['dense_ms']:.2f} ms with "
+            f"everything used (engine {stream['engine']}, {stream['threads']} threads)"
+        )
     if facts["overlay"] is not None:
         parts.append("\n" + printable(f"overlay: {facts['overlay']}"))
     for part in parts:

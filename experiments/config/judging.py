@@ -89,6 +89,9 @@ class Predict(JsonOutput, Runs, Threads):
     """Video to write of one video: its frames beside decisions and prediction; by default RUN/predictions/NAME.mp4."""
     no_overlay: bool = False
     """Write no such video."""
+    stream: bool = False
+    """Run one video frame by frame, skipping what is not asked for (on the CPU), and print the time that this takes beside
+    the counted cost."""
     csv: Path | None = None
     """Table to write of a folder, by default RUN/predictions.csv; what it holds already is not repeated."""
 

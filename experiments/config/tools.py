@@ -71,13 +71,22 @@ class Bench(Checked):
     parts: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|data|dataset|fuzz ..."),
+        tyro.conf.arg(metavar="environment|rollouts|episodes|cnn|cpu-ops|data|dataset|sparse|fuzz ..."),
     ] = ()
-    """What to measure; by default all but fuzz, which decodes damaged files (the CNN's part takes minutes)."""
+    """What to measure; by default all but sparse, a stream's time against the fastest dense engine that is installed (minutes
+    each), and fuzz, which decodes damaged files. The CNN's part takes minutes."""
     clips: Batch = 32
     """Clips in a batch of the environment's part."""
     size: Pixels = 224
-    """Pixels of the frames of the CNN's part."""
+    """Pixels of the frames of the CNN's part and of sparse."""
+    architectures: tuple[str, ...] = ("resnet50", "resnet18", "mobilenet_v2")
+    """CNNs of sparse."""
+    groups: tuple[Units, ...] = (16, 1)
+    """Channels in a group, of sparse."""
+    runs: tuple[Path, ...] = ()
+    """Folders of training runs whose agents sparse plays at their own decisions."""
+    threads: Cores = 1
+    """CPU threads of sparse; 0 takes all cores. The others take one."""
     files: AtLeast1 = 2000
     """Damaged files of fuzz."""
     videos: AtLeast1 = 400

@@ -103,14 +103,22 @@ def read_frames(path: Path, data: Data, *, size: int) -> np.ndarray:
     return sample_frames(video, choose, fewest=fewest, size=size, convert=partial(centre, size=size))
 
 
-def play(trained: Trained, path: Path) -> Prediction:
-    """Classify one video.
+def read_clip(trained: Trained, path: Path) -> ArrayClips:
+    """A video as one clip, as ``evaluate`` sees it.
 
     :raises ClipError: it cannot be used
     """
     data = trained.data
     frames = read_frames(path, data, size=data.size + data.margin)
-    clips = ArrayClips(frames[None], np.zeros(1, int), trained.classes, size=data.size)  # of a label that nobody reads
+    return ArrayClips(frames[None], np.zeros(1, int), trained.classes, size=data.size)  # of a label that nobody reads
+
+
+def play(trained: Trained, path: Path) -> Prediction:
+    """Classify one video.
+
+    :raises ClipError: it cannot be used
+    """
+    data, clips = trained.data, read_clip(trained, path)
     episodes = episodes_for(trained.model, trained.backbone, clips, order=trained.layout.order)
 
     def greedy(observation: np.ndarray, indices: np.ndarray) -> np.ndarray:

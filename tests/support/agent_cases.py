@@ -17,7 +17,7 @@ from agent import BASELINES, REBAR, REINFORCE, FusionPPO, GateOptions, PathwiseG
 from agent.estimators.exact import Enumeration, enumerate_decisions
 from agent.estimators.exact import exact_gradient as gradient_of
 from agent.evaluation import evaluate
-from backbone import FusionBackbone, create_cnn
+from backbone import FusionBackbone, create_cnn, one_hot
 from envs import FusionVecEnv
 from envs.clips import ArrayClips
 from envs.spaces import Rows
@@ -93,6 +93,11 @@ def played_rows(env: FusionVecEnv, seed: int = 0) -> Rows:
     """The observations of a random episode, every site among them."""
     observations, *_ = play(env, seed)
     return env.layout.unpack(torch.from_numpy(observations).flatten(0, 1))
+
+
+def played_decisions(env: FusionVecEnv, seed: int = 0) -> Tensor:
+    """The decisions of that episode, one-hot, (steps * N, F * D, 3) in time order."""
+    return one_hot(torch.from_numpy(play(env, seed)[1]).flatten(0, 1), torch.float64)
 
 
 def greedy_cost(model: BaseAlgorithm) -> float:

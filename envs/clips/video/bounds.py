@@ -9,11 +9,12 @@ import ctypes
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 
 from envs.clips.source import ClipError
-from envs.clips.video.boxes import is_boxed, listed
+from envs.clips.video.boxes import listed
 
 MIN_SIDE = 8  # pixels
 MAX_PIXELS = 1 << 25  # of a picture, stored or scaled: 8192 x 4096
@@ -35,10 +36,9 @@ def bound_allocations() -> None:
         ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION))
 
 
-def check_list(path: Path) -> None:
+def check_list(path: Path, file: BinaryIO) -> None:
     """:raises ClipError: for an MP4 whose header lists more than any video has, sound included."""
-    with path.open("rb") as file:
-        count = listed(path) if is_boxed(file.read(8)) else 0
+    count = listed(file)
     if count > MAX_LISTED:
         raise ClipError(
             f"{path}: expected at most {MAX_LISTED} packets, but it lists {count}; cut it into shorter clips"

@@ -5,8 +5,8 @@ A few bytes may say that there are as many packets as one likes, all of them in 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 STARTS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")  # what such a file begins with
@@ -19,11 +19,9 @@ def is_boxed(head: bytes) -> bool:
     return head[4:8] in STARTS
 
 
-def listed(path: Path) -> int:
+def listed(file: BinaryIO) -> int:
     """Packets that the file's tracks list, once for each entry of their edit lists."""
-    with path.open("rb") as file:
-        end = file.seek(0, 2)
-        return _packets(list(_boxes(file, 0, end)))
+    return _packets(list(_boxes(file, 0, file.seek(0, os.SEEK_END))))
 
 
 def _packets(boxes: list[tuple[bytes, bytes]]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -35,7 +34,7 @@ class Canvas:
         self.kept: np.ndarray | None = None  # (I, ...)
         self.filled = np.zeros(len(wanted), dtype=bool)
 
-    def __call__(self, number: int, frame: av.VideoFrame, aspect: Fraction) -> None:
+    def __call__(self, number: int, frame: av.VideoFrame, aspect: float) -> None:
         """:param aspect: of a pixel, its width over its height."""
         if number not in self.rows:
             return
@@ -65,9 +64,9 @@ class Canvas:
             )
         return self.kept
 
-    def _image(self, frame: av.VideoFrame, aspect: Fraction) -> np.ndarray:
+    def _image(self, frame: av.VideoFrame, aspect: float) -> np.ndarray:
         check_picture(self.path, frame.width, frame.height)
-        width, height = float(frame.width * aspect), frame.height
+        width, height = frame.width * aspect, frame.height
         scale = 1.0 if self.size is None else self.size / min(width, height)
         scaled = round(width * scale), round(height * scale)
         check_scaled(self.path, (frame.width, frame.height), scaled)

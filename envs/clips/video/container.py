@@ -91,7 +91,7 @@ def _end_of_all(path: Path) -> float:
         for packet in container.demux():
             budget.seconds()
             if packet.pts is not None and packet.time_base:
-                end = max(end, float(packet.pts * packet.time_base))
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     return end
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -52,11 +52,17 @@ def decode_frames(
 
 
 def sample_frames(
-    video: Video, choose: Callable[[int], np.ndarray], *, fewest: int, size: int, convert: Convert | None = None
+    video: Video,
+    choose: Callable[[int], Sequence[int] | np.ndarray],
+    *,
+    fewest: int,
+    size: int,
+    convert: Convert | None = None,
+    whole: bool = False,
 ) -> np.ndarray:
     """The frames that `choose` names, given how many there are; it may be asked again where decoding finds others.
 
-    :param size: of the shorter side, as in `Video.frames`; `convert` likewise.
+    :param size: of the shorter side, as in `Video.frames`; `convert` and `whole` likewise.
     :raises ClipError: when the video is not whole or has fewer frames than `fewest`.
     """
     while True:
@@ -66,9 +72,15 @@ def sample_frames(
                 f"{video.path}: expected at least {fewest} frames, but {count} decode; "
                 "use fewer frames a clip or take the video off the list"
             )
-        images = video.frames(choose(count), size=size, convert=convert)
-        if video.num_frames == count:
-            return images  # else decoding found another count than the file's list of packets: choose again
+        try:
+            images = video.frames(choose(count), size=size, convert=convert, whole=whole)
+        except ClipError:
+            if video.num_frames == count:
+                raise
+        else:
+            if video.num_frames == count:
+                return images
+        # Decoding found another count than the file's list of packets: choose again.
 
 
 def centre(image: np.ndarray, size: int) -> np.ndarray:

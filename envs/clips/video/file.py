@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -19,14 +18,14 @@ import av.container
 
 from envs.clips.source import ClipError
 from envs.clips.video.bitstream import Coding
-from envs.clips.video.bounds import MAX_FRAMES, Budget, check_list
+from envs.clips.video.bounds import MAX_FRAMES, Budget
 from envs.clips.video.container import check_end, opened, packets_of
 from envs.clips.video.index import Index, Indexer, coding_of, runs_for
 from envs.clips.video.refusals import check_file, damaged, one_sentence
 from envs.clips.video.video import Keep, Video
 
 KEPT_BYTES, KEPT_PACKETS = 1 << 26, 1 << 16  # files of up to so much stay in memory; larger ones are read again
-ASPECTS = Fraction(1, 4), Fraction(4)  # of a pixel; a header that says anything else is not believed
+ASPECTS = 0.25, 4.0  # of a pixel; a header that says anything else is not believed
 
 
 class Doubt(Exception):
@@ -43,13 +42,12 @@ class VideoFile(Video):
     def __init__(self, path: Path, status: os.stat_result, *, square: bool, threads: int) -> None:
         self.path, self.threads, self.size = path, threads, status.st_size
         check_file(path, status)
-        check_list(path)
         self.index: Index | None = None
         self.count: int | None = None
         self.packets: list[av.Packet] = []  # empty where they are too many to keep
         with one_sentence(path), opened(path, threads) as (container, stream):
             self.context = stream.codec_context
-            self.aspect = _aspect(stream) if square else Fraction(1)
+            self.aspect = _aspect(stream) if square else 1.0
             coding = coding_of(stream)
             if coding is not None:
                 self._read_index(container, stream, coding)
@@ -178,8 +176,7 @@ class VideoFile(Video):
             yield read
 
 
-def _aspect(stream: av.VideoStream) -> Fraction:
+def _aspect(stream: av.VideoStream) -> float:
     """The width of a pixel over its height."""
-    aspect = stream.sample_aspect_ratio
-    least, most = ASPECTS
-    return aspect if aspect is not None and least <= aspect <= most else Fraction(1)
+    aspect, (least, most) = float(stream.sample_aspect_ratio or 1), ASPECTS
+    return aspect if least <= aspect <= most else 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -57,7 +56,7 @@ class PictureFolder(Video):
         for number in wanted:
             path = self.path / self.name(number)
             with one_sentence(path, "picture"):
-                keep(number, self._picture(path), Fraction(1))
+                keep(number, self._picture(path), 1.0)
 
     def _picture(self, path: Path) -> av.VideoFrame:
         data = _read(path)

@@ -12,6 +12,8 @@ from pathlib import Path
 import av
 
 from envs.clips.source import ClipError
+from envs.clips.video.bounds import check_list
+from envs.clips.video.boxes import is_boxed
 from envs.clips.video.headers import HEAD_BYTES, declared_end, may_be_padded
 
 TRUE = (errno.ENOMEM, errno.EIO, errno.EACCES)  # numbers of the system that a decoder means
@@ -38,9 +40,12 @@ def check_file(path: Path, status: os.stat_result, what: str = "video file") -> 
         raise ClipError(f"{path}: expected a {what}, but it is empty; replace it or take it off the list")
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            file.seek(max(status.st_size - HEAD_BYTES, 0))
-            tail = file.read()
+            head = tail = file.read(HEAD_BYTES)
+            if status.st_size > HEAD_BYTES:
+                file.seek(-HEAD_BYTES, os.SEEK_END)
+                tail = file.read()
+            if is_boxed(head):
+                check_list(path, file)
     except OSError as error:
         raise unreadable(path, what, error) from error
     if not any(head):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,7 +12,7 @@ import numpy as np
 from envs.clips.video.canvas import Canvas, Convert
 from envs.clips.video.refusals import one_sentence
 
-Keep = Callable[[int, av.VideoFrame, Fraction], None]
+Keep = Callable[[int, av.VideoFrame, float], None]
 """Takes a frame's number, the frame, and the width of its pixels over their height."""
 
 

@@ -86,14 +86,18 @@ def test_noisy_gradients_of_any_scale_are_cut_equally_often():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_gradient_that_is_not_finite_stops_training_before_it_steps(value):
-    parameter = nn.Parameter(torch.zeros(2))
-    optimizer = torch.optim.SGD([parameter], lr=1.0)
-    optimizer.register_step_pre_hook(GradientWatch())
-    parameter.grad = torch.tensor([1.0, value])
-    with pytest.raises(ValueError, match=r"^expected a finite gradient, got (nan|inf): lower the learning rate"):
+def test_a_gradient_that_is_not_finite_moves_nothing_and_is_told(value):
+    parameter, critic = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
+    optimizer, watch = torch.optim.SGD([parameter, critic], lr=1.0), GradientWatch([parameter])
+    optimizer.register_step_pre_hook(watch)
+    watch.check()
+    for gradients in ([1.0, value], [2.0]), ([1.0, 2.0], [value]):
+        parameter.grad, critic.grad = map(torch.tensor, gradients)
         optimizer.step()
-    assert (parameter == 0).all()
+        assert (parameter == 0).all()
+        assert critic == 0
+    with pytest.raises(ValueError, match=r"^expected a finite gradient, got (nan|inf): lower the learning rate"):
+        watch.check()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -244,8 +248,9 @@ def test_a_critics_gradient_is_neither_measured_nor_clipped():
     torch.testing.assert_close(gate.detach(), -torch.tensor([0.6, 0.8]))
     torch.testing.assert_close(critic.detach(), -torch.tensor([100.0, 0.0]))
     critic.grad = torch.tensor([math.nan, 0.0])
+    optimizer.step()
     with pytest.raises(ValueError, match="finite gradient"):
-        optimizer.step()
+        watch.check()
 
 
 @pytest.mark.parametrize(

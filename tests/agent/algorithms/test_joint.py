@@ -151,7 +151,7 @@ def test_the_next_episodes_begin_with_the_new_weights_on_the_same_clips(method, 
 
     class BeforeAndAfter(Watched):
         def step(self):
-            stale.append(self.model._last_obs.copy())
+            stale.append(torch.as_tensor(self.model._last_obs).clone().numpy())
             super().step()
 
     model, _, backbone = joint_run(method, 2, BeforeAndAfter, order=order)

@@ -101,6 +101,7 @@ def test_the_reward_is_the_environments():
     env.reset()
     for _ in range(3):
         _, _, _, infos = env.step(np.zeros((2, env.action_space.shape[0]), int))
+    model.bring_records()
     for tag, fact in (("reward", "reward"), ("cost", "macs_ratio"), ("accuracy", "correct")):
         expected = np.mean([info["clip"][fact] for info in infos])
         assert model.logger.name_to_value[f"rollout/{tag}"] == pytest.approx(expected, rel=1e-5)

@@ -17,6 +17,7 @@ from agent import FusionPPO, GateOptions
 from agent.algorithms import rollouts
 from agent.estimators.baselines import leave_one_out
 from agent.estimators.cost import decision_costs, own_cost_advantages
+from backbone import one_hot
 
 BOUND = 4.2  # standard errors, as for REINFORCE
 
@@ -56,9 +57,9 @@ def test_log_probabilities_are_kept_per_decision():
     model = collected()
     buffer = model.rollout_buffer
     assert buffer.log_probs.shape == (3, 8, model.action_space.shape[0])
-    observations, actions = (torch.from_numpy(part).flatten(0, 1) for part in (buffer.observations, buffer.actions))
+    observations, actions = (part.flatten(0, 1) for part in (buffer.observations, buffer.actions))
     _, log_prob, _ = model.policy.evaluate_actions(observations, actions)
-    torch.testing.assert_close(torch.from_numpy(buffer.log_probs).flatten(0, 1), log_prob)
+    torch.testing.assert_close(buffer.log_probs.flatten(0, 1), log_prob)
 
 
 def test_advantages_are_the_leave_one_out_return_less_a_decisions_own_cost():
@@ -66,7 +67,8 @@ def test_advantages_are_the_leave_one_out_return_less_a_decisions_own_cost():
     rows, actions = model.all_rows()
     with torch.no_grad():
         probs = model.policy.distribution(rows).probs
-    own = own_cost_advantages(decision_costs(model.ledger, model.layout, rows, probs), probs, actions)
+    costs = decision_costs(model.ledger, model.layout, probs, one_hot(actions))
+    own = own_cost_advantages(costs, probs, actions)
     shared = leave_one_out(model.rollout_buffer.returns, 4)[..., None]
     expected = (shared + 3.0 * own.reshape(3, 8, -1).numpy()) * model.loss_scale
     np.testing.assert_allclose(model.rollout_buffer.advantages, expected, rtol=1e-4, atol=1e-5)
@@ -77,7 +79,7 @@ def surrogate_gradient(model: FusionPPO, joint: bool = False) -> torch.Tensor:
     buffer = model.rollout_buffer
     rows, actions = model.all_rows()
     log_prob = model.policy.distribution(rows).log_prob(actions)
-    old, advantages = (torch.from_numpy(part).flatten(0, 1) for part in (buffer.log_probs, buffer.advantages))
+    old, advantages = (part.flatten(0, 1) for part in (buffer.log_probs, buffer.advantages))
     difference = log_prob - old
     ratio = (difference.sum(1, keepdim=True) if joint else difference).exp()
     surrogate = torch.minimum(advantages * ratio, advantages * ratio.clamp(0.8, 1.2)).mean()
@@ -148,7 +150,7 @@ def test_the_update_starts_from_the_probabilities_that_were_played(norm):
         model.train = train
     buffer = model.rollout_buffer
     model.policy.set_training_mode(True)
-    for step in zip(*map(torch.from_numpy, (buffer.observations, buffer.actions, buffer.log_probs))):
+    for step in zip(buffer.observations, buffer.actions, buffer.log_probs):
         assert torch.equal(model.policy.evaluate_actions(*step[:2])[1], step[2])  # in the rows that were played
     learned = {name: value.clone() for name, value in model.policy.gates.named_buffers()}
     PPO.train(model)
@@ -163,10 +165,10 @@ def test_a_single_rollout_per_clip_is_refused():
 def test_padding_has_no_gradient():
     model = collected()
     mask = model.policy.decision_mask[model.all_rows()[0].site]
-    log_probs = torch.from_numpy(model.rollout_buffer.log_probs).flatten(0, 1)
+    log_probs = model.rollout_buffer.log_probs.flatten(0, 1)
     assert (log_probs[~mask] == 0).all()
     before = weights(model)
-    model.rollout_buffer.advantages.reshape(-1, mask.shape[1])[~mask.numpy()] = 1e6
+    model.rollout_buffer.advantages.reshape(-1, mask.shape[1])[~mask] = 1e6
     model.train()
     model_plain = collected()
     model_plain.train()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from agent_cases import ONE_DECISION, build, exact_gradient, learn, noise_clips, tiny_backbone, tiny_env
 
-from agent import GateOptions
+from agent import REBAR, GateOptions
 from agent.algorithms.rebar import conditional_gumbel
 from backbone import one_hot
 from envs.clips import ArrayClips
@@ -74,13 +74,13 @@ def test_the_gradient_is_unbiased(cost_gradient, temperatures):
 
 def test_without_its_control_variates_derivative_it_is_biased(monkeypatch):
     model, clips = static_rebar(256, temperature=1.0, later_temperature=0.5)
-    control_variate = model._control_variate
+    control_variates = model._control_variates
 
     def without(*args):
-        relaxed, direction = control_variate(*args)
-        return relaxed, torch.zeros_like(direction)
+        relaxed, directions = control_variates(*args)
+        return relaxed, [torch.zeros_like(direction) for direction in directions]
 
-    monkeypatch.setattr(model, "_control_variate", without)
+    monkeypatch.setattr(model, "_control_variates", without)
     estimates = gradients(model, 30)
     model.env.episodes.clips = clips
     errors = (estimates.mean(0) - exact_gradient(model)) / (estimates.std(0) / 30**0.5)
@@ -94,9 +94,9 @@ def test_the_control_variate_follows_the_reward_as_temperatures_fall():
         torch.manual_seed(0)
         frames, labels = model.take_clips()
         with torch.no_grad():
-            passed, scores, _ = model._hard_pass(frames)
+            passed, scores = model._hard_pass(frames)
         outcome = scores.log_softmax(-1)[torch.arange(64), labels]
-        last = [model._control_variate(2, passed, labels)[0] for _ in range(4)]
+        last = [model._control_variates(passed, labels)[0][2] for _ in range(4)]
         residuals.append(float(torch.stack([outcome - relaxed for relaxed in last]).square().mean()))
     assert residuals[0] > 4 * residuals[1] > 4 * residuals[2]
 
@@ -131,7 +131,7 @@ def batch_norms(count: int):
 def test_with_batch_norms_a_clips_logits_do_not_depend_on_its_batch():
     model = batch_norms(4)
     gates = model.policy.gates
-    passed, *_ = model._hard_pass(model.take_clips()[0])
+    passed, _ = model._hard_pass(model.take_clips()[0])
     for index, site in enumerate(passed):
         alone = gates(index, site.observation.v[:1], site.observation.v_previous[:1])
         torch.testing.assert_close(site.logits[:1], alone)
@@ -157,3 +157,18 @@ def test_estimates_leave_batch_norms_alone_and_updates_move_them():
 def test_temperatures_must_be_above_zero():
     with pytest.raises(ValueError, match="expected temperatures above 0, got 0 and"):
         build("rebar", temperature=0)
+
+
+@pytest.mark.parametrize("cost_gradient", ["exact", "sampled"])
+@pytest.mark.parametrize("history", ["raw", "fused"])
+def test_sites_that_are_replayed_in_one_batch_give_what_each_gives_alone(cost_gradient, history, monkeypatch):
+    found = []
+    for at_once in (1, 2, 3):
+        monkeypatch.setattr(REBAR, "_sites_at_once", lambda *_, at_once=at_once: at_once)
+        env = tiny_env(tiny_backbone(history=history), rollouts_per_clip=1, cost_weight=3.0)
+        model = build("rebar", env, cost_gradient=cost_gradient)
+        model.prepare_sampling()
+        torch.manual_seed(0)
+        found.append(gradients(model, 2))
+    torch.testing.assert_close(found[1:], [found[0]] * 2, rtol=1e-4, atol=1e-6)
+    assert found[0].abs().max() > 1e-3

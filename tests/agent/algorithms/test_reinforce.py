@@ -27,7 +27,7 @@ class Credits(BaseCallback):
             credit(*args)
             buffer = self.model.rollout_buffer
             parts = ("returns", "advantages", "values", "actions", "observations")
-            self.batches.append({name: getattr(buffer, name).copy() for name in parts})
+            self.batches.append({name: torch.as_tensor(getattr(buffer, name)).numpy().copy() for name in parts})
 
         self.model._credit = keep
 
@@ -127,7 +127,7 @@ def test_greedy_rollouts_give_no_gradient_and_sampled_ones_do(what):
         def spoil_and_train():
             rows = model.policy.greedy_rows if what == "greedy" else ~model.policy.greedy_rows
             features = model.rollout_buffer.observations[:, rows.numpy(), :16]
-            features = np.random.default_rng(0).random(features.shape)
+            features = torch.from_numpy(np.random.default_rng(0).random(features.shape, np.float32))
             model.rollout_buffer.observations[:, rows.numpy(), :16] = features
             train()
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from agent_cases import build, env_for, learn, noise_clips, tiny_env
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecMonitor
 
 from agent.estimators.baselines import returns_after
 from agent.estimators.cost import step_cost
@@ -35,8 +36,8 @@ def test_a_batch_is_one_whole_episode_of_every_row(method, order):
 @pytest.mark.parametrize("method", METHODS)
 def test_returns_are_the_rewards_to_come_without_the_steps_own_cost(method, order):
     model = collected(method, order=order, cost_weight=2.5)
-    rows, actions = model.all_rows()
-    paid = step_cost(model.ledger, model.layout, rows, one_hot(actions)).reshape(model.rollout_buffer.rewards.shape)
+    taken = one_hot(model.all_rows()[1])
+    paid = step_cost(model.ledger, model.layout, taken, taken).reshape(model.rollout_buffer.rewards.shape)
     expected = returns_after(model.rollout_buffer.rewards, 2.5 * paid.numpy())
     np.testing.assert_allclose(model.rollout_buffer.returns, expected, rtol=1e-5)
 
@@ -84,3 +85,18 @@ def test_later_batches_deal_other_clips(method):
         learn(model, 1, reset_num_timesteps=not seen)
         seen += [info["clip"]["clip"] for info in model.last_infos[::4]]
     assert sorted(seen) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("method", ["reinforce, leave_one_out", "reinforce, value", "reinforce, self_critical", "ppo"])
+def test_what_stays_on_the_device_is_what_passes_through_numpy(method, order):
+    buffers, facts = [], []
+    for wrap in (lambda env: env, VecMonitor):  # behind a wrapper the loop is stable-baselines3's own
+        model = build(method, wrap(tiny_env(order=order, cost_weight=2.5)))
+        model.train = lambda: None
+        buffers.append(learn(model, 2).rollout_buffer)
+        facts.append([info["clip"] for info in model.last_infos])
+    for name in ("actions", "log_probs", "rewards", "returns", "values", "advantages", "episode_starts"):
+        one, other = (torch.as_tensor(getattr(buffer, name)) for buffer in buffers)
+        torch.testing.assert_close(one, other, msg=name)
+    assert facts[0] == [{**clip, "reward": pytest.approx(clip["reward"], rel=1e-12)} for clip in facts[1]]

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from agent_cases import ONE_DECISION, build, noise_clips, play, played_rows, tiny_backbone, tiny_env
+from agent_cases import ONE_DECISION, build, noise_clips, play, played_decisions, tiny_backbone, tiny_env
 
 from agent.estimators.cost import decision_costs, own_cost_advantages, step_cost
 from agent.policies.distribution import FactoredCategorical
@@ -21,9 +21,15 @@ def env_of(order: str, history: str, group_size: int = ONE_DECISION, num_frames:
     return tiny_env(backbone, noise_clips(num_frames=num_frames), order=order, **kwargs)
 
 
-def random_distribution(env: FusionVecEnv, rows, requires_grad: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (R, M, 3) and their probabilities, with USE alone at padding."""
-    mask = env.layout.decision_mask()[rows.site]
+def masks(env: FusionVecEnv) -> torch.Tensor:
+    """Which columns of a whole batch's steps are decisions, (steps * N, M)."""
+    mask = env.layout.decision_mask().repeat_interleave(env.num_envs, 0)
+    return mask.repeat(env.layout.num_steps * env.num_envs // len(mask), 1)
+
+
+def random_distribution(env: FusionVecEnv, requires_grad: bool = False) -> tuple[torch.Tensor, ...]:
+    """Logits (steps * N, M, 3), their probabilities, and which are no padding."""
+    mask = masks(env)
     logits = torch.randn(*mask.shape, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     logits.requires_grad_(requires_grad)
     return logits, logits.softmax(-1), mask
@@ -34,9 +40,9 @@ def random_distribution(env: FusionVecEnv, rows, requires_grad: bool = False) ->
 @pytest.mark.parametrize("group_size", GROUP_SIZES)
 def test_one_hot_decisions_cost_what_the_environment_charged(order, history, group_size):
     env = env_of(order, history, group_size, num_frames=3, cost_weight=1.0)
-    observations, actions, rewards, infos = play(env)
-    rows = env.layout.unpack(torch.from_numpy(observations).flatten(0, 1))
-    cost = step_cost(env.ledger, env.layout, rows, one_hot(torch.from_numpy(actions).flatten(0, 1)))
+    _, actions, rewards, infos = play(env)
+    taken = one_hot(torch.from_numpy(actions).flatten(0, 1))
+    cost = step_cost(env.ledger, env.layout, taken, taken)
     cost = cost.reshape(rewards.shape).numpy()
     np.testing.assert_allclose(cost.sum(0), [info["clip"]["macs_ratio"] for info in infos], rtol=1e-12)
     rewards[-1] -= [info["clip"]["log_prob"] for info in infos]
@@ -49,9 +55,9 @@ def test_the_agents_own_macs_are_charged_by_the_environment_alone(order):
     costs = {}
     for agent_macs in (None, own):
         env = env_of(order, "raw", agent_macs=agent_macs)
-        observations, actions, _, infos = play(env)
-        rows = env.layout.unpack(torch.from_numpy(observations).flatten(0, 1))
-        cost = step_cost(env.ledger, env.layout, rows, one_hot(torch.from_numpy(actions).flatten(0, 1)))
+        _, actions, _, infos = play(env)
+        taken = one_hot(torch.from_numpy(actions).flatten(0, 1))
+        cost = step_cost(env.ledger, env.layout, taken, taken)
         costs[agent_macs is None] = cost.sum().item(), sum(info["clip"]["macs_ratio"] for info in infos)
     assert costs[True][0] == costs[False][0]
     expected = costs[True][1] + env.num_envs * sum(own) / env.ledger.dense_macs
@@ -62,13 +68,13 @@ def test_the_agents_own_macs_are_charged_by_the_environment_alone(order):
 @pytest.mark.parametrize("history", HISTORIES)
 def test_probabilities_cost_the_mean_over_all_joint_decisions(order, history):
     env = env_of(order, history, num_frames=3)
-    rows = played_rows(env)
-    _, probs, _ = random_distribution(env, rows)
-    mean = torch.zeros(len(rows.site), dtype=torch.float64)
+    taken = played_decisions(env)
+    _, probs, _ = random_distribution(env)
+    mean = torch.zeros(len(taken), dtype=torch.float64)
     for joint in itertools.product(range(3), repeat=probs.shape[1]):
         decisions = one_hot(torch.tensor(joint), torch.float64).expand_as(probs)
-        mean += (probs * decisions).sum(-1).prod(-1) * step_cost(env.ledger, env.layout, rows, decisions)
-    expected = step_cost(env.ledger, env.layout, rows, probs)
+        mean += (probs * decisions).sum(-1).prod(-1) * step_cost(env.ledger, env.layout, decisions, taken)
+    expected = step_cost(env.ledger, env.layout, probs, taken)
     torch.testing.assert_close(expected, mean)
     assert expected.std() > 0
 
@@ -78,10 +84,10 @@ def test_probabilities_cost_the_mean_over_all_joint_decisions(order, history):
 @pytest.mark.parametrize("group_size", GROUP_SIZES)
 def test_decision_costs_give_the_exact_gradient_of_the_expected_cost(order, history, group_size):
     env = env_of(order, history, group_size)
-    rows = played_rows(env)
-    logits, probs, mask = random_distribution(env, rows, requires_grad=True)
-    (expected,) = torch.autograd.grad(step_cost(env.ledger, env.layout, rows, probs).sum(), logits)
-    costs = decision_costs(env.ledger, env.layout, rows, probs.detach())
+    taken = played_decisions(env)
+    logits, probs, mask = random_distribution(env, requires_grad=True)
+    (expected,) = torch.autograd.grad(step_cost(env.ledger, env.layout, probs, taken).sum(), logits)
+    costs = decision_costs(env.ledger, env.layout, probs.detach(), taken)
     log_probs = logits.log_softmax(-1)
     (gradient,) = torch.autograd.grad((log_probs * probs.detach() * costs).sum(), logits)
     torch.testing.assert_close(gradient, expected)
@@ -93,15 +99,15 @@ def test_decision_costs_give_the_exact_gradient_of_the_expected_cost(order, hist
 @pytest.mark.parametrize("history", HISTORIES)
 def test_a_decisions_cost_is_the_difference_it_makes_to_the_expectation(order, history):
     env = env_of(order, history, num_frames=3)
-    rows = played_rows(env)
-    _, probs, _ = random_distribution(env, rows)
-    costs = decision_costs(env.ledger, env.layout, rows, probs)
+    taken = played_decisions(env)
+    _, probs, _ = random_distribution(env)
+    costs = decision_costs(env.ledger, env.layout, probs, taken)
     for column in range(probs.shape[1]):
         totals = []
         for decision in range(3):
             forced = probs.clone()
             forced[:, column] = one_hot(torch.tensor(decision))
-            totals.append(step_cost(env.ledger, env.layout, rows, forced))
+            totals.append(step_cost(env.ledger, env.layout, forced, taken))
         totals = torch.stack(totals, -1)
         differences = costs[:, column] - costs[:, column, :1]
         torch.testing.assert_close(differences, totals - totals[:, :1])
@@ -109,10 +115,10 @@ def test_a_decisions_cost_is_the_difference_it_makes_to_the_expectation(order, h
 
 def test_decision_costs_leave_no_graph_behind():
     env = env_of("site", "raw")
-    rows = played_rows(env)
-    logits, probs, _ = random_distribution(env, rows, requires_grad=True)
+    taken = played_decisions(env)
+    logits, probs, _ = random_distribution(env, requires_grad=True)
     with torch.no_grad():
-        costs = decision_costs(env.ledger, env.layout, rows, probs)
+        costs = decision_costs(env.ledger, env.layout, probs, taken)
     assert not costs.requires_grad
     assert logits.grad is None
 
@@ -120,9 +126,9 @@ def test_decision_costs_leave_no_graph_behind():
 @pytest.mark.parametrize("group_size", GROUP_SIZES)
 def test_own_cost_advantages_have_zero_mean(group_size):
     env = env_of("site", "raw", group_size)
-    rows = played_rows(env)
-    _, probs, _ = random_distribution(env, rows)
-    costs = decision_costs(env.ledger, env.layout, rows, probs)
+    taken = played_decisions(env)
+    _, probs, _ = random_distribution(env)
+    costs = decision_costs(env.ledger, env.layout, probs, taken)
     taken = [own_cost_advantages(costs, probs, torch.full(probs.shape[:2], decision)) for decision in range(3)]
     mean = (probs * torch.stack(taken, -1)).sum(-1)
     torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-12)
@@ -139,11 +145,11 @@ def test_the_cheaper_of_two_decisions_has_the_higher_advantage():
 
 def test_padding_costs_nothing_and_has_no_advantage():
     env = env_of("site", "raw", group_size=8)
-    rows = played_rows(env)
-    policy_mask = env.layout.decision_mask()[rows.site]
+    taken = played_decisions(env)
+    policy_mask = masks(env)
     logits = torch.randn(*policy_mask.shape, 3, generator=torch.Generator().manual_seed(0))
     distribution = FactoredCategorical().proba_distribution(logits, policy_mask)
-    costs = decision_costs(env.ledger, env.layout, rows, distribution.probs)
+    costs = decision_costs(env.ledger, env.layout, distribution.probs, taken)
     advantages = own_cost_advantages(costs, distribution.probs, distribution.sample())
     assert (costs[~policy_mask] == 0).all()
     assert (advantages[~policy_mask] == 0).all()

@@ -81,7 +81,7 @@ def test_probabilities_are_those_that_a_rollout_meets():
     model.prepare_sampling()
     model.sample_loss()
     buffer = model.rollout_buffer
-    actions = buffer.actions.reshape(3, 8, 2, -1)[..., 0].transpose(1, 2, 0)  # rollouts, frames, sites
+    actions = np.asarray(buffer.actions).reshape(3, 8, 2, -1)[..., 0].transpose(1, 2, 0)  # rollouts, frames, sites
     index = np.ravel_multi_index(actions.reshape(8, -1).T.astype(int), (3,) * 6)
     clips = np.array([info["clip"]["clip"] for info in model.last_infos])
     found = every.log_probs.detach().numpy()[clips, index]
@@ -123,3 +123,28 @@ def test_too_many_decisions_are_refused():
     model = build("reinforce, leave_one_out", tiny_env(tiny_backbone(group_size=8)))
     with pytest.raises(ValueError, match="expected at most 8 decisions a clip to enumerate, got 2 frames of 14"):
         enumerated(model)
+
+
+def test_in_bf16_it_has_the_same_direction():
+    backbone, clips = tiny_backbone(group_size=ONE_DECISION), noise_clips(2)
+    frames, labels = backbone.preprocess(torch.from_numpy(clips.frames(range(2)))), torch.from_numpy(clips.labels)
+    gates = spread(GateNetwork(backbone.sites, GateOptions(hidden=4)))
+    reward, found = Reward(cost_weight=1.0), []
+    for precision in ("fp32", "bf16"):
+        every = enumerate_decisions(backbone.set_precision(precision), gates, frames, labels, reward=reward)
+        found.append(exact_gradient(every, gates))
+    assert not torch.equal(*found)
+    assert torch.cosine_similarity(*found, dim=0) > 0.999
+
+
+@pytest.mark.parametrize("method", ["reinforce, leave_one_out", "gumbel", "rebar"])
+def test_in_bf16_estimates_have_the_same_direction(method):
+    found = []
+    for precision in ("fp32", "bf16"):
+        backbone = tiny_backbone(group_size=ONE_DECISION).set_precision(precision)
+        model = build(method, tiny_env(backbone, num_clips=6, rollouts_per_clip=4 if "," in method else 1))
+        model.prepare_sampling()
+        torch.manual_seed(0)  # the same draws
+        gradients = torch.autograd.grad(model.sample_loss(), list(model.policy.gates.parameters()))
+        found.append(torch.cat([part.flatten() for part in gradients]))
+    assert torch.cosine_similarity(*found, dim=0) > 0.95

@@ -248,8 +248,14 @@ def test_observations_are_the_averages_of_the_convolutions_inputs():
         torch.testing.assert_close(observation.v, average)
         torch.testing.assert_close(observation.v_previous[:, 1:], average[:, :-1])
         assert observation.v_previous[:, 0].eq(0).all()
-        assert observation.cost.has_previous.tolist() == [[0, 1, 1, 1]] * 2
-        assert observation.cost.ready.eq(0).all()
+        assert observation.cost is None  # nothing is counted on the way
+
+
+def test_a_walk_that_counts_says_what_the_cost_will_depend_on():
+    backbone = tiny_backbone()
+    cost = backbone.observe(backbone.begin(random_frames())).cost
+    assert cost.has_previous.tolist() == [[0, 1, 1, 1]] * 2
+    assert cost.ready.eq(0).all()
 
 
 @pytest.mark.parametrize("history", HISTORIES)
@@ -458,3 +464,37 @@ def test_forward_of_a_block_is_its_two_halves(kind):
         x, carry = run_block(block, x, block.convolve(x), carry)
         if carry is None:
             torch.testing.assert_close(x, expected)
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_in_bf16_the_cnn_alone_computes_otherwise(kind, history):
+    single, half = (tiny_backbone(kind, history=history).set_precision(name) for name in ("fp32", "bf16"))
+    decisions, seen = random_decisions(single), []
+
+    def decide(observation):
+        seen.append(observation)
+        return one_hot(decisions[observation.site])
+
+    expected, found = single(random_frames(), decide), half(random_frames(), decide)
+    assert found.logits.dtype == torch.float32
+    assert all(observation.v.dtype == torch.float32 for observation in seen)
+    assert torch.equal(found.macs, expected.macs)
+    scale = expected.logits.abs().max()
+    assert 0 < (found.logits - expected.logits).abs().max() < 0.05 * scale
+
+
+@torch.no_grad()
+def test_in_bf16_chunks_give_what_whole_clips_give():
+    backbone = tiny_backbone().set_precision("bf16")
+    decisions = random_decisions(backbone)
+    logits, macs = walk_in_chunks(backbone, random_frames(), decisions, [1, 3])
+    whole = backbone(random_frames(), follow(decisions))
+    torch.testing.assert_close(logits, whole.logits, rtol=0.05, atol=0.05)
+    assert torch.equal(macs, whole.macs)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="expected precision to be one of fp32, bf16, got 'bf61': did you mean 'bf16'"):
+        tiny_backbone().set_precision("bf61")

@@ -15,5 +15,12 @@ def test_a_bench_measures_and_keeps_its_figures(tmp_path, capsys):
 
 
 def test_an_unknown_part_lists_the_known():
-    with pytest.raises(ValueError, match="environment, rollouts, episodes, cnn, data, dataset, fuzz; got speed"):
+    with pytest.raises(
+        ValueError, match="environment, rollouts, episodes, cnn, data, dataset, sparse, fuzz; got speed"
+    ):
         bench(Bench(parts=("speed",)))
+
+
+def test_threads_are_for_sparse_alone():
+    with pytest.raises(ValueError, match="expected sparse alone with --threads, got environment, sparse"):
+        bench(Bench(parts=("environment", "sparse"), threads=2))

@@ -184,3 +184,29 @@ def test_a_run_without_a_checkpoint_is_said_plainly(one_run, videos, tmp_path, c
     assert said.startswith("Error: expected")
     assert f"{run / 'checkpoint.pt'}, found no such file" in said
     assert said.count("\n") == 1
+
+
+def test_a_stream_says_the_same_and_what_it_took(predicting_run, videos, capsys):
+    video = videos / "test" / "00001.mp4"
+    said = []
+    for stream in (False, True):
+        predict(options(video, predicting_run, json=True, no_overlay=True, stream=stream))
+        said.append(json.loads(capsys.readouterr().out))
+    walked, streamed = said
+    assert streamed["macs_ratio"] == pytest.approx(walked["macs_ratio"], rel=1e-12)
+    assert streamed["sites"] == walked["sites"]
+    assert streamed["frames_macs_ratio"] == walked["frames_macs_ratio"]
+    for one, other in zip(streamed["top"], walked["top"], strict=True):
+        assert one["class"] == other["class"]
+        assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
+    timing = streamed["stream"]
+    assert timing["time_ratio"] == timing["ms"] / timing["dense_ms"]
+    assert timing["threads"] == 1
+    assert walked["stream"] is None
+    predict(options(video, predicting_run, no_overlay=True, stream=True))
+    assert "ms with everything used" in capsys.readouterr().out
+
+
+def test_a_folder_is_no_stream(one_run, videos):
+    with pytest.raises(ValueError, match="expected one video for --stream, got the folder"):
+        predict(options(videos / "test", one_run, stream=True))

@@ -26,7 +26,7 @@ def finished(videos, tmp_path_factory):
     shutil.copy(Path(__file__).parents[3] / "docs" / "templates" / "my_method.py", folder)
     config = Compare(
         methods=("gumbel", "my_a2c"), cost_weights=(1.0,), seeds=(0,), rollouts=128, seconds=0.5, pretrain_clips=64,
-        data=Data(root=videos), workers=1, plugin=("my_method",), run=folder / "run",
+        data=Data(root=videos), workers=1, device="cpu", plugin=("my_method",), run=folder / "run",
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch, as_before():
         patch.syspath_prepend(folder)

@@ -8,8 +8,14 @@ import pytest
 from video_cases import assert_one_sentence, write
 
 from envs.clips import ClipError
-from envs.clips.video.boxes import is_boxed, listed
+from envs.clips.video.boxes import is_boxed
+from envs.clips.video.boxes import listed as listed_in
 from envs.clips.video.read import open_video
+
+
+def listed(path: Path) -> int:
+    with path.open("rb") as file:
+        return listed_in(file)
 
 
 def box(name: bytes, *parts: bytes) -> bytes:
