@@ -36,8 +36,8 @@ bench: $(VENV)/.run  ## speeds as ratios
 lock: $(VENV)/.run  ## requirements.lock anew: every package that requirements.txt brings, with its hash
 	$(IN_VENV) .ci/lock.py
 
-campaign: $(VENV)/.dev  ## kills, damaged files, full disks, two processes on one folder, at length: TIMES=1 is the short version of make test
-	CAMPAIGN_TIMES=$(or $(TIMES),100) $(IN_VENV) -m pytest -m campaign tests/campaign
+campaign: $(VENV)/.dev  ## damaged files, kills, full disks, odd places, at length: TIMES=1 is the short version that make test has
+	CAMPAIGN_TIMES=$(or $(TIMES),100) $(IN_VENV) -m pytest tests/campaign
 
 clean:  ## everything that can be made again, but for the videos and runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

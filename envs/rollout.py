@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from backbone.common.progress import Bar
 from envs.decisions import Decisions
 from envs.episodes import Episodes, Outcome
 
@@ -97,7 +97,7 @@ def rollout(
         raise ValueError("expected at least one clip to play, got none")
     batch_size = batch_size or clips_at_once(episodes)
     parts = []
-    with tqdm(total=len(indices), desc=progress, unit="clip", disable=None if progress else True, leave=False) as bar:
+    with Bar(total=len(indices), desc=progress, unit="clip", disable=None if progress else True, leave=False) as bar:
         for start in range(0, len(indices), batch_size):
             batch = indices[start : start + batch_size]
             parts.append(_play(episodes, decide, batch, detailed))

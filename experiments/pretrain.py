@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from agent.pretraining.mix import MIXES
 from agent.pretraining.training import Pretraining
@@ -30,6 +29,7 @@ from backbone import (
 from backbone.common import ranks
 from backbone.common.files import load_checkpoint, save_checkpoint, write_json
 from backbone.common.interruption import Interrupted
+from backbone.common.progress import Bar
 from backbone.fusion.consensus import CONSENSUS
 from backbone.fusion.temporal import TEMPORAL_MODES
 from envs.clips import ClipSource
@@ -197,7 +197,7 @@ def train_backbone(
     first = training.done
     every = max((config.evaluate_every or config.clips // EVALUATIONS) // config.batch_size, 1)
     silent = True if report or not ranks.first() else None
-    bar = tqdm(total=steps, initial=first, desc="pretraining", unit="batch", disable=silent)
+    bar = Bar(total=steps, initial=first, desc="pretraining", unit="batch", disable=silent)
     with (
         _writer(config.run, first * config.batch_size + 1) as writer,
         _deferred_interrupt() as asked,

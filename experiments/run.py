@@ -190,10 +190,16 @@ class Run:
         if kind is None:
             raise ValueError(f"expected a run in {self}, got the folder of another command: name a folder in it")
         names = {option.name for option in fields(CONFIGS[kind])}
-        options = with_defaults(CONFIGS[kind], self.options())
-        if kind in (Kind.FIXED, Kind.IMPORTED):  # with options that are none of theirs, see ``write_manifest``
-            options = {name: value for name, value in options.items() if name in names}
-        return replace(from_json(CONFIGS[kind], options), run=self.folder)
+        try:
+            options = with_defaults(CONFIGS[kind], self.options())
+            if kind in (Kind.FIXED, Kind.IMPORTED):  # with options that are none of theirs, see ``write_manifest``
+                options = {name: value for name, value in options.items() if name in names}
+            return replace(from_json(CONFIGS[kind], options), run=self.folder)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise ValueError(
+                f"expected the options of a run in {self.manifest}, got others ({str(error)[:120]}): it is damaged, or of a later "
+                "version"
+            ) from error
 
     def agent(self) -> Train | Imported:
         """The configuration of a run that has an agent.
@@ -285,7 +291,16 @@ class Run:
                 f"expected a run's folder with a {name}, found none at {self}: check the path"
                 f"{paths_nearby(self.folder, name)}"
             )
-        return json.loads(self.manifest.read_text())
+        try:
+            content = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            reason = str(error)[:120]
+            raise ValueError(
+                f"expected JSON in {self.manifest}, got something else ({reason}): it is damaged"
+            ) from error
+        if not isinstance(content, dict):
+            raise ValueError(f"expected an object in {self.manifest}, got a {type(content).__name__}: it is damaged")
+        return content
 
     # -- what it has come to
 

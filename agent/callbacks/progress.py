@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tqdm import tqdm
-
 from agent.callbacks.between_rollouts import BetweenRollouts
+from backbone.common.progress import Bar
 
 
 class Progress(BetweenRollouts):
@@ -17,7 +16,7 @@ class Progress(BetweenRollouts):
         self.total, self.title, self.report = total, title, report
 
     def _on_training_start(self) -> None:
-        self.bar = tqdm(
+        self.bar = Bar(
             total=self.total,
             initial=self.rollouts,
             desc=self.title,

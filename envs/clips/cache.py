@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
+from backbone.common.progress import Bar
 from envs.clips.datasets import Division, Listing, find_clips
 from envs.clips.files import Crop, Pixels, check_broken, check_sampling, hash_files, listed, locate, stat_files
 from envs.clips.sampling import gather
@@ -246,7 +246,7 @@ def _decode_into(
     file: BinaryIO, root: Path, listing: Listing, kept: _Kept, workers: int, progress: bool
 ) -> dict[str, list]:
     index: dict[str, list] = {"counts": [], "skipped": []}
-    with tqdm(total=len(listing.paths), desc="decoding", unit="clip", disable=None if progress else True) as bar:
+    with Bar(total=len(listing.paths), desc="decoding", unit="clip", disable=None if progress else True) as bar:
         for clip in _decode_all(root, listing, kept, workers):
             if isinstance(clip, ClipError):
                 index["counts"].append(0)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from tqdm import tqdm
 
+from backbone.common.progress import Bar
 from envs.clips.datasets import Division, Listing, find_clips
 from envs.clips.sampling import Sampling, Short, crop, dense_indices, evaluation_indices, fewest_frames, segment_indices
 from envs.clips.source import BrokenClip, ClipError, ClipSource, select_reversals
@@ -163,7 +163,7 @@ class VideoFiles(ClipSource):
         clips = range(len(self._listing.paths))
         with (
             ThreadPoolExecutor(workers) as pool,
-            tqdm(total=len(clips), desc="checking", unit="clip", disable=None if progress else True) as bar,
+            Bar(total=len(clips), desc="checking", unit="clip", disable=None if progress else True) as bar,
         ):
             for first in range(0, len(clips), CLIPS_AT_ONCE):
                 for reason in pool.map(attempt, clips[first : first + CLIPS_AT_ONCE]):

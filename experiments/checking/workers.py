@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from tqdm import tqdm
-
 from backbone.common.interruption import interrupts_blocked
+from backbone.common.progress import Bar
 from experiments.checking.clip import Clip, Finding, inspect
 
 
 def inspect_all(clips: dict[str, Clip], num_frames: int, workers: int) -> Iterator[tuple[str, Finding]]:
     """`inspect` each clip, side by side, with a progress bar on a terminal."""
-    bar = tqdm(total=len(clips), desc="checking", unit="clip", disable=None)
+    bar = Bar(total=len(clips), desc="checking", unit="clip", disable=None)
     found = inspect_here(clips, num_frames) if workers == 1 else inspect_apart(clips, num_frames, workers, 4 * workers)
     with bar:
         for name, finding in found:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from backbone.common import progress
 from backbone.common.registry import Registry
 from experiments.config.shared import Executed
 
@@ -82,7 +81,7 @@ class Bar:
 
     def __init__(self, jobs: int, *, title: str, total: int, unit: str) -> None:
         self.jobs, self.total, self.seen = jobs, total, dict[str, int]()
-        self.bar = tqdm(total=total, desc=title, unit=unit, disable=None, smoothing=0.05)
+        self.bar = progress.Bar(total=total, desc=title, unit=unit, disable=None, smoothing=0.05)
 
     def __enter__(self) -> Bar:
         return self

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from backbone import FusionBackbone
+from backbone.common.progress import Bar
 from experiments.gradients.problem import Estimator
 
 WARM_UP = 2  # estimates of each that do not count: first calls are slow, and a moving average starts at its first batch
@@ -31,7 +31,7 @@ def sample(estimators: Mapping[str, Callable[[], np.ndarray]], replicates: int, 
     gradients: dict[str, list[np.ndarray]] = {name: [] for name in names}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     total = (WARM_UP + replicates) * len(names)
-    with tqdm(total=total, desc=title, unit="estimate", disable=None, leave=False) as bar:
+    with Bar(total=total, desc=title, unit="estimate", disable=None, leave=False) as bar:
         for turn in range(-WARM_UP, replicates):
             first = turn % len(names)
             for name in names[first:] + names[:first]:

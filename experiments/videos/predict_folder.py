@@ -8,11 +8,10 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from backbone.common.files import write_whole
 from backbone.common.interruption import Interrupted
 from backbone.common.naming import printable
+from backbone.common.progress import Bar
 from envs.clips import ClipError
 from envs.clips.datasets.places import find_videos
 from experiments.config import Predict
@@ -43,7 +42,7 @@ def predict_folder(config: Predict) -> int:
     try:
         with (
             open(target, "a", encoding=ENCODING, errors=ERRORS, newline="") as file,
-            tqdm(todo, "predicting", unit="video", disable=None) as bar,
+            Bar(todo, "predicting", unit="video", disable=None) as bar,
         ):
             for video in bar:
                 row = rows[str(video)] = row_of(trained, video, columns)

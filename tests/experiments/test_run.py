@@ -156,3 +156,23 @@ def test_no_file_of_a_run_is_named_anywhere_else():
     for path in sources:
         texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
         assert path.stem == "run" or not (names - words) & texts, path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "expected JSON in"),
+        ("[" * 100_000, "expected JSON in"),
+        ("[]", "expected an object in .* got a list"),
+        (b"\xff\xfe", "expected JSON in"),
+        ('{"kind": "trained", "colour": "red"}', "expected the options of a run in .*colour"),
+        ('{"kind": "trained", "data": [1]}', "expected (the options of a run|--data)"),
+        ('{"kind": "trained", "rollouts": -1}', "expected --rollouts from 1"),
+        ('{"kind": ["trained"]}', "expected a run among"),
+    ],
+)
+def test_a_damaged_manifest_is_one_sentence_that_names_it(tmp_path, text, said):
+    (tmp_path / "config.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=said) as caught:
+        Run(tmp_path).config()
+    assert "\n" not in str(caught.value)

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
+from backbone.common.progress import Bar
 from envs.clips.datasets import SIDECAR
 from envs.clips.generated.directions import CLASSES, REVERSED_CLASS, direction_of, label_of
 from envs.clips.generated.folder import PAIRED, GeneratedFolder, clip_generator, facts_of, original_of
@@ -101,7 +101,7 @@ def facts(root: str | Path, names: Sequence[str], progress: bool = True) -> Clip
         return None
     drawn: dict[tuple[str, int], ClipFacts] = {}
     rows = []
-    for name in tqdm(names, desc="drawing again", unit="clip", disable=None if progress else True, leave=False):
+    for name in Bar(names, desc="drawing again", unit="clip", disable=None if progress else True, leave=False):
         split, clip = Path(name).parent.name, int(Path(name).stem)
         original = (split, original_of(split, clip))
         if original not in drawn:
@@ -164,7 +164,7 @@ def generate(
     if folder.is_whole():
         return
     missing = folder.begin()
-    with tqdm(total=len(missing), desc="generating", unit="clip", disable=None if progress else True) as bar:
+    with Bar(total=len(missing), desc="generating", unit="clip", disable=None if progress else True) as bar:
         for _ in _write_all(partial(_write, folder, seed), missing, workers):
             bar.update()
     folder.finish()

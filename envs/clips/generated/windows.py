@@ -28,9 +28,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from tqdm import tqdm
-
 from backbone.common.files import write_bytes
+from backbone.common.progress import Bar
 from envs.clips.datasets.groups import GROUPS
 from envs.clips.generated.camera import Camera, Shot
 from envs.clips.generated.folder import PAIRED, GeneratedFolder, clip_generator, facts_of, original_of
@@ -97,7 +96,7 @@ class _Studio:
     def __init__(self, folder: GeneratedFolder, footage: Footage, camera: Camera, seed: int, progress: bool) -> None:
         self.folder, self.footage, self.camera, self.seed, self.progress = folder, footage, camera, seed, progress
         self.broken: dict[str, str] = {}
-        for path in tqdm(footage.sources, desc="looking", unit="video", disable=self._no_bar, leave=False):
+        for path in Bar(footage.sources, desc="looking", unit="video", disable=self._no_bar, leave=False):
             try:
                 self._reel(path).check(camera.fewest)
             except ClipError as error:
@@ -114,7 +113,7 @@ class _Studio:
         for split, clip in self.folder.begin():
             missing[split, original_of(split, clip)].append(clip)
         total = sum(map(len, missing.values()))
-        with tqdm(total=total, desc="filming", unit="clip", disable=self._no_bar) as bar:
+        with Bar(total=total, desc="filming", unit="clip", disable=self._no_bar) as bar:
             while missing:  # again where a video has turned out to be broken: its clips go to others
                 for path, shots in self._by_video(missing):
                     try:
