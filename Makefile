@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 IN_VENV := $(VENV)/bin/python
 
-.PHONY: quick compare test test-ray test-browser screenshots chromium docs bench lock campaign clean
+.PHONY: quick compare test test-many test-browser screenshots chromium docs bench lock campaign clean
 
 quick: $(VENV)/.run  ## see everything once: data, pretraining, four methods, table, pictures (a minute and a half on 2 cores)
 	$(IN_VENV) -m experiments compare --preset quick
@@ -18,8 +18,8 @@ test: $(VENV)/.dev  ## formatting, lint, types and every test
 	$(VENV)/bin/mypy
 	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n 2 --durations 10
 
-test-ray: $(VENV)/.ray  ## Ray clusters of two machines on this one, of which one is lost (minutes)
-	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest tests/experiments/executors
+test-many: $(VENV)/.ray  ## more than one machine: Ray clusters of two on this one, of which one is lost, and four ranks (minutes)
+	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -m "not browser" tests/experiments/executors tests/backbone/common/test_ranks.py
 
 test-browser: $(VENV)/.browser chromium  ## what TensorBoard and inspect's page really show, of a quick run or of RUN=FOLDER
 	BROWSER_RUN=$(RUN) $(IN_VENV) -m pytest -m browser tests/test_browser.py

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backbone.common.files import write_bytes
+from experiments.run import Run
 
 MIRROR = Path("runs/mirror")
 AS_A_PATH = re.compile(r"^([a-z][a-z0-9+]+):/+(.+)$")  # what pathlib makes of a URL: "s3:/bucket/sweep"
 UNSENT = ("driver.json",)  # which the driver keeps there itself
-CHECKPOINTS = ("checkpoint.pt", "pretraining.pt")  # once one is written, everything is sent
+CHECKPOINTS = (Run.checkpoint.name, Run.pretraining.name)  # once one is written, everything is sent
 
 
 class Url(NamedTuple):

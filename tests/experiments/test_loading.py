@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def test_an_agent_opens_where_its_folder_lies_now_and_without_its_videos(one_run
 
 
 @pytest.mark.parametrize(
-    ("config", "said"), [(Pretrain(), "a pretrained backbone"), (Fixed("b.pt"), "judgements of fixed policies")]
+    ("config", "said"), [(Pretrain(), "a pretrained backbone"), (Fixed(Path("b.pt")), "judgements of fixed policies")]
 )
 def test_a_run_without_an_agent_is_said_plainly(tmp_path, config, said):
     Run(tmp_path).write_manifest(config)

@@ -133,7 +133,7 @@ def test_sites_and_history_travel_with_the_file(videos, tmp_path):
     [
         ({"architecture": "resnet1"}, "resnet_small"),
         ({"sites": ["layer9.0"]}, r"layer3\.0"),
-        ({"learning_rate": 1e30}, "lower --learning-rate"),
+        ({"learning_rate": 100.0, "weight_decay": 100.0, "clips": 320}, "lower --learning-rate"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_sentence(videos, tmp_path, change, said):

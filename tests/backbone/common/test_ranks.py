@@ -27,7 +27,10 @@ def alone():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "names"), [(2, tuple(CASES)), (4, ("pretraining", "gumbel", "reinforce", "ppo"))])
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [(2, tuple(CASES)), pytest.param(4, ("pretraining", "gumbel", "reinforce", "ppo"), marks=pytest.mark.long)],
+)
 def test_any_number_of_ranks_follows_the_same_trajectory(alone, count, names):
     cases = {name: CASES[name] for name in names}
     for rank, found in enumerate(over_ranks(count, trajectories, cases)):

@@ -75,8 +75,8 @@ def test_every_measure_is_a_row(root, small_batches, capsys):
 
 def test_control_a_slow_reader_is_found(root, small_batches, monkeypatch):
     source = open_files(root, "train")
-    read = source.frames
-    monkeypatch.setattr(source, "frames", lambda *arguments: (read(*arguments), read(*arguments))[1])
+    read = source.draw_part
+    monkeypatch.setattr(source, "draw_part", lambda *arguments: (read(*arguments), read(*arguments))[1])
     assert not dataset.loading(root, source, 0, 5)[1].met
 
 

@@ -16,7 +16,8 @@ def test_a_bench_measures_and_keeps_its_figures(tmp_path, capsys):
 
 def test_an_unknown_part_lists_the_known():
     with pytest.raises(
-        ValueError, match="environment, rollouts, episodes, cnn, cpu-ops, data, dataset, sparse, fuzz; got speed"
+        ValueError,
+        match="environment, rollouts, episodes, cnn, cpu-ops, data, dataset, scaling, sparse, gpu, fuzz; got speed",
     ):
         bench(Bench(parts=("speed",)))
 

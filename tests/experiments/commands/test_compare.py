@@ -5,5 +5,5 @@ from experiments.config import Compare
 def test_it_does_what_it_is_told_once(monkeypatch):
     told = []
     monkeypatch.setattr(command, "compare", told.append)
-    assert command.run(Compare()) is None
+    assert command.run(Compare()) == 0
     assert told == [Compare()]

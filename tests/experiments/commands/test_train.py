@@ -6,7 +6,7 @@ from experiments.config import Train, TrainCommand
 
 def test_it_trains_as_it_is_told_and_says_how_to_judge(monkeypatch, capsys):
     told = []
-    monkeypatch.setattr(command, "train", lambda config: told.append(config) or Path("runs/x"))
+    monkeypatch.setattr(command, "train", lambda config, resume: told.append(config) or Path("runs/x"))
     command.run(TrainCommand(method="ppo"))
     assert told == [Train(method="ppo")]
     assert capsys.readouterr().out == "Run finished in runs/x. Judge it: python -m experiments evaluate runs/x\n"

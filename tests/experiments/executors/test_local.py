@@ -39,9 +39,9 @@ def test_ctrl_c_stops_workers_at_a_checkpoint_from_which_they_go_on(videos, back
 
 @pytest.mark.parametrize("unit", ["rollout", "clip"])
 def test_the_bar_counts_what_the_jobs_report(monkeypatch, unit):
-    bars, bar, over = [], executor.tqdm, Future()
+    bars, bar, over = [], executor.progress.Bar, Future()
     over.set_result(None)
-    monkeypatch.setattr(executor, "tqdm", lambda **kwargs: bars.append(kwargs) or bar(**kwargs))
+    monkeypatch.setattr(executor.progress, "Bar", lambda **kwargs: bars.append(kwargs) or bar(**kwargs))
     with Bar(1, title="nothing", total=5, unit=unit) as shown:
         local._watch([over], queue.Queue(), shown)
     assert [(one["total"], one["unit"]) for one in bars] == [(5, unit)]

@@ -192,6 +192,7 @@ QUICK = {
 @pytest.fixture(scope="module")
 def local_table(videos, tmp_path_factory):
     """What processes of this machine find, and what Ray has to find too."""
+    pytest.importorskip("ray")
     run = tmp_path_factory.mktemp("local") / "run"
     compare(Compare(**QUICK, data=Data(root=videos), run=run))
     return table(run)

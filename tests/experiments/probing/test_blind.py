@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_agent_and_hull_are_drawn_together():
 
 def test_rivals_are_trained_from_the_same_and_as_long():
     assert peers(Train(method="static", cost_weight=4.0)) == peers(Train(method="ppo", cost_weight=1.0))
-    others = [{"seed": 1}, {"group_size": 8}, {"regime": "joint"}, {"reuse": False}, {"backbone": "other.pt"},
-              {"start": "run"}, {"rollouts": 5}]  # fmt: skip
+    others = [{"seed": 1}, {"group_size": 8}, {"regime": "joint"}, {"reuse": False}, {"backbone": Path("other.pt")},
+              {"start": Path("run")}, {"rollouts": 5}]  # fmt: skip
     for other in others:
         assert peers(Train(**other)) != peers(Train())

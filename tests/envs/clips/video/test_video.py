@@ -35,7 +35,7 @@ def test_the_others_are_decoded_too_where_the_whole_is_asked_for(tmp_path):
     content = bytearray(path.read_bytes())
     with av.open(str(path)) as file:
         packet = next(packet for number, packet in enumerate(file.demux(video=0)) if number == 14)
-        content[packet.pos + 4 : packet.pos + packet.size] = bytes(packet.size - 4)
+        content[packet.pos + 16 : packet.pos + packet.size] = bytes(packet.size - 16)  # behind the head of its slice
     path.write_bytes(content)
     np.testing.assert_array_equal(open_video(path).frames([3, 35]), whole)  # nobody asked for frame 14
     with pytest.raises(ClipError):
