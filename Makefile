@@ -19,7 +19,7 @@ test: $(VENV)/.dev  ## formatting, lint, types and every test
 	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -n 2 --durations 10
 
 test-many: $(VENV)/.ray  ## more than one machine: Ray clusters of two on this one, of which one is lost, and four ranks (minutes)
-	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -m "not browser" tests/experiments/executors tests/backbone/common/test_ranks.py
+	OMP_NUM_THREADS=1 $(IN_VENV) -m pytest -m "not browser" tests/experiments/executors tests/backbone/common/test_ranks.py tests/experiments/test_train.py
 
 test-browser: $(VENV)/.browser chromium  ## what TensorBoard and inspect's page really show, of a quick run or of RUN=FOLDER
 	BROWSER_RUN=$(RUN) $(IN_VENV) -m pytest -m browser tests/test_browser.py

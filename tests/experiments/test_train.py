@@ -291,7 +291,7 @@ Progress.act = act
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_ranks_under_torchrun_train_what_one_does_though_one_dies(videos, backbone_file, tmp_path):
     (tmp_path / "dies.py").write_text(DIES)
     root = Path(__file__).parents[2]
@@ -309,7 +309,7 @@ def test_two_ranks_under_torchrun_train_what_one_does_though_one_dies(videos, ba
         str(videos),
     ]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["--max-restarts", "1", "-m", "--", "experiments", "train", "--backbone", str(backbone_file), *options]
+    command += ["--max-restarts", "3", "-m", "--", "experiments", "train", "--backbone", str(backbone_file), *options]
     path = os.pathsep.join([str(root), str(tmp_path)])
     told = subprocess.run(
         [*command, "--run", str(tmp_path / "two"), "--plugin", "dies"],

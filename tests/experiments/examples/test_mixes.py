@@ -9,6 +9,7 @@ from agent.pretraining.mix import MIXES, PretrainingMix
 from backbone import Decision, Observation
 
 CLIPS, FRAMES = 16, 2
+SITES = tiny_backbone(group_size=1).sites
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +23,8 @@ def ablated():
 def decided(mix, done: float, seed: int) -> torch.Tensor:
     """Integer decisions at the last of three sites, (CLIPS, FRAMES, D)."""
     torch.manual_seed(seed)
-    sites = tiny_backbone(group_size=1).sites
-    torch.manual_seed(seed)
-    policy = mix(sites, torch.device("cpu"), done)
-    v = torch.zeros(CLIPS, FRAMES, sites[2].in_channels)
+    policy = mix(SITES, torch.device("cpu"), done)
+    v = torch.zeros(CLIPS, FRAMES, SITES[2].in_channels)
     return policy(Observation(2, v, v, None)).argmax(-1)
 
 
