@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Sequence
 
 WIDTH = 100  # of text where no terminal says its own
@@ -39,6 +40,18 @@ def as_text(header: Sequence[str], rows: Sequence[Sequence[str]], *, names: int 
         parts[-1].append(number)
         room -= taken[number] + 2
     return "\n\n".join(_aligned([columns[number] for number in part]) for part in parts or [list(range(names))])
+
+
+def in_lines(text: str, *, width: int | None = None) -> str:
+    """Sentences, and bullets of them, in lines that fit their place.
+
+    :param width: as in ``as_text``
+    """
+    width = width or shutil.get_terminal_size((WIDTH, 24)).columns
+    return "\n".join(
+        textwrap.fill(line, width, subsequent_indent="  " * line.startswith("- "), break_on_hyphens=False)
+        for line in text.split("\n")
+    )
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:

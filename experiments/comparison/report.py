@@ -12,7 +12,7 @@ import numpy as np
 
 from backbone.common.files import write_json, write_whole
 from experiments.analysis.statistics import RESAMPLES
-from experiments.analysis.tables import as_markdown, as_text
+from experiments.analysis.tables import as_markdown, as_text, in_lines
 from experiments.comparison.claims import Sentence, claims_of, sentences_of
 from experiments.comparison.export import as_json
 from experiments.comparison.grids import (
@@ -106,9 +106,9 @@ def write_report(folder: Path, out: Path) -> None:
             names = 2 if grid[0][1:2] == ["cost weight"] else 1
             print(f"{title}, {table.title}\n\n{as_text(*grid, names=names)}\n")
     print("Brackets: 95% intervals, Student's t, over seeds and clips (ˢᶜ), seeds (ˢ), clips (ᶜ)\n")
-    print(f"{CLAIMS.format(count=len(claims_of(sentences)))}\n\n{_answer(sentences, '{}:')}")
+    print(in_lines(f"{CLAIMS.format(count=len(claims_of(sentences)))}\n\n{_answer(sentences, '{}:')}"))
     if warning := demonstration(config):
-        print(f"\n{warning}")
+        print(f"\n{in_lines(warning)}")
     for line in _failures(results.facts):
         print(f"\n{line}")
     print(f"\nReport: {out / 'report.md'}   pictures: {out / 'pareto.png'}, {out / 'learning.png'}")

@@ -1,6 +1,6 @@
 import pytest
 
-from experiments.analysis.tables import WIDTH, as_markdown, as_text
+from experiments.analysis.tables import WIDTH, as_markdown, as_text, in_lines
 
 HEADER = ["method", "cost weight", *(f"figure number {number}" for number in range(9))]
 ROWS = [[name, weight, *["0.123 [0.120, 0.126]"] * 9] for name in ("one", "a long name of a method") for weight in "12"]
@@ -36,3 +36,14 @@ def test_the_width_is_that_of_the_terminal_or_else_fits_most(monkeypatch):
     assert as_text(HEADER, ROWS) == as_text(HEADER, ROWS, width=400)
     monkeypatch.setenv("COLUMNS", "0")  # no terminal says its own
     assert as_text(HEADER, ROWS) == as_text(HEADER, ROWS, width=WIDTH)
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_sentences_fit_their_place_and_say_the_same(width):
+    text = "A title:\n\n- " + "some words of a bullet " * 20 + "\n- the next one\n\n" + "words without an end " * 12
+    lines = in_lines(text, width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert " ".join(lines).split() == text.split()
+    assert [line for line in lines if line.startswith("- ")] == [lines[2], "- the next one"]
+    assert lines[3].startswith("  ")  # the bullet goes on under its text
+    assert lines[:2] == ["A title:", ""]
