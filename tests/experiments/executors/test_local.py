@@ -1,11 +1,8 @@
-import os
 import queue
-import signal
-import threading
-import time
 from concurrent.futures import Future
 
 import pytest
+from interruptions import press_ctrl_c_when
 
 from backbone.common.interruption import Interrupted
 from experiments.comparison.jobs import train_and_judge
@@ -13,18 +10,6 @@ from experiments.config import Compare, Data, Train
 from experiments.executors import executor, local
 from experiments.executors.executor import Bar
 from experiments.executors.run_jobs import run_jobs
-
-
-def press_ctrl_c_when(seen):
-    """SIGINT to this process alone, once ``seen()`` is true."""
-
-    def wait():
-        deadline = time.monotonic() + 60
-        while not seen() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def test_ctrl_c_stops_workers_at_a_checkpoint_from_which_they_go_on(videos, backbone_file, tmp_path):

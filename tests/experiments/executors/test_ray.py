@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from interruptions import press_ctrl_c_when
 from ray_cases import cluster
 
 from backbone.common.interruption import Interrupted
@@ -111,18 +112,6 @@ def test_results_come_in_the_order_of_the_jobs_and_what_dies_or_fails_is_tried_a
     press_ctrl_c_when((tmp_path / "endless" / "lines").exists)
     with pytest.raises(Interrupted):
         run_jobs([(do, Work(tmp_path / "endless", seconds=600))] * 2, options, title="")
-
-
-def press_ctrl_c_when(seen):
-    """SIGINT to this process alone, once ``seen()`` is true."""
-
-    def wait():
-        deadline = time.monotonic() + 60
-        while not seen() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 class Gone(Exception):
