@@ -11,6 +11,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, NamedTuple
 
+from backbone.common import ranks
 from backbone.common.interruption import Interrupted
 from backbone.common.naming import printable
 from experiments import config
@@ -104,7 +105,7 @@ def joined(command: Command, options: Any) -> Iterator[None]:
 
     :raises ValueError: a command that knows no ranks
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "TORCHELASTIC_RUN_ID" not in os.environ:
+    if ranks.launched() == 1:
         yield
         return
     if command.options not in (config.Pretrain, config.TrainCommand):
@@ -112,7 +113,6 @@ def joined(command: Command, options: Any) -> Iterator[None]:
             f"expected pretrain or train under torchrun, got {command.file}: start it by python -m experiments; compare "
             "spreads its jobs by --executor"
         )
-    from backbone.common import ranks
     from experiments.machine import settle_device
 
     ranks.start("nccl" if settle_device(options.device) == "cuda" else "gloo")

@@ -7,7 +7,6 @@ but for rounding, and the same charged MACs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -177,15 +176,3 @@ class Stream:
             walk = walk.advance(decisions.unsqueeze(0), agent_macs=macs)
         self._cost, self._uncounted = walk, []
         self._macs += float(walk.macs.sum())
-
-
-def as_stream_policy(decide: Callable[[Observation], Tensor]) -> Policy:
-    """A policy of ``FusionBackbone.forward``, which answers one-hot (1, 1, D, 3), as a stream's.
-
-    It must not ask for the cost, which a stream counts afterwards.
-    """
-
-    def policy(observation: Observation) -> Any:
-        return decide(observation)[0, 0].argmax(-1)
-
-    return policy
